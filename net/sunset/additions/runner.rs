@@ -1,0 +1,51 @@
+
+// ---- What follows is mirage-sshfs's own, added by build.rs. ----
+
+impl<'a> Runner<'a, server::Server> {
+    /// Offers public keys only: passwords are never asked for.
+    pub fn only_public_keys(&mut self) -> Result<()> {
+        self.set_auth_methods(false, true)
+    }
+
+    /// The user named by the authentication request that the next `progress()` will dispatch, so
+    /// that the keys can be looked up before the event that must be answered at once.
+    pub fn next_auth_user(&self) -> Option<&[u8]> {
+        let (payload, _seq) = self.traf_in.payload()?;
+        match self.conn.packet(payload) {
+            Ok(packets::Packet::UserauthRequest(p)) => Some(p.username.0),
+            _ => None,
+        }
+    }
+
+    /// Ends a channel from our side. False when there is no room for it yet: try again later.
+    pub fn finish_channel(&mut self, chan: &ChanHandle, status: Option<u32>) -> Result<bool> {
+        const ROOM: usize = 512;
+        if self.conn.is_kex_sending()
+            || self.traf_out.is_draining()
+            || self.traf_out.send_allowed(&self.keys) < ROOM
+        {
+            return Ok(false);
+        }
+        let mut s = self.traf_out.sender(&mut self.keys);
+        self.conn.channels.finish(chan.0, status, &mut s)?;
+        Ok(true)
+    }
+
+    /// Gives the number of a channel back. The handle comes back when the channel is not yet
+    /// closed in both directions.
+    pub fn forget_channel(&mut self, chan: ChanHandle) -> core::result::Result<(), ChanHandle> {
+        if self.conn.channels.forget(chan.0) {
+            self.traf_in.discard_read_channel(chan.0);
+            Ok(())
+        } else {
+            Err(chan)
+        }
+    }
+}
+
+impl<'a, CS: CliServ> Runner<'a, CS> {
+    /// Gives `len` bytes of the channel's receive window back to the other side.
+    pub fn grant_channel(&mut self, chan: &ChanHandle, len: usize) -> Result<()> {
+        self.finished_read_channel(chan, len)
+    }
+}
