@@ -8,7 +8,9 @@
 extern crate alloc;
 
 mod device;
+mod format;
 mod geometry;
 
 pub use device::{BlockDevice, DeviceError};
-pub use geometry::{FatKind, Geometry};
+pub use format::{FormatError, FormatOptions, format, volume_label};
+pub use geometry::{FatKind, Geometry, MountError};

@@ -1,1 +1,22 @@
+//! SSH sessions on sunset, without input or output of their own: a session is fed from and
+//! written to a `Stream`, and says what happened by events.
+//!
+//! Depends on no operating system and on no other crate of this project. It never waits, never
+//! keeps more of a client's data than the windows it granted, and knows nothing of what the
+//! channels carry.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod auth;
+mod channel;
+mod session;
+mod stream;
+
+pub use session::{Ended, Event, HostKey, Session};
+pub use stream::{Closed, Listener, Stream};
+pub use sunset::config::MAX_CHANNELS;
+
+/// The receive window of a channel in bytes: what a session may hold of a client's data.
+pub const WINDOW: usize = sunset::config::DEFAULT_WINDOW;

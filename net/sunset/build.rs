@@ -12,16 +12,48 @@ struct Change {
 
 const CHANGES: &[Change] = &[
     // The crate's root is our src/lib.rs, which has these attributes itself.
-    Change { file: "lib.rs", from: "//! Sunset SSH\n//!\n//! Sunset is a SSH library for embedded and larger systems. The core `sunset` crate\n//! is IO-less, suitable for both async and non-async uses.\n", to: "" },
-    Change { file: "lib.rs", from: "#![cfg_attr(not(any(feature = \"std\", test)), no_std)]\n#![forbid(unsafe_code)]\n", to: "" },
-    Change { file: "lib.rs", from: "#![deny(unused_must_use)]\n", to: "" },
-    Change { file: "lib.rs", from: "#![allow(clippy::large_enum_variant)]\n", to: "" },
-    Change { file: "lib.rs", from: "#![allow(clippy::collapsible_if)]\n", to: "" },
+    Change {
+        file: "lib.rs",
+        from: "//! Sunset SSH\n//!\n//! Sunset is a SSH library for embedded and larger systems. The core `sunset` crate\n//! is IO-less, suitable for both async and non-async uses.\n",
+        to: "",
+    },
+    Change {
+        file: "lib.rs",
+        from: "#![cfg_attr(not(any(feature = \"std\", test)), no_std)]\n#![forbid(unsafe_code)]\n",
+        to: "",
+    },
+    Change {
+        file: "lib.rs",
+        from: "#![deny(unused_must_use)]\n",
+        to: "",
+    },
+    Change {
+        file: "lib.rs",
+        from: "#![allow(clippy::large_enum_variant)]\n",
+        to: "",
+    },
+    Change {
+        file: "lib.rs",
+        from: "#![allow(clippy::collapsible_if)]\n",
+        to: "",
+    },
     // Windows and packets of file transfer. 32 KiB is what OpenSSH's clients send at most.
-    Change { file: "config.rs", from: "DEFAULT_WINDOW: usize = 1000;", to: "DEFAULT_WINDOW: usize = 512 * 1024;" },
-    Change { file: "config.rs", from: "DEFAULT_MAX_PACKET: usize = 1000;", to: "DEFAULT_MAX_PACKET: usize = 32 * 1024;" },
+    Change {
+        file: "config.rs",
+        from: "DEFAULT_WINDOW: usize = 1000;",
+        to: "DEFAULT_WINDOW: usize = 512 * 1024;",
+    },
+    Change {
+        file: "config.rs",
+        from: "DEFAULT_MAX_PACKET: usize = 1000;",
+        to: "DEFAULT_MAX_PACKET: usize = 32 * 1024;",
+    },
     // OpenSSH's MaxSessions.
-    Change { file: "config.rs", from: "MAX_CHANNELS: usize = 4;", to: "MAX_CHANNELS: usize = 10;" },
+    Change {
+        file: "config.rs",
+        from: "MAX_CHANNELS: usize = 4;",
+        to: "MAX_CHANNELS: usize = 10;",
+    },
     // The window is given back by `grant_channel` when the data has been dealt with, not when it
     // was copied out: otherwise nothing bounds what a client can make us hold. (The length here
     // also counts the packet's header, so that the window would grow with every packet.)
@@ -39,12 +71,15 @@ const CHANGES: &[Change] = &[
 ];
 
 /// Our methods, added to the end of sunset's own files because they need its private fields.
-const ADDITIONS: &[&str] = &["channel.rs", "runner.rs"];
+const ADDITIONS: &[&str] = &["channel.rs", "runner.rs", "traffic.rs"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=additions");
-    println!("cargo::rustc-env=SUNSET_SSH_IDENT=SSH-2.0-mirage_sshfs_{}", env::var("CARGO_PKG_VERSION")?);
+    println!(
+        "cargo::rustc-env=SUNSET_SSH_IDENT=SSH-2.0-mirage_sshfs_{}",
+        env::var("CARGO_PKG_VERSION")?
+    );
 
     let manifest_dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let source = registry_source(&manifest_dir)?;
@@ -52,17 +87,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&out)?;
     for entry in fs::read_dir(&source)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).ok_or("a file name that is not text")?;
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .ok_or("a file name that is not text")?;
         let mut text = fs::read_to_string(&path)?;
         for change in CHANGES.iter().filter(|c| c.file == name) {
             let found = text.matches(change.from).count();
             if found != 1 {
-                return Err(format!("sunset's {name} has {:?} {found} times, not once", change.from).into());
+                return Err(format!(
+                    "sunset's {name} has {:?} {found} times, not once",
+                    change.from
+                )
+                .into());
             }
             text = text.replace(change.from, change.to);
         }
         if ADDITIONS.contains(&name) {
-            text.push_str(&fs::read_to_string(manifest_dir.join("additions").join(name))?);
+            text.push_str(&fs::read_to_string(
+                manifest_dir.join("additions").join(name),
+            )?);
         }
         fs::write(out.join(name), text)?;
     }
@@ -74,8 +118,21 @@ fn registry_source(manifest_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let metadata = cargo_metadata::MetadataCommand::new()
         .cargo_path(env::var("CARGO")?)
         .current_dir(manifest_dir)
-        .other_options(["--filter-platform".into(), env::var("TARGET")?, "--offline".into()])
+        .other_options([
+            "--filter-platform".into(),
+            env::var("TARGET")?,
+            "--offline".into(),
+        ])
         .exec()?;
-    let package = metadata.packages.iter().find(|p| p.name.as_str() == "sunset").ok_or("cargo does not know sunset")?;
-    Ok(package.manifest_path.parent().ok_or("a manifest outside a folder")?.join("src").into())
+    let package = metadata
+        .packages
+        .iter()
+        .find(|p| p.name.as_str() == "sunset")
+        .ok_or("cargo does not know sunset")?;
+    Ok(package
+        .manifest_path
+        .parent()
+        .ok_or("a manifest outside a folder")?
+        .join("src")
+        .into())
 }

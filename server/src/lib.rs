@@ -1,1 +1,32 @@
+//! Puts the volume, SFTP and SSH together: users and keys, the share, sessions, and the one turn
+//! of the loop that every machine runs.
+//!
+//! Depends on fat, sftp and net, and is the only crate that knows all three. It knows no machine:
+//! disk, network, time and randomness come as arguments. It never waits.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod connection;
+mod disk;
+mod host_key;
+mod key;
+mod levels;
+mod options;
+mod server;
+mod share;
+mod tasks;
+mod transfer;
+mod users;
+
+pub use disk::{OpenError, open_volume};
+pub use host_key::{HostKey, Origin};
+pub use key::{PublicKey, ed25519_blob, fingerprint};
+pub use levels::Levels;
+pub use options::Options;
+pub use server::{Limits, Now, Server, Turn};
+pub use share::Share;
+pub use users::found as users_found;

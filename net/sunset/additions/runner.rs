@@ -31,6 +31,13 @@ impl<'a> Runner<'a, server::Server> {
         Ok(true)
     }
 
+    /// Says goodbye (RFC 4253 11.1). Nothing is sent when there is no room for it.
+    pub fn disconnect(&mut self, reason: u32, text: &str) {
+        let desc = sshwire::TextString(text.as_bytes());
+        let p = packets::Disconnect { reason, desc, lang: "" };
+        let _ = self.traf_out.sender(&mut self.keys).send(p);
+    }
+
     /// Gives the number of a channel back. The handle comes back when the channel is not yet
     /// closed in both directions.
     pub fn forget_channel(&mut self, chan: ChanHandle) -> core::result::Result<(), ChanHandle> {
@@ -44,6 +51,16 @@ impl<'a> Runner<'a, server::Server> {
 }
 
 impl<'a, CS: CliServ> Runner<'a, CS> {
+    /// The channel data that has arrived, where it lies: taken with `consume_channel_data`, and
+    /// granted again with `grant_channel` when it has been dealt with.
+    pub fn channel_data(&self) -> Option<(ChanNum, &[u8])> {
+        self.traf_in.channel_data()
+    }
+
+    pub fn consume_channel_data(&mut self, n: usize) {
+        self.traf_in.consume_channel_data(n)
+    }
+
     /// Gives `len` bytes of the channel's receive window back to the other side.
     pub fn grant_channel(&mut self, chan: &ChanHandle, len: usize) -> Result<()> {
         self.finished_read_channel(chan, len)

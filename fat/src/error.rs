@@ -1,0 +1,71 @@
+//! Why an operation on a volume failed.
+use crate::DeviceError;
+use core::fmt;
+
+/// The reason in one word; `Display` says it in plain words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    Device(DeviceError),
+    NotFound,
+    NotADirectory,
+    IsADirectory,
+    AlreadyExists,
+    NotEmpty,
+    /// No free cluster, or no free slot in the fixed root directory of FAT12 and FAT16, or the
+    /// directory has its 65,536 slots.
+    NoSpace,
+    /// The file would be larger than 4 GiB - 1. Nothing has been written.
+    TooLarge,
+    NameInvalid,
+    /// More than 255 UTF-16 units.
+    NameTooLong,
+    /// The volume cannot be written; `Volume::read_only` says why.
+    ReadOnly,
+    /// The file has the read-only attribute.
+    ReadOnlyFile,
+    /// The file was not opened for this.
+    NotOpenForThis,
+    /// The name belongs to the server's own folder.
+    Reserved,
+    /// The root directory cannot be removed, renamed or replaced.
+    Root,
+    /// A directory cannot be moved into itself.
+    IntoItself,
+    /// The file lies in more pieces than the engine keeps in memory.
+    TooManyExtents,
+    /// The structures on the disk contradict themselves; the text names what.
+    Damaged(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Device(error) => return error.fmt(f),
+            Self::NotFound => "no such file or directory",
+            Self::NotADirectory => "not a directory",
+            Self::IsADirectory => "is a directory",
+            Self::AlreadyExists => "already exists",
+            Self::NotEmpty => "the directory is not empty",
+            Self::NoSpace => "no space left on the volume",
+            Self::TooLarge => "larger than 4 GiB - 1, the most a file on FAT can hold",
+            Self::NameInvalid => "not a valid name",
+            Self::NameTooLong => "the name is longer than 255 characters",
+            Self::ReadOnly => "the volume is read-only",
+            Self::ReadOnlyFile => "the file is read-only",
+            Self::NotOpenForThis => "the file was not opened for this",
+            Self::Reserved => "the name is reserved for the server",
+            Self::Root => "the root directory cannot be changed",
+            Self::IntoItself => "a directory cannot be moved into itself",
+            Self::TooManyExtents => "the file is too fragmented",
+            Self::Damaged(what) => return write!(f, "the volume is damaged: {what}"),
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<DeviceError> for Error {
+    fn from(error: DeviceError) -> Self {
+        Self::Device(error)
+    }
+}

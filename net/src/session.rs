@@ -1,0 +1,380 @@
+//! One SSH connection: sunset's runner, driven in the order that it needs.
+//!
+//! sunset drops a packet that is read between an event and the next `progress()`, and stops the
+//! whole connection while channel data waits. So: `progress()` until there is no event, then take
+//! all channel data, and only then `input()`.
+use crate::auth::Auth;
+use crate::channel::Channel;
+use crate::stream::Stream;
+use crate::{MAX_CHANNELS, WINDOW};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use log::{debug, info, warn};
+use sunset::{ChanData, ServEvent, SignKey};
+
+/// The server's ed25519 key.
+pub struct HostKey(SignKey);
+
+impl HostKey {
+    /// The key whose RFC 8032 private key is `seed`.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SignKey::Ed25519(
+            sunset::ed25519_dalek::SigningKey::from_bytes(seed),
+        ))
+    }
+}
+
+/// What happened in a session. Channels are numbered from 0 to `MAX_CHANNELS - 1`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The keys of this user are needed: `set_keys` goes on.
+    Login(String),
+    /// The user has logged in.
+    Authenticated,
+    /// The client asked for the subsystem "sftp" on this channel.
+    Sftp(usize),
+    /// Data waits on this channel: `peek` and `take`.
+    Data(usize),
+    /// The client will send no more on this channel.
+    Eof(usize),
+    /// The client has closed this channel.
+    Closed(usize),
+    /// Nothing to do until the stream, or what the session was told, changes.
+    Idle,
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+pub enum Ended {
+    /// The client went away.
+    Closed,
+    /// The client did something that the protocol or its bounds forbid.
+    Protocol(sunset::Error),
+    TooManyAttempts,
+    /// More data than the window allowed.
+    WindowExceeded,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed by the client"),
+            Self::Protocol(e) => write!(f, "protocol error: {e}"),
+            Self::TooManyAttempts => f.write_str("too many failed logins"),
+            Self::WindowExceeded => f.write_str("the client sent more than its window"),
+        }
+    }
+}
+
+impl From<sunset::Error> for Ended {
+    fn from(e: sunset::Error) -> Self {
+        Self::Protocol(e)
+    }
+}
+
+pub struct Session {
+    runner: sunset::Runner<'static, sunset::Server>,
+    auth: Auth,
+    authenticated: bool,
+    /// `Event::Login` was given and not answered yet.
+    asked: bool,
+    /// `Event::Data` was given for the data that lies in sunset's buffer.
+    offered: bool,
+    channels: [Option<Channel>; MAX_CHANNELS],
+}
+
+impl Session {
+    pub fn new() -> Result<Self, Ended> {
+        let mut runner = sunset::Runner::new_server_owned();
+        runner.only_public_keys()?;
+        Ok(Self {
+            runner,
+            auth: Auth::default(),
+            authenticated: false,
+            asked: false,
+            offered: false,
+            channels: Default::default(),
+        })
+    }
+
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// The name that the client logs in with; empty before it named one.
+    pub fn user(&self) -> &str {
+        self.auth.user()
+    }
+
+    /// The public key that logged in, in SSH wire format.
+    pub fn accepted_key(&self) -> &[u8] {
+        self.auth.accepted_key()
+    }
+
+    /// Answers `Event::Login` with the user's public keys in SSH wire format.
+    pub fn set_keys(&mut self, keys: Vec<Vec<u8>>) {
+        self.asked = false;
+        self.auth.set_keys(keys);
+    }
+
+    /// Goes on until there is something to tell. Call it again after every event but `Idle`.
+    pub fn step(&mut self, stream: &mut impl Stream, host_key: &HostKey) -> Result<Event, Ended> {
+        loop {
+            self.flush(stream)?;
+            if self.asked {
+                return Ok(Event::Idle);
+            }
+            if let Some(user) = self.runner.next_auth_user()
+                && self.auth.must_ask(user)
+            {
+                self.asked = true;
+                return Ok(Event::Login(self.auth.user().into()));
+            }
+            match self.progress(host_key)? {
+                Progress::Event(event) => return Ok(event),
+                Progress::Again => continue,
+                Progress::Quiet => (),
+            }
+            if let Some(event) = self.channel_event()? {
+                return Ok(event);
+            }
+            if !self.input(stream)? {
+                self.flush(stream)?;
+                return Ok(Event::Idle);
+            }
+        }
+    }
+
+    fn flush(&mut self, stream: &mut impl Stream) -> Result<(), Ended> {
+        loop {
+            let pending = self.runner.output_buf();
+            if pending.is_empty() {
+                return Ok(());
+            }
+            let written = stream.write(pending).map_err(|_| Ended::Closed)?;
+            if written == 0 {
+                return Ok(());
+            }
+            self.runner.consume_output(written);
+        }
+    }
+
+    fn progress(&mut self, host_key: &HostKey) -> Result<Progress, Ended> {
+        let Self {
+            runner,
+            auth,
+            channels,
+            ..
+        } = self;
+        let event = match runner.progress()? {
+            sunset::Event::None => return Ok(Progress::Quiet),
+            sunset::Event::Serv(event) => event,
+            sunset::Event::Progressed | sunset::Event::Cli(_) => return Ok(Progress::Again),
+        };
+        match event {
+            ServEvent::Hostkeys(request) => request.hostkeys(&[&host_key.0])?,
+            ServEvent::FirstAuth(request) => request.reject()?,
+            ServEvent::PasswordAuth(request) => request.reject()?,
+            ServEvent::PubkeyAuth(request) => {
+                let allowed = auth.allows(&request.pubkey()?);
+                if allowed {
+                    request.allow()?;
+                } else {
+                    request.reject()?;
+                    if auth.failed() {
+                        return Err(Ended::TooManyAttempts);
+                    }
+                }
+            }
+            ServEvent::Authenticated => {
+                self.authenticated = true;
+                return Ok(Progress::Event(Event::Authenticated));
+            }
+            ServEvent::OpenSession(request) => {
+                let handle = request.accept()?;
+                let slot = channels.get_mut(handle.num().0 as usize);
+                *slot.ok_or(sunset::Error::NoChannels)? = Some(Channel::new(handle));
+            }
+            ServEvent::SessionSubsystem(request) => {
+                let number = request.channel().0 as usize;
+                let channel = channels.get_mut(number).and_then(Option::as_mut);
+                match (request.command(), channel) {
+                    (Ok("sftp"), Some(channel)) if channel.subsystem.is_none() => {
+                        channel.subsystem = Some("sftp".into());
+                        request.succeed()?;
+                        return Ok(Progress::Event(Event::Sftp(number)));
+                    }
+                    (name, _) => {
+                        info!("refused the subsystem {:?}: only sftp is served", name.ok());
+                        request.fail()?;
+                    }
+                }
+            }
+            ServEvent::SessionExec(request) => {
+                info!("refused a command: only the sftp subsystem is served");
+                request.fail()?;
+            }
+            ServEvent::SessionShell(request) => {
+                info!("refused a shell: only the sftp subsystem is served");
+                request.fail()?;
+            }
+            ServEvent::SessionPty(request) => request.fail()?,
+            ServEvent::SessionEnv(request) => request.fail()?,
+            ServEvent::Defunct => return Err(Ended::Closed),
+            ServEvent::PollAgain => (),
+        }
+        Ok(Progress::Again)
+    }
+
+    /// What the channels have to tell.
+    fn channel_event(&mut self) -> Result<Option<Event>, Ended> {
+        if let Some(event) = self.data_event()? {
+            return Ok(Some(event));
+        }
+        for (number, slot) in self.channels.iter_mut().enumerate() {
+            let Some(channel) = slot else { continue };
+            if let Some(status) = channel.finish
+                && !channel.finished
+            {
+                channel.finished = self.runner.finish_channel(&channel.handle, Some(status))?;
+            }
+            let closed = self.runner.is_channel_closed(&channel.handle);
+            if closed && !channel.closed_told {
+                channel.closed_told = true;
+                channel.waiting.clear();
+                return Ok(Some(Event::Closed(number)));
+            }
+            if !closed && !channel.eof_told && self.runner.is_channel_eof(&channel.handle) {
+                channel.eof_told = true;
+                return Ok(Some(Event::Eof(number)));
+            }
+            if closed && let Some(channel) = slot.take() {
+                match self.runner.forget_channel(channel.handle) {
+                    Ok(()) => debug!("channel {number} is free"),
+                    Err(handle) => {
+                        *slot = Some(Channel {
+                            closed_told: true,
+                            ..Channel::new(handle)
+                        })
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Offers arrived data once where it lies, which saves a copy. What its reader does not take
+    /// then moves aside, so that the connection goes on.
+    fn data_event(&mut self) -> Result<Option<Event>, Ended> {
+        let Some((number, data)) = self.runner.channel_data() else {
+            self.offered = false;
+            return Ok(None);
+        };
+        let (number, length) = (number.0 as usize, data.len());
+        let channel = self.channels.get_mut(number).and_then(Option::as_mut);
+        match channel {
+            Some(channel) if channel.subsystem.is_some() && channel.finish.is_none() => {
+                if !self.offered {
+                    self.offered = true;
+                    return Ok(Some(Event::Data(number)));
+                }
+                if channel.waiting.len().saturating_add(length) > WINDOW {
+                    return Err(Ended::WindowExceeded);
+                }
+                channel.waiting.extend(data);
+                self.runner.consume_channel_data(length);
+            }
+            // Data for a channel that runs nothing.
+            other => {
+                self.runner.consume_channel_data(length);
+                if let Some(channel) = other {
+                    self.runner.grant_channel(&channel.handle, length)?;
+                }
+            }
+        }
+        self.offered = false;
+        Ok(None)
+    }
+
+    /// Feeds the connection; false when there is nothing to feed or no room for it.
+    fn input(&mut self, stream: &mut impl Stream) -> Result<bool, Ended> {
+        if !self.runner.is_input_ready() {
+            return Ok(false);
+        }
+        let bytes = stream.fill().map_err(|_| Ended::Closed)?;
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        let used = self.runner.input(bytes)?;
+        stream.consume(used);
+        if used == 0 {
+            warn!("the SSH connection takes no input");
+        }
+        Ok(used > 0)
+    }
+
+    fn channel(&mut self, number: usize) -> Option<&mut Channel> {
+        self.channels.get_mut(number)?.as_mut()
+    }
+
+    /// The data that waits on a channel, as far as it lies in one piece.
+    pub fn peek(&self, number: usize) -> &[u8] {
+        let Some(Some(channel)) = self.channels.get(number) else {
+            return &[];
+        };
+        match (channel.waiting.as_slices().0, self.runner.channel_data()) {
+            ([], Some((n, data))) if n.0 as usize == number => data,
+            (waiting, _) => waiting,
+        }
+    }
+
+    /// Takes `n` bytes of what `peek` showed and grants the client as many more.
+    pub fn take(&mut self, number: usize, n: usize) -> Result<(), Ended> {
+        let Some(Some(channel)) = self.channels.get_mut(number) else {
+            return Ok(());
+        };
+        if channel.waiting.is_empty() {
+            self.runner.consume_channel_data(n);
+        } else {
+            channel.waiting.drain(..n.min(channel.waiting.len()));
+        }
+        if !channel.closed_told {
+            self.runner.grant_channel(&channel.handle, n)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what fits now on a channel and says how much that was.
+    pub fn send(&mut self, number: usize, data: &[u8]) -> Result<usize, Ended> {
+        match self.channels.get(number) {
+            Some(Some(channel)) if !channel.closed_told && channel.finish.is_none() => Ok(self
+                .runner
+                .write_channel(&channel.handle, ChanData::Normal, data)?),
+            // Nobody is there to read it.
+            _ => Ok(data.len()),
+        }
+    }
+
+    /// Ends a channel from our side with an exit status, after all that was sent.
+    pub fn finish(&mut self, number: usize, status: u32) {
+        if let Some(channel) = self.channel(number) {
+            channel.finish.get_or_insert(status);
+        }
+    }
+
+    /// Tells the client that the server stops (RFC 4253 11.1, SSH_DISCONNECT_BY_APPLICATION).
+    pub fn goodbye(&mut self, stream: &mut impl Stream, text: &str) {
+        const BY_APPLICATION: u32 = 11;
+        self.runner.disconnect(BY_APPLICATION, text);
+        if self.flush(stream).is_err() {
+            debug!("the client was gone before it was told");
+        }
+    }
+}
+
+enum Progress {
+    Event(Event),
+    Again,
+    Quiet,
+}

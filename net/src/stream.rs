@@ -1,0 +1,26 @@
+//! What sessions ask of the network under them.
+use alloc::string::String;
+
+/// A connected byte stream that never blocks: TCP of the operating system, of smoltcp, or a vchan.
+pub trait Stream {
+    /// The bytes that have arrived and were not consumed; empty when there are none now.
+    fn fill(&mut self) -> Result<&[u8], Closed>;
+
+    /// Takes `n` of the bytes that `fill` showed.
+    fn consume(&mut self, n: usize);
+
+    /// Sends what fits now and says how much that was.
+    fn write(&mut self, data: &[u8]) -> Result<usize, Closed>;
+}
+
+/// The connection has ended: the other side closed it, or it broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// Where connections come from.
+pub trait Listener {
+    type Stream: Stream;
+
+    /// The next connection and the address of its other side, if one waits.
+    fn accept(&mut self) -> Option<(Self::Stream, String)>;
+}

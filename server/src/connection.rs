@@ -1,0 +1,181 @@
+//! One client: its stream, its SSH session and the transfers on its channels.
+use crate::key::fingerprint;
+use crate::options::Options;
+use crate::tasks::Tasks;
+use crate::transfer::{Over, Transfer};
+use crate::users;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use fat::{BlockDevice, Volume};
+use log::{info, warn};
+use net::{Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
+
+/// Events that one connection may handle before the others have their turn.
+const EVENTS_A_TURN: usize = 64;
+
+/// The keys that a look-up found.
+type Lookup = Rc<RefCell<Option<Vec<Vec<u8>>>>>;
+
+/// What all connections share.
+pub struct Shared<D: BlockDevice> {
+    pub volume: Rc<Volume<D>>,
+    pub options: Rc<Options>,
+    pub host_key: HostKey,
+}
+
+pub struct Connection<S, D: BlockDevice> {
+    stream: S,
+    peer: String,
+    /// When it was accepted, in milliseconds of the loop's clock.
+    pub accepted: u64,
+    ssh: Session,
+    transfers: [Option<Transfer<D>>; MAX_CHANNELS],
+    lookup: Option<Lookup>,
+}
+
+/// Why a connection is over.
+pub enum Gone {
+    Session(Ended),
+    Sftp(sftp::Fatal),
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(e) => e.fmt(f),
+            Self::Sftp(e) => write!(f, "SFTP: {e}"),
+        }
+    }
+}
+
+impl From<Ended> for Gone {
+    fn from(e: Ended) -> Self {
+        Self::Session(e)
+    }
+}
+
+impl From<Over> for Gone {
+    fn from(e: Over) -> Self {
+        match e {
+            Over::Session(e) => Self::Session(e),
+            Over::Protocol(e) => Self::Sftp(e),
+        }
+    }
+}
+
+impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
+    pub fn new(stream: S, peer: String, accepted: u64) -> Result<Self, Ended> {
+        let transfers = Default::default();
+        Ok(Self {
+            stream,
+            peer,
+            accepted,
+            ssh: Session::new()?,
+            transfers,
+            lookup: None,
+        })
+    }
+
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub fn user(&self) -> &str {
+        self.ssh.user()
+    }
+
+    pub fn is_authenticated(&self) -> bool {
+        self.ssh.is_authenticated()
+    }
+
+    /// Goes on as far as its share of a turn allows; true when something moved.
+    pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks) -> Result<bool, Gone> {
+        if let Some(keys) = self
+            .lookup
+            .as_ref()
+            .and_then(|keys| keys.borrow_mut().take())
+        {
+            self.lookup = None;
+            self.ssh.set_keys(keys);
+        }
+        let mut moved = self.transfer(tasks)?;
+        for _ in 0..EVENTS_A_TURN {
+            match self.ssh.step(&mut self.stream, &shared.host_key)? {
+                Event::Idle => break,
+                event => self.handle(event, shared, tasks)?,
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn handle(&mut self, event: Event, shared: &Shared<D>, tasks: &mut Tasks) -> Result<(), Gone> {
+        match event {
+            Event::Login(user) => self.look_up(user, shared, tasks),
+            Event::Authenticated => {
+                let key = fingerprint(self.ssh.accepted_key());
+                info!(
+                    "{} logged in from {} with {key}",
+                    self.ssh.user(),
+                    self.peer
+                );
+            }
+            Event::Sftp(number) => {
+                if let Some(slot) = self.transfers.get_mut(number) {
+                    *slot = Some(Transfer::new(number, &shared.volume));
+                }
+            }
+            Event::Data(number) => {
+                if let Some(Some(transfer)) = self.transfers.get_mut(number) {
+                    transfer.receive(&mut self.ssh)?;
+                    transfer.turn(&mut self.ssh, tasks)?;
+                }
+            }
+            Event::Eof(number) => match self.transfers.get_mut(number) {
+                Some(Some(transfer)) => {
+                    transfer.eof();
+                    transfer.turn(&mut self.ssh, tasks)?;
+                }
+                _ => self.ssh.finish(number, 1),
+            },
+            Event::Closed(number) => {
+                if let Some(slot) = self.transfers.get_mut(number) {
+                    *slot = None;
+                }
+            }
+            Event::Idle => (),
+        }
+        Ok(())
+    }
+
+    /// Lets every transfer go on.
+    fn transfer(&mut self, tasks: &mut Tasks) -> Result<bool, Gone> {
+        let mut moved = false;
+        for transfer in self.transfers.iter_mut().flatten() {
+            moved |= transfer.turn(&mut self.ssh, tasks)?;
+        }
+        Ok(moved)
+    }
+
+    fn look_up(&mut self, user: String, shared: &Shared<D>, tasks: &mut Tasks) {
+        let lookup = Lookup::default();
+        self.lookup = Some(lookup.clone());
+        let (volume, options) = (shared.volume.clone(), shared.options.clone());
+        let peer = self.peer.clone();
+        tasks.start(0, async move {
+            let keys = users::keys_of(&volume, &options, &user).await;
+            if keys.is_empty() {
+                warn!("{user:?} from {peer}: no usable key; add {user}.pub to the volume's root");
+            }
+            *lookup.borrow_mut() = Some(keys.into_iter().map(|key| key.blob).collect());
+        });
+    }
+
+    /// Tells the client that the server stops.
+    pub fn goodbye(&mut self, text: &str) {
+        self.ssh.goodbye(&mut self.stream, text);
+    }
+}

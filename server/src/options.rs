@@ -1,0 +1,204 @@
+//! The command line: the same for the Unix program and for a guest's kernel options.
+use crate::key::PublicKey;
+use crate::levels::Levels;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What the command line asks for. `Options::default()` is an empty command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The TCP port of the SSH server; 0 lets the system choose.
+    pub port: u16,
+    /// The user that `key` belongs to, and the one that messages name.
+    pub user: String,
+    /// A key for `user` besides those on the volume.
+    pub key: Option<PublicKey>,
+    /// What the host key is derived from.
+    pub seed: Option<String>,
+    pub levels: Levels,
+    pub read_only: bool,
+    /// Format a disk that holds nothing but zeros.
+    pub format_if_blank: bool,
+    /// Under Unix an image file, in a guest a device name.
+    pub disk: Option<String>,
+    /// Under Unix the address to listen on.
+    pub listen: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 18022,
+            user: "mirage".into(),
+            key: None,
+            seed: None,
+            levels: Levels::default(),
+            read_only: false,
+            format_if_blank: false,
+            disk: None,
+            listen: None,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the words of a command line. What could not be used comes back as text: an error
+    /// under Unix, a warning in a guest.
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> (Self, Vec<String>) {
+        let mut options = Self::default();
+        let mut problems = Vec::new();
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let (name, joined) = match word.split_once('=') {
+                Some((name, value)) if name.starts_with("--") => (name, Some(value)),
+                _ => (word, None),
+            };
+            let result = match options.flag(name) {
+                Some(_) if joined.is_some() => Err(format!("{name} takes no value")),
+                Some(flag) => {
+                    *flag = true;
+                    Ok(())
+                }
+                None if !Self::takes_value(name) => Err(format!("unknown option {word:?}")),
+                None => match joined.or_else(|| words.next()) {
+                    Some(value) => options.set(name, value),
+                    None => Err(format!("{name} needs a value")),
+                },
+            };
+            problems.extend(result.err());
+        }
+        (options, problems)
+    }
+
+    fn flag(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "--read-only" => Some(&mut self.read_only),
+            "--format-if-blank" => Some(&mut self.format_if_blank),
+            _ => None,
+        }
+    }
+
+    fn takes_value(name: &str) -> bool {
+        matches!(
+            name,
+            "--port" | "--user" | "--key" | "--seed" | "-l" | "--logs" | "--disk" | "--listen"
+        )
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "--port" => {
+                self.port = value
+                    .parse()
+                    .map_err(|_| format!("--port {value:?}: not a port number from 0 to 65535"))?;
+            }
+            "--user" => {
+                if !is_user_name(value) {
+                    return Err(format!("--user {value:?}: {USER_NAME_RULE}"));
+                }
+                self.user = value.to_owned();
+            }
+            "--key" => {
+                let key = PublicKey::parse(value).map_err(|e| {
+                    format!("--key: {e}; give the line of a .pub file, 'ssh-ed25519 AAAA…'")
+                })?;
+                self.key = Some(key);
+            }
+            "--seed" => self.seed = Some(value.to_owned()),
+            "-l" | "--logs" => self.levels = Levels::parse(value)?,
+            "--disk" => self.disk = Some(value.to_owned()),
+            _ => self.listen = Some(value.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// The rule of `is_user_name` in words.
+pub const USER_NAME_RULE: &str = "a user name has 1 to 31 of the characters a-z A-Z 0-9 . _ - \
+                                  and starts with none of . and -";
+
+/// Whether `name` can be a user: it also names a file, `<user>.pub`.
+pub fn is_user_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=31).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with(['.', '-'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::Level;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEAEbRK5Dzoo34Fg+VS+n0ZKlZISJYSDei0s9RxkAyLB me";
+
+    #[test]
+    fn defaults_are_those_of_the_ocaml_version() {
+        let (options, problems) = Options::parse([]);
+        assert_eq!((options.port, options.user.as_str()), (18022, "mirage"));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn both_forms_of_a_value() {
+        let (options, problems) = Options::parse([
+            "--port",
+            "22022",
+            "--user=alice",
+            "-l",
+            "*:debug",
+            "--read-only",
+        ]);
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(
+            (options.port, options.user.as_str(), options.read_only),
+            (22022, "alice", true)
+        );
+        assert!(options.levels.enabled(Level::Debug, "sftp"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_the_rest_still_counts() {
+        let (options, problems) = Options::parse([
+            "quiet",
+            "--port",
+            "70000",
+            "--nonsense",
+            "--user",
+            "bob",
+            "--seed",
+        ]);
+        assert_eq!(options.user, "bob");
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[1].contains("70000"));
+        assert!(problems[3].contains("--seed needs a value"));
+    }
+
+    #[test]
+    fn a_key_is_read_and_a_bad_one_explained() {
+        let (options, problems) = Options::parse(["--key", KEY]);
+        assert_eq!(problems, Vec::<String>::new());
+        assert!(options.key.is_some());
+        let (options, problems) = Options::parse(["--key", "ssh-ed25519 AAAA"]);
+        assert!(options.key.is_none());
+        assert!(problems[0].starts_with("--key: "), "{problems:?}");
+    }
+
+    #[test]
+    fn user_names_cannot_name_other_files() {
+        for name in [
+            "",
+            "../x",
+            ".ssh",
+            "a/b",
+            "-l",
+            "a b",
+            "a\0",
+            &"x".repeat(32),
+        ] {
+            assert!(!is_user_name(name), "{name:?}");
+        }
+        assert!(is_user_name("work_2.Mail-x"));
+    }
+}

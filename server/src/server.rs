@@ -1,0 +1,259 @@
+//! The server's one turn, which every machine runs in its own loop.
+use crate::connection::{Connection, Gone, Shared};
+use crate::host_key::HostKey;
+use crate::options::Options;
+use crate::tasks::Tasks;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use fat::{BlockDevice, Volume};
+use log::{debug, error, info, warn};
+use net::{Ended, Listener};
+
+/// OpenSSH's LoginGraceTime.
+const LOGIN_GRACE: u64 = 120_000;
+
+/// What was never synced is at most this old.
+const SYNC_AFTER: u64 = 5;
+
+/// Connections accepted in one turn.
+const ACCEPTS_A_TURN: usize = 16;
+
+/// What the server may use. Beyond a bound it refuses the new thing, and nothing else notices.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub connections: usize,
+    /// File operations in flight, and the bytes that they hold together.
+    pub operations: usize,
+    pub operation_bytes: usize,
+}
+
+/// The time of a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Milliseconds that never go back.
+    pub monotonic: u64,
+    /// Seconds since 1970.
+    pub unix: u64,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something moved: take another turn at once.
+    Moved,
+    /// Nothing to do until the network or the disk moves, or this many milliseconds went by.
+    Idle(Option<u64>),
+    /// The server was told to stop and everything is on the disk.
+    Stopped,
+}
+
+enum Phase {
+    Serving,
+    /// Waits for the operations in flight.
+    Draining,
+    /// Waits for the volume; true when it is closed.
+    Closing(Rc<Cell<bool>>),
+}
+
+pub struct Server<L: Listener, D: BlockDevice> {
+    listener: L,
+    shared: Shared<D>,
+    connections: Vec<Connection<L::Stream, D>>,
+    tasks: Tasks,
+    limits: Limits,
+    phase: Phase,
+    syncing: Rc<Cell<bool>>,
+}
+
+impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
+    pub fn new(
+        listener: L,
+        volume: Rc<Volume<D>>,
+        host_key: HostKey,
+        options: Options,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            listener,
+            shared: Shared {
+                volume,
+                options: Rc::new(options),
+                host_key: host_key.net,
+            },
+            connections: Vec::new(),
+            tasks: Tasks::new(limits.operations, limits.operation_bytes),
+            limits,
+            phase: Phase::Serving,
+            syncing: Rc::default(),
+        }
+    }
+
+    pub fn listener(&mut self) -> &mut L {
+        &mut self.listener
+    }
+
+    /// Does everything that can be done now without waiting.
+    pub fn turn(&mut self, now: Now) -> Turn {
+        self.shared.volume.set_time(now.unix);
+        let mut moved = match self.phase {
+            Phase::Serving => self.accept(now) | self.serve(now),
+            _ => false,
+        };
+        moved |= self.tasks.turn();
+        match &self.phase {
+            Phase::Serving => self.sync(now),
+            Phase::Draining if self.tasks.is_empty() => {
+                self.close();
+                moved = true;
+            }
+            Phase::Closing(closed) if closed.get() => return Turn::Stopped,
+            _ => (),
+        }
+        match moved {
+            true => Turn::Moved,
+            false => Turn::Idle(self.deadline(now)),
+        }
+    }
+
+    /// Stops: clients are told, what runs is finished, and the volume is flushed and marked clean.
+    /// Turns go on until one says `Stopped`.
+    pub fn stop(&mut self) {
+        if matches!(self.phase, Phase::Serving) {
+            for connection in &mut self.connections {
+                connection.goodbye("the server stops");
+            }
+            self.connections.clear();
+            self.phase = Phase::Draining;
+        }
+    }
+
+    fn close(&mut self) {
+        let closed = Rc::new(Cell::new(false));
+        self.phase = Phase::Closing(closed.clone());
+        let volume = self.shared.volume.clone();
+        self.tasks.start(0, async move {
+            match volume.unmount().await {
+                Ok(()) => info!("the volume is flushed and clean"),
+                Err(e) => error!("the volume could not be flushed: {e}"),
+            }
+            closed.set(true);
+        });
+    }
+
+    fn accept(&mut self, now: Now) -> bool {
+        let mut moved = false;
+        for _ in 0..ACCEPTS_A_TURN {
+            let Some((stream, peer)) = self.listener.accept() else {
+                break;
+            };
+            moved = true;
+            if self.connections.len() >= self.limits.connections {
+                // A client that never logs in must not keep others out: the oldest of them goes.
+                match self.connections.iter().position(|c| !c.is_authenticated()) {
+                    Some(oldest) => {
+                        let gone = self.connections.remove(oldest);
+                        warn!("{}: dropped before its login for a new client", gone.peer());
+                    }
+                    None => {
+                        warn!(
+                            "{peer}: refused, {} clients are connected",
+                            self.connections.len()
+                        );
+                        continue;
+                    }
+                }
+            }
+            match Connection::new(stream, peer, now.monotonic) {
+                Ok(connection) => {
+                    debug!("{}: connected", connection.peer());
+                    self.connections.push(connection);
+                }
+                Err(e) => error!("no session for a client: {e}"),
+            }
+        }
+        moved
+    }
+
+    fn serve(&mut self, now: Now) -> bool {
+        let Self {
+            connections,
+            shared,
+            tasks,
+            ..
+        } = self;
+        let mut moved = false;
+        connections.retain_mut(|connection| {
+            match connection.turn(shared, tasks) {
+                Ok(m) => moved |= m,
+                Err(gone) => {
+                    moved = true;
+                    say_gone(connection.peer(), connection.user(), &gone);
+                    return false;
+                }
+            }
+            let late = !connection.is_authenticated()
+                && now.monotonic >= connection.accepted.saturating_add(LOGIN_GRACE);
+            if late {
+                info!(
+                    "{}: no login within {} s",
+                    connection.peer(),
+                    LOGIN_GRACE / 1000
+                );
+            }
+            !late
+        });
+        moved
+    }
+
+    fn sync(&mut self, now: Now) {
+        let due = self
+            .shared
+            .volume
+            .unsynced_since()
+            .map(|t| t.saturating_add(SYNC_AFTER));
+        if due.is_none_or(|due| now.unix < due) || self.syncing.get() {
+            return;
+        }
+        let (volume, syncing) = (self.shared.volume.clone(), self.syncing.clone());
+        syncing.set(true);
+        self.tasks.start(0, async move {
+            if let Err(e) = volume.sync().await {
+                error!("changes could not be written: {e}");
+            }
+            syncing.set(false);
+        });
+    }
+
+    /// Milliseconds until something is due.
+    fn deadline(&self, now: Now) -> Option<u64> {
+        if !self.tasks.is_empty() {
+            // The disk's answer ends the wait.
+            return None;
+        }
+        let unsynced = self.shared.volume.unsynced_since();
+        let sync = unsynced.map(|t| {
+            t.saturating_add(SYNC_AFTER)
+                .saturating_sub(now.unix)
+                .max(1)
+                .saturating_mul(1000)
+        });
+        let waiting = self.connections.iter().filter(|c| !c.is_authenticated());
+        let grace = waiting
+            .map(|c| {
+                c.accepted
+                    .saturating_add(LOGIN_GRACE)
+                    .saturating_sub(now.monotonic)
+            })
+            .min();
+        sync.into_iter().chain(grace).min()
+    }
+}
+
+fn say_gone(peer: &str, user: &str, gone: &Gone) {
+    match gone {
+        Gone::Session(Ended::Closed) if user.is_empty() => debug!("{peer}: {gone}"),
+        Gone::Session(Ended::Closed) => info!("{user} from {peer}: {gone}"),
+        _ => warn!("{user} from {peer}: {gone}"),
+    }
+}

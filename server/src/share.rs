@@ -1,0 +1,256 @@
+//! The volume as SFTP sees it: paths and attributes one way, errors and status codes the other.
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use fat::{BlockDevice, DirEntry, Error, Metadata, OpenOptions, Volume};
+use sftp::{Attributes, Files, Name, OpenFlags, StatVfs, Status, StatusCode};
+
+/// FAT keeps no owner; this is the first user of a Qubes VM and of most Linux machines.
+const OWNER: (u32, u32) = (1000, 1000);
+
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+
+/// `ST_RDONLY` and `ST_NOSUID` of statvfs@openssh.com.
+const ST_RDONLY: u64 = 1;
+const ST_NOSUID: u64 = 2;
+
+/// The whole volume, readable and writable by whoever has logged in.
+pub struct Share<D> {
+    volume: Rc<Volume<D>>,
+}
+
+pub struct Dir {
+    dir: fat::Dir,
+    path: String,
+    dots_told: Cell<bool>,
+}
+
+impl<D: BlockDevice> Share<D> {
+    pub fn new(volume: Rc<Volume<D>>) -> Self {
+        Self { volume }
+    }
+}
+
+impl<D: BlockDevice> Files for Share<D> {
+    type File = fat::File;
+    type Dir = Dir;
+
+    async fn open(
+        &self,
+        path: &str,
+        flags: OpenFlags,
+        attributes: &Attributes,
+    ) -> Result<fat::File, Status> {
+        let create = flags.contains(OpenFlags::CREAT);
+        let options = OpenOptions {
+            read: flags.contains(OpenFlags::READ),
+            write: flags.intersects(OpenFlags::WRITE | OpenFlags::APPEND),
+            create,
+            create_new: create && flags.contains(OpenFlags::EXCL),
+            truncate: flags.contains(OpenFlags::TRUNC),
+        };
+        let file = self.volume.open(path, &options).await.map_err(status)?;
+        if let Some((accessed, modified)) = attributes.times.filter(|_| create) {
+            let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
+            self.volume
+                .set_file_times(&file, modified, accessed)
+                .await
+                .map_err(status)?;
+        }
+        Ok(file)
+    }
+
+    async fn read(&self, file: &fat::File, offset: u64, buf: &mut [u8]) -> Result<usize, Status> {
+        self.volume.read(file, offset, buf).await.map_err(status)
+    }
+
+    async fn write(&self, file: &fat::File, offset: u64, data: &[u8]) -> Result<(), Status> {
+        self.volume.write(file, offset, data).await.map_err(status)
+    }
+
+    async fn append(&self, file: &fat::File, data: &[u8]) -> Result<(), Status> {
+        self.volume.append(file, data).await.map_err(status)
+    }
+
+    async fn close(&self, file: fat::File) -> Result<(), Status> {
+        self.volume.close(file).await.map_err(status)
+    }
+
+    async fn stat(&self, path: &str) -> Result<Attributes, Status> {
+        Ok(attributes_of(
+            &self.volume.metadata(path).await.map_err(status)?,
+        ))
+    }
+
+    async fn fstat(&self, file: &fat::File) -> Result<Attributes, Status> {
+        Ok(attributes_of(&self.volume.file_metadata(file)))
+    }
+
+    async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<(), Status> {
+        if let Some(size) = attributes.size {
+            let options = OpenOptions {
+                write: true,
+                ..OpenOptions::default()
+            };
+            let file = self.volume.open(path, &options).await.map_err(status)?;
+            self.volume.set_len(&file, size).await.map_err(status)?;
+            self.volume.close(file).await.map_err(status)?;
+        }
+        if let Some((accessed, modified)) = attributes.times {
+            let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
+            self.volume
+                .set_times(path, modified, accessed)
+                .await
+                .map_err(status)?;
+        }
+        // FAT keeps no owner and no mode but the owner's write bit: the rest is accepted, because
+        // clients take a refusal for a failed upload.
+        match attributes.permissions {
+            Some(mode) => self
+                .volume
+                .set_read_only(path, read_only(mode))
+                .await
+                .map_err(status),
+            None if attributes.size.is_none() && attributes.times.is_none() => {
+                self.volume.metadata(path).await.map(drop).map_err(status)
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn fsetstat(&self, file: &fat::File, attributes: &Attributes) -> Result<(), Status> {
+        if let Some(size) = attributes.size {
+            self.volume.set_len(file, size).await.map_err(status)?;
+        }
+        if let Some((accessed, modified)) = attributes.times {
+            let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
+            self.volume
+                .set_file_times(file, modified, accessed)
+                .await
+                .map_err(status)?;
+        }
+        match attributes.permissions {
+            Some(mode) => self
+                .volume
+                .set_file_read_only(file, read_only(mode))
+                .await
+                .map_err(status),
+            None => Ok(()),
+        }
+    }
+
+    async fn opendir(&self, path: &str) -> Result<Dir, Status> {
+        let dir = self.volume.open_dir(path).await.map_err(status)?;
+        Ok(Dir {
+            dir,
+            path: path.into(),
+            dots_told: Cell::new(false),
+        })
+    }
+
+    async fn readdir(&self, dir: &Dir, most: usize) -> Result<Vec<Name>, Status> {
+        let mut names = Vec::new();
+        if !dir.dots_told.replace(true) {
+            let own = self.volume.metadata(&dir.path).await.map_err(status)?;
+            for name in [".", ".."] {
+                names.push(Name {
+                    name: name.into(),
+                    attributes: attributes_of(&own),
+                });
+            }
+        }
+        let entries = self.volume.read_dir(&dir.dir, most).await.map_err(status)?;
+        names.extend(entries.into_iter().map(|DirEntry { name, metadata }| Name {
+            name,
+            attributes: attributes_of(&metadata),
+        }));
+        Ok(names)
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), Status> {
+        self.volume.remove_file(path).await.map_err(status)
+    }
+
+    async fn mkdir(&self, path: &str, _attributes: &Attributes) -> Result<(), Status> {
+        self.volume.create_dir(path).await.map_err(status)
+    }
+
+    async fn rmdir(&self, path: &str) -> Result<(), Status> {
+        self.volume.remove_dir(path).await.map_err(status)
+    }
+
+    async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), Status> {
+        self.volume.rename(from, to, replace).await.map_err(status)
+    }
+
+    async fn statvfs(&self) -> Result<StatVfs, Status> {
+        let space = self.volume.space().await.map_err(status)?;
+        let read_only = if self.volume.read_only().is_some() {
+            ST_RDONLY
+        } else {
+            0
+        };
+        Ok(StatVfs {
+            block_size: space.cluster_size.into(),
+            fragment_size: space.cluster_size.into(),
+            blocks: space.total_clusters.into(),
+            blocks_free: space.free_clusters.into(),
+            blocks_available: space.free_clusters.into(),
+            // FAT has no inodes: a file needs a cluster and a place in its directory.
+            files: space.total_clusters.into(),
+            files_free: space.free_clusters.into(),
+            files_available: space.free_clusters.into(),
+            id: self.volume.geometry().volume_id.into(),
+            flags: read_only | ST_NOSUID,
+            name_max: 255,
+        })
+    }
+
+    async fn fsync(&self, file: &fat::File) -> Result<(), Status> {
+        self.volume.sync_file(file).await.map_err(status)
+    }
+}
+
+fn read_only(mode: u32) -> bool {
+    mode & 0o200 == 0
+}
+
+fn attributes_of(metadata: &Metadata) -> Attributes {
+    let mode = match (metadata.is_dir, metadata.read_only) {
+        // A directory's read-only bit means nothing in FAT.
+        (true, _) => S_IFDIR | 0o755,
+        (false, false) => S_IFREG | 0o644,
+        (false, true) => S_IFREG | 0o444,
+    };
+    let seconds = |t: u64| u32::try_from(t).unwrap_or(u32::MAX);
+    Attributes {
+        size: Some(metadata.len),
+        owner: Some(OWNER),
+        permissions: Some(mode),
+        times: Some((seconds(metadata.accessed), seconds(metadata.modified))),
+    }
+}
+
+/// Status codes are the user interface: sshfs shows the user an errno made of the code alone.
+fn status(error: Error) -> Status {
+    let (code, message) = match error {
+        Error::NotFound => (StatusCode::NoSuchFile, "no such file"),
+        Error::NotADirectory => (StatusCode::NoSuchFile, "not a directory"),
+        Error::ReadOnly => (StatusCode::PermissionDenied, "the volume is read-only"),
+        Error::ReadOnlyFile => (StatusCode::PermissionDenied, "the file is read-only"),
+        Error::Reserved => (StatusCode::PermissionDenied, "the name is the server's own"),
+        Error::NameInvalid => (StatusCode::BadMessage, "the name cannot be kept"),
+        Error::NameTooLong => (StatusCode::BadMessage, "the name is too long"),
+        Error::AlreadyExists => (StatusCode::Failure, "it exists already"),
+        Error::NotEmpty => (StatusCode::Failure, "the directory is not empty"),
+        Error::IsADirectory => (StatusCode::Failure, "it is a directory"),
+        Error::NoSpace => (StatusCode::Failure, "no space left on the volume"),
+        Error::TooLarge => (StatusCode::Failure, "FAT files end at 4 GiB - 1 byte"),
+        Error::Damaged(_) => (StatusCode::Failure, "the volume is damaged"),
+        Error::Device(_) => (StatusCode::Failure, "the disk reported an error"),
+        _ => (StatusCode::Failure, "failed"),
+    };
+    Status { code, message }
+}

@@ -1,0 +1,132 @@
+//! Who may log in. Looked up at each login, so that a new key works without a restart.
+use crate::key::PublicKey;
+use crate::options::{Options, USER_NAME_RULE, is_user_name};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use fat::{BlockDevice, Error, OpenOptions, Volume};
+use log::{info, warn};
+
+/// The most that is read of a file of keys.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// Names that are read of the root at once.
+const NAMES_AT_ONCE: usize = 64;
+
+const AUTHORIZED_KEYS: &str = "/authorized_keys";
+
+/// The keys of `user`, from the first place that has any: the command line, `<user>.pub`,
+/// `authorized_keys`.
+pub async fn keys_of<D: BlockDevice>(
+    volume: &Volume<D>,
+    options: &Options,
+    user: &str,
+) -> Vec<PublicKey> {
+    if !is_user_name(user) {
+        info!("login refused for {user:?}: {USER_NAME_RULE}");
+        return Vec::new();
+    }
+    if let Some(key) = options.key.as_ref().filter(|_| options.user == user) {
+        return vec![key.clone()];
+    }
+    let keys = keys_in(volume, &format!("/{user}.pub")).await;
+    if !keys.is_empty() {
+        return keys;
+    }
+    let mut keys = keys_in(volume, AUTHORIZED_KEYS).await;
+    keys.retain(|key| key.comment == user);
+    keys
+}
+
+/// The users that the volume and the command line know, for the log.
+pub async fn found<D: BlockDevice>(volume: &Volume<D>, options: &Options) -> Vec<String> {
+    let mut users = Vec::new();
+    if options.key.is_some() {
+        users.push(options.user.clone());
+    }
+    match pub_files(volume).await {
+        Ok(names) => {
+            for user in names {
+                if !keys_in(volume, &format!("/{user}.pub")).await.is_empty() {
+                    users.push(user);
+                }
+            }
+        }
+        Err(e) => warn!("cannot list the volume's root: {e}"),
+    }
+    let listed = keys_in(volume, AUTHORIZED_KEYS).await;
+    for key in listed {
+        match is_user_name(&key.comment) {
+            true => users.push(key.comment),
+            false => warn!(
+                "authorized_keys: the comment {:?} names no user; {USER_NAME_RULE}",
+                key.comment
+            ),
+        }
+    }
+    users.sort();
+    users.dedup();
+    users
+}
+
+/// The user names that the root's `.pub` files stand for.
+async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Error> {
+    let mut users = Vec::new();
+    let root = volume.open_dir("/").await?;
+    loop {
+        let entries = volume.read_dir(&root, NAMES_AT_ONCE).await?;
+        if entries.is_empty() {
+            return Ok(users);
+        }
+        let files = entries.into_iter().filter(|e| !e.metadata.is_dir);
+        let names = files.filter_map(|e| e.name.strip_suffix(".pub").map(String::from));
+        users.extend(names.filter(|name| is_user_name(name)));
+    }
+}
+
+/// The usable keys in a file, one a line. What is not usable is named in the log.
+async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<PublicKey> {
+    let text = match read(volume, path).await {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(Error::NotFound) => return Vec::new(),
+        Err(e) => {
+            warn!("cannot read {path}: {e}");
+            return Vec::new();
+        }
+    };
+    let lines = text.lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .filter_map(|(number, line)| match PublicKey::parse(line) {
+            Ok(key) => Some(key),
+            Err(e) => {
+                warn!("{path} line {}: {e}; skipped", number.saturating_add(1));
+                None
+            }
+        })
+        .collect()
+}
+
+async fn read<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Result<Vec<u8>, Error> {
+    let file = volume
+        .open(
+            path,
+            &OpenOptions {
+                read: true,
+                ..OpenOptions::default()
+            },
+        )
+        .await?;
+    let length = volume.file_metadata(&file).len.min(MOST_BYTES);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match volume.read(&file, done as u64, rest).await? {
+            0 => break,
+            n => done = done.saturating_add(n),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}

@@ -1,0 +1,84 @@
+//! A connection in memory: two ends, each a stream.
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use net::{Closed, Listener, Stream};
+
+/// What a direction holds before its writer must wait, in bytes.
+const ROOM: usize = 64 * 1024;
+
+#[derive(Default)]
+struct Direction {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+/// One end. Dropping it closes both directions.
+pub struct End {
+    incoming: Rc<RefCell<Direction>>,
+    outgoing: Rc<RefCell<Direction>>,
+    /// What `fill` shows.
+    taken: Vec<u8>,
+    used: usize,
+}
+
+pub fn pair() -> (End, End) {
+    let (a, b) = (
+        Rc::<RefCell<Direction>>::default(),
+        Rc::<RefCell<Direction>>::default(),
+    );
+    let end = |incoming: &Rc<_>, outgoing: &Rc<_>| End {
+        incoming: incoming.clone(),
+        outgoing: outgoing.clone(),
+        taken: Vec::new(),
+        used: 0,
+    };
+    (end(&a, &b), end(&b, &a))
+}
+
+impl Stream for End {
+    fn fill(&mut self) -> Result<&[u8], Closed> {
+        if self.used >= self.taken.len() {
+            let mut incoming = self.incoming.borrow_mut();
+            if incoming.bytes.is_empty() && incoming.closed {
+                return Err(Closed);
+            }
+            self.taken = core::mem::take(&mut incoming.bytes);
+            self.used = 0;
+        }
+        Ok(self.taken.get(self.used..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.used = self.used.saturating_add(n);
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.closed {
+            return Err(Closed);
+        }
+        let n = data.len().min(ROOM.saturating_sub(outgoing.bytes.len()));
+        outgoing.bytes.extend(data.iter().take(n));
+        Ok(n)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.incoming.borrow_mut().closed = true;
+        self.outgoing.borrow_mut().closed = true;
+    }
+}
+
+/// A listener that has some connections waiting, and then no more.
+pub struct Once(pub Vec<End>);
+
+impl Listener for Once {
+    type Stream = End;
+
+    fn accept(&mut self) -> Option<(End, String)> {
+        Some((self.0.pop()?, "memory".into()))
+    }
+}

@@ -1,0 +1,59 @@
+"""OpenSSH's `scp`, and `ssh` used for what this server is not: a shell."""
+
+import os
+
+from harness import Case, content
+
+
+class Scp(Case):
+    def test_up_and_down(self):
+        up = self.write("up", content(3_000_000))
+        self.scp(up, "server:file")
+        self.scp("server:file", self.path("down"))
+        self.assertEqual(self.read("down"), content(3_000_000))
+        self.expected["file"] = content(3_000_000)
+
+    def test_tree(self):
+        for number in range(20):
+            self.write(f"tree/d{number % 4}/f {number}", content(number * 777, number))
+            self.expected[f"tree/d{number % 4}/f {number}"] = content(number * 777, number)
+        self.scp("-r", "-p", self.path("tree"), "server:tree")
+        self.scp("-r", "server:tree", self.path("back"))
+        self.shell('diff -r "$1" "$2"', self.path("tree"), self.path("back"))
+
+    def test_into_a_folder_and_with_times(self):
+        up = self.write("up", b"x")
+        os.utime(up, (1_500_000_000, 1_500_000_000))
+        self.sftp("mkdir d")
+        self.scp("-p", up, "server:/d/")
+        self.scp("-p", "server:/d/up", self.path("down"))
+        self.assertEqual(os.stat(self.path("down")).st_mtime, 1_500_000_000)
+        self.expected["d/up"] = b"x"
+
+    def test_missing_file(self):
+        self.assertIn("No such file", self.scp("server:nothing", self.path("down"), ok=False).text)
+
+    def test_old_protocol_is_refused_at_once(self):
+        """`scp -O` runs a program on the server: it must end with an error, not wait."""
+        up = self.write("up", b"x")
+        self.scp("-O", up, "server:file", ok=False, seconds=10)
+        self.scp("-O", "server:mirage.pub", self.path("down"), ok=False, seconds=10)
+        self.expected["file"] = None
+
+
+class NoShell(Case):
+    def test_command_is_refused_at_once(self):
+        self.ssh("server", "echo ran", ok=False, seconds=10)
+        self.assertNotIn("ran", self.ssh("server", "echo ran", ok=False, seconds=10).out)
+
+    def test_shell_is_refused_at_once(self):
+        self.ssh("server", ok=False, seconds=10)
+        self.ssh("-tt", "server", ok=False, seconds=10)
+
+    def test_unknown_subsystem_is_refused_at_once(self):
+        self.ssh("-s", "server", "netconf", ok=False, seconds=10)
+
+    def test_forwarding_is_refused_and_harms_nothing(self):
+        self.ssh("-W", "127.0.0.1:22", "server", ok=False, seconds=10)
+        self.ssh("-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:9", "-N", "server", ok=False, seconds=10)
+        self.sftp("ls")

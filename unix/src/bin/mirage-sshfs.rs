@@ -1,0 +1,224 @@
+//! The server as a Unix process: one image file, one TCP port, one thread.
+#![forbid(unsafe_code)]
+
+use log::{error, info, warn};
+use server::{HostKey, Limits, Now, Options, Origin, Server, Turn};
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use unix::{Image, Progress, Sockets, block_on, keygen, logger};
+
+const HELP: &str = "\
+Serves the FAT volume in an image file over SSH/SFTP.
+
+Usage: mirage-sshfs [OPTION]...
+       mirage-sshfs keygen FILE    make an ed25519 key pair, FILE and FILE.pub
+
+      --disk FILE          the image [disk.img]; `fat create disk.img` makes one
+      --port N             the TCP port; 0 takes a free one [18022]
+      --listen ADDR        the address to listen on [0.0.0.0]
+      --user NAME          the user of --key, named in messages [mirage]
+      --key 'ssh-ed25519 AAAA...'
+                           a public key for that user, besides those on the volume:
+                           NAME.pub and authorized_keys in its root
+      --seed TEXT          derive the host key from TEXT instead of keeping one on the volume
+      --read-only          change nothing on the volume
+      --format-if-blank    format the image if it holds nothing but zeros
+  -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
+                           source as in 'sftp:debug,*:info' [info]; also from MIRAGE_LOGS
+      --help               this text
+      --version            the version
+";
+
+/// A Unix process has more room than a guest of 32 MiB.
+const LIMITS: Limits = Limits {
+    connections: 128,
+    operations: 256,
+    operation_bytes: 32 << 20,
+};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = match std::env::args_os()
+        .skip(1)
+        .map(|w| w.into_string())
+        .collect()
+    {
+        Ok(words) => words,
+        Err(word) => return usage(&format!("{word:?} is not UTF-8")),
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words.contains(&"--help") || words.contains(&"-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    if words.contains(&"--version") {
+        println!("mirage-sshfs {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    if let ["keygen", rest @ ..] = words.as_slice() {
+        return match rest {
+            [file] => done(make_key(Path::new(file))),
+            _ => usage("keygen takes one file name"),
+        };
+    }
+    let env = std::env::var("MIRAGE_LOGS").ok();
+    let from_env = env.iter().flat_map(|levels| ["--logs", levels]);
+    let (options, problems) = Options::parse(from_env.chain(words));
+    if !problems.is_empty() {
+        return usage(&problems.join("; "));
+    }
+    logger::start(options.levels.clone());
+    done(serve(options))
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("mirage-sshfs: {problem}; see mirage-sshfs --help");
+    ExitCode::from(2)
+}
+
+fn done(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("mirage-sshfs: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn make_key(path: &Path) -> Result<(), Box<dyn Error>> {
+    let comment = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let check = u32::from_ne_bytes(random()?);
+    Ok(keygen::keygen(path, random()?, check, &comment)?)
+}
+
+fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    // Before anything is touched: a port in use or a bad address is a mistake of the command line.
+    let sockets = listen(&options)?;
+    let address = sockets.address()?;
+
+    let disk = options.disk.clone().unwrap_or_else(|| "disk.img".into());
+    let image = Image::open(Path::new(&disk), options.read_only)?;
+    let mut progress = Progress::new("formatting");
+    let volume_id = u32::from_ne_bytes(random()?);
+    let opened = server::open_volume(image, &options, volume_id, unix_time(), &mut |done, all| {
+        progress.show(done, all);
+    });
+    let volume = Rc::new(block_on(opened).map_err(|e| format!("{disk}: {e}"))?);
+    match volume.read_only() {
+        Some(reason) => warn!("{disk} is served read-only: {reason}"),
+        None => info!("serving {disk}"),
+    }
+
+    let host_key = match &options.seed {
+        Some(seed) => HostKey::from_text(seed),
+        None => block_on(HostKey::of_volume(&volume, random()?)),
+    };
+    let origin = match host_key.origin {
+        Origin::Seed => "from --seed",
+        Origin::Kept => "kept on the volume",
+        Origin::Made => "new, kept on the volume",
+        Origin::ForThisRun => "for this run alone",
+    };
+    info!("host key {} ({origin})", host_key.fingerprint);
+
+    let users = block_on(server::users_found(&volume, &options));
+    match users.as_slice() {
+        [] => warn!(
+            "nobody can log in yet: no usable key. Add one with \
+             `fat add {disk} {user}.pub`, or give --key",
+            user = options.user
+        ),
+        users => info!("users: {}", users.join(", ")),
+    }
+    let (mut wake, signal) = UnixStream::pair()?;
+    wake.set_nonblocking(true)?;
+    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::low_level::pipe::register(number, signal.try_clone()?)?;
+    }
+    let user = users.iter().find(|u| **u == options.user).or(users.first());
+    let user = user.unwrap_or(&options.user).clone();
+    info!("listening on {address}");
+    say_how_to_mount(&user, address);
+
+    let mut server = Server::new(sockets, volume, host_key, options, LIMITS);
+    run(&mut server, &mut wake)
+}
+
+fn listen(options: &Options) -> Result<Sockets, Box<dyn Error>> {
+    let address = match &options.listen {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("--listen {text}: not an IP address"))?,
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let address = SocketAddr::new(address, options.port);
+    Ok(Sockets::listen(address).map_err(|e| {
+        format!("cannot listen on {address}: {e}; is another server running? Try --port")
+    })?)
+}
+
+/// Prints the command that mounts this server, with the key file when it lies here.
+fn say_how_to_mount(user: &str, address: SocketAddr) {
+    let key = std::env::current_dir().unwrap_or_default().join(user);
+    let key = match key.is_file() {
+        true => key.display().to_string(),
+        false => format!("/path/to/the/private/key/of/{user}"),
+    };
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".into(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    let port = address.port();
+    info!(
+        "mount it with: mkdir -p mnt && sshfs -p {port} -o IdentityFile={key} {user}@{host}:/ mnt"
+    );
+}
+
+/// The loop: turns until nothing moves, then waits for the network, a signal or a deadline.
+fn run(server: &mut Server<Sockets, Image>, wake: &mut UnixStream) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    loop {
+        if std::io::Read::read(wake, &mut [0; 16]).is_ok_and(|n| n > 0) {
+            info!("stopping");
+            server.stop();
+        }
+        let monotonic = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match server.turn(Now {
+            monotonic,
+            unix: unix_time(),
+        }) {
+            Turn::Moved => (),
+            Turn::Idle(wait) => {
+                let wait = wait.map(|ms| Duration::from_millis(ms.max(1)));
+                if let Err(e) = server.listener().wait(wake, wait) {
+                    error!("cannot wait for the network: {e}");
+                    return Err(e.into());
+                }
+            }
+            Turn::Stopped => return Ok(()),
+        }
+    }
+}
+
+fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Box<dyn Error>> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| format!("no randomness from the system: {e}"))?;
+    Ok(bytes)
+}

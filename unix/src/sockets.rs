@@ -1,0 +1,166 @@
+//! TCP by the operating system: the listener, the connections, and the wait for any of them.
+use net::{Closed, Listener, Stream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+/// What is read from a socket at once, in bytes.
+const READ: usize = 64 * 1024;
+
+/// The listening socket, and the sockets of all connections so that one wait covers them.
+pub struct Sockets {
+    listener: TcpListener,
+    open: Vec<Weak<Socket>>,
+    /// New connections are not looked for until this much of the wait has passed: accepting failed.
+    backoff: bool,
+}
+
+/// A socket and what its connection waits for.
+struct Socket {
+    stream: TcpStream,
+    read: Cell<bool>,
+    write: Cell<bool>,
+}
+
+pub struct Connection {
+    socket: Rc<Socket>,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Sockets {
+    pub fn listen(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            open: Vec::new(),
+            backoff: false,
+        })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Waits until a socket can go on, `wake` is readable, or the time is over.
+    pub fn wait(&mut self, wake: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
+        /// How long no connection is accepted when the system has no room for one.
+        const BACKOFF: Duration = Duration::from_millis(100);
+        self.open.retain(|socket| socket.strong_count() > 0);
+        let sockets: Vec<_> = self.open.iter().filter_map(Weak::upgrade).collect();
+        let mut fds = vec![PollFd::new(wake, PollFlags::IN)];
+        if !self.backoff {
+            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        }
+        for socket in &sockets {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, socket.read.get());
+            flags.set(PollFlags::OUT, socket.write.get());
+            if !flags.is_empty() {
+                fds.push(PollFd::new(&socket.stream, flags));
+            }
+        }
+        let timeout = match self.backoff {
+            true => Some(timeout.map_or(BACKOFF, |t| t.min(BACKOFF))),
+            false => timeout,
+        };
+        self.backoff = false;
+        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Listener for Sockets {
+    type Stream = Connection;
+
+    fn accept(&mut self) -> Option<(Connection, String)> {
+        if self.backoff {
+            return None;
+        }
+        let (stream, peer) = match self.listener.accept() {
+            Ok(accepted) => accepted,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+            Err(e) => {
+                log::warn!("cannot accept a connection: {e}");
+                self.backoff = true;
+                return None;
+            }
+        };
+        let set = stream
+            .set_nonblocking(true)
+            // Every write is a whole answer.
+            .and_then(|()| stream.set_nodelay(true))
+            // A client that vanished without a word must not hold its place for ever.
+            .and_then(|()| Ok(sockopt::set_socket_keepalive(&stream, true)?));
+        if let Err(e) = set {
+            log::warn!("{peer}: {e}");
+            return None;
+        }
+        let socket = Rc::new(Socket {
+            stream,
+            read: Cell::new(true),
+            write: Cell::new(false),
+        });
+        self.open.push(Rc::downgrade(&socket));
+        let buffer = vec![0; READ].into_boxed_slice();
+        Some((
+            Connection {
+                socket,
+                buffer,
+                start: 0,
+                end: 0,
+            },
+            peer.to_string(),
+        ))
+    }
+}
+
+impl Stream for Connection {
+    fn fill(&mut self) -> Result<&[u8], Closed> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            match (&self.socket.stream).read(&mut self.buffer) {
+                Ok(0) => return Err(Closed),
+                Ok(n) => {
+                    self.end = n;
+                    self.socket.read.set(false);
+                }
+                Err(e) if would_block(&e) => self.socket.read.set(true),
+                Err(_) => return Err(Closed),
+            }
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.start = self.start.saturating_add(n).min(self.end);
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
+        match (&self.socket.stream).write(data) {
+            Ok(n) => {
+                self.socket.write.set(n < data.len());
+                Ok(n)
+            }
+            Err(e) if would_block(&e) => {
+                self.socket.write.set(true);
+                Ok(0)
+            }
+            Err(_) => Err(Closed),
+        }
+    }
+}
+
+fn would_block(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
