@@ -311,7 +311,7 @@ fn dos_time(unix_seconds: u64) -> (u16, u16) {
         .saturating_add(carry)
         .saturating_sub(1980);
     let date = year << 9 | month << 5 | day;
-    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
     (date as u16, time as u16)
 }
 

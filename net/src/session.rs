@@ -10,7 +10,7 @@ use crate::{MAX_CHANNELS, WINDOW};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use log::{debug, info, warn};
+use log::{debug, info};
 use sunset::{ChanData, ServEvent, SignKey};
 
 /// The server's ed25519 key.
@@ -52,6 +52,8 @@ pub enum Ended {
     /// The client did something that the protocol or its bounds forbid.
     Protocol(sunset::Error),
     TooManyAttempts,
+    /// More bytes than any login needs.
+    TooMuchBeforeLogin,
     /// More data than the window allowed.
     WindowExceeded,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for Ended {
             Self::Closed => f.write_str("closed by the client"),
             Self::Protocol(e) => write!(f, "protocol error: {e}"),
             Self::TooManyAttempts => f.write_str("too many failed logins"),
+            Self::TooMuchBeforeLogin => f.write_str("too much data before a login"),
             Self::WindowExceeded => f.write_str("the client sent more than its window"),
         }
     }
@@ -73,10 +76,15 @@ impl From<sunset::Error> for Ended {
     }
 }
 
+/// Bytes that a client may send before it has logged in: ten times what logins need.
+const BEFORE_LOGIN: usize = 64 * 1024;
+
 pub struct Session {
     runner: sunset::Runner<'static, sunset::Server>,
     auth: Auth,
     authenticated: bool,
+    /// Bytes that came before the login.
+    before_login: usize,
     /// `Event::Login` was given and not answered yet.
     asked: bool,
     /// `Event::Data` was given for the data that lies in sunset's buffer.
@@ -92,6 +100,7 @@ impl Session {
             runner,
             auth: Auth::default(),
             authenticated: false,
+            before_login: 0,
             asked: false,
             offered: false,
             channels: Default::default(),
@@ -308,8 +317,11 @@ impl Session {
         }
         let used = self.runner.input(bytes)?;
         stream.consume(used);
-        if used == 0 {
-            warn!("the SSH connection takes no input");
+        if !self.authenticated {
+            self.before_login = self.before_login.saturating_add(used);
+            if self.before_login > BEFORE_LOGIN {
+                return Err(Ended::TooMuchBeforeLogin);
+            }
         }
         Ok(used > 0)
     }

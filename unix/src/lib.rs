@@ -8,6 +8,12 @@
 mod block_on;
 pub mod fat_command;
 mod image;
+pub mod keygen;
+pub mod logger;
+mod progress;
+mod sockets;
 
 pub use block_on::block_on;
 pub use image::{Image, ImageError};
+pub use progress::Progress;
+pub use sockets::Sockets;

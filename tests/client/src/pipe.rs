@@ -28,7 +28,7 @@ pub fn pair() -> (End, End) {
         Rc::<RefCell<Direction>>::default(),
         Rc::<RefCell<Direction>>::default(),
     );
-    let end = |incoming: &Rc<_>, outgoing: &Rc<_>| End {
+    let end = |incoming: &Rc<RefCell<Direction>>, outgoing: &Rc<RefCell<Direction>>| End {
         incoming: incoming.clone(),
         outgoing: outgoing.clone(),
         taken: Vec::new(),

@@ -1,0 +1,69 @@
+# make run    makes a key and a disk image when there are none, then serves the image
+# make test   installs what the tests need and runs all of them
+# make bench  measures against OpenSSH's sshd
+SHELL := /bin/bash
+PYTHON := /usr/bin/python3
+SERVER := target/release/mirage-sshfs
+FAT := target/release/fat
+PORT ?= 18022
+DISK ?= disk.img
+
+# Debian packages: a linker for Rust, then the clients and judges of the tests.
+PACKAGES := gcc libc6-dev binutils python3 python3-paramiko openssh-client openssh-server sshfs \
+	fuse3 rclone git dosfstools mtools qemu-system-x86 procps
+
+.PHONY: all build run test tools fmt clippy layers unit clients bench clean
+all: build
+
+include kernel.mk
+
+build:
+	cargo build --release --locked
+
+run: build
+	@test -e mirage || $(SERVER) keygen mirage
+	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
+	$(SERVER) --disk $(DISK) --port $(PORT)
+
+test: tools fmt clippy clippy-kernel layers unit build clients test-kernel
+
+# What is missing is installed as root; otherwise this says what to type.
+tools:
+	@missing=; for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		else \
+			echo "the tests need packages; type: sudo apt-get install --no-install-recommends$$missing"; exit 1; \
+		fi; \
+	fi
+	@rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy rustfmt
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --exclude kernel --all-targets --locked -- -D warnings
+
+layers:
+	$(PYTHON) tests/layers.py
+
+unit:
+	cargo test --workspace --exclude kernel --locked
+
+clients: build
+	$(PYTHON) -m unittest discover -s tests/clients -v
+
+bench: build
+	$(PYTHON) bench/run.py
+
+clean:
+	cargo clean
+
+# Every parser of bytes from outside, for a bounded time each.
+FUZZ_SECONDS ?= 30
+.PHONY: fuzz
+fuzz:
+	fuzz/run.sh $(FUZZ_SECONDS)

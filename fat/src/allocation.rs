@@ -1,0 +1,184 @@
+//! Which clusters a growing file gets, and when freed ones may be used again.
+use crate::extents::{Extents, Run};
+use crate::table::{END, Link};
+use crate::volume::Claim;
+use crate::{BlockDevice, Error, Volume};
+
+/// How far ahead of a growing file others keep off, in bytes.
+const CLAIM: u32 = 1 << 20;
+/// The most claims kept; the oldest goes first.
+const CLAIMS: usize = 64;
+/// Clusters freed between two looks at the number of dirty sectors.
+const FREE_STEP: u32 = 4096;
+
+impl<D: BlockDevice> Volume<D> {
+    /// Adds `count` clusters to a chain, in memory and in the cached table. `owner` is who claims
+    /// what follows them, 0 for nobody. The lock is held exclusively. After an error the chain has
+    /// some of the clusters; they belong to it.
+    pub(crate) async fn extend(
+        &self,
+        extents: &mut Extents,
+        count: u32,
+        owner: u64,
+    ) -> Result<(), Error> {
+        self.require(count).await?;
+        let mut left = count;
+        while left > 0 {
+            let (start, got) = match self.find_run(extents.last(), left, owner).await? {
+                Some(run) => run,
+                None => return Err(Error::NoSpace),
+            };
+            let before = extents.last();
+            // The table last: when the list of runs is full nothing is lost.
+            extents.push(start, got)?;
+            let last = start.saturating_add(got - 1);
+            for cluster in start..last {
+                self.set_entry(cluster, cluster.saturating_add(1)).await?;
+            }
+            self.set_entry(last, END).await?;
+            if let Some(before) = before {
+                self.set_entry(before, start).await?;
+            }
+            self.free.set(self.free.get().saturating_sub(got));
+            let next = last.saturating_add(1);
+            self.next_free.set(if self.is_cluster(next) { next } else { 2 });
+            if owner != 0 {
+                self.claim(owner, next);
+            }
+            left = left.saturating_sub(got);
+            self.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure of `count` free clusters: by a commit when freed ones wait for it, and by a count
+    /// when the number is only what the FSInfo sector said.
+    async fn require(&self, count: u32) -> Result<(), Error> {
+        if self.free.get() < count {
+            // Closed files may hold clusters too.
+            self.commit().await?;
+        }
+        if self.free.get() < count && !self.counted.get() {
+            self.count_free().await?;
+        }
+        if self.free.get() < count { Err(Error::NoSpace) } else { Ok(()) }
+    }
+
+    /// Up to `want` free neighbouring clusters, after `after` when they are free, else from where
+    /// the last search ended.
+    async fn find_run(
+        &self,
+        after: Option<u32>,
+        want: u32,
+        owner: u64,
+    ) -> Result<Option<(u32, u32)>, Error> {
+        let mut start = None;
+        if let Some(next) = after.and_then(|after| after.checked_add(1))
+            && self.is_cluster(next)
+            && self.claimed(next, owner).is_none()
+            && self.entry(next).await? == 0
+        {
+            start = Some(next);
+        }
+        if start.is_none() {
+            start = self.search(owner).await?;
+        }
+        if start.is_none() && !self.claims.borrow().is_empty() {
+            self.claims.borrow_mut().clear();
+            start = self.search(owner).await?;
+        }
+        let Some(start) = start else {
+            // Less is free than was thought.
+            self.free.set(0);
+            return Ok(None);
+        };
+        let mut count = 1u32;
+        while count < want {
+            let Some(next) = start.checked_add(count).filter(|next| self.is_cluster(*next)) else {
+                break;
+            };
+            if self.claimed(next, owner).is_some() || self.entry(next).await? != 0 {
+                break;
+            }
+            count += 1;
+        }
+        Ok(Some((start, count)))
+    }
+
+    async fn search(&self, owner: u64) -> Result<Option<u32>, Error> {
+        let end = self.geometry.clusters.saturating_add(2);
+        let hint = self.next_free.get().clamp(2, end);
+        for (from, to) in [(hint, end), (2, hint)] {
+            let mut at = from;
+            while let Some(found) = self.first_free(at, to).await? {
+                match self.claimed(found, owner) {
+                    None => return Ok(Some(found)),
+                    Some(end) => at = end,
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where somebody else's claim on this cluster ends.
+    fn claimed(&self, cluster: u32, owner: u64) -> Option<u32> {
+        let claims = self.claims.borrow();
+        let mut others = claims.iter().filter(|claim| claim.owner != owner);
+        others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
+    }
+
+    fn claim(&self, owner: u64, start: u32) {
+        let few = self.geometry.clusters / 64;
+        let ahead = (CLAIM / self.geometry.cluster_size.max(1)).min(few);
+        let mut claims = self.claims.borrow_mut();
+        claims.retain(|claim| claim.owner != owner);
+        if claims.len() >= CLAIMS {
+            claims.remove(0);
+        }
+        claims.push(Claim { owner, start, end: start.saturating_add(ahead) });
+    }
+
+    pub(crate) fn unclaim(&self, owner: u64) {
+        self.claims.borrow_mut().retain(|claim| claim.owner != owner);
+    }
+
+    /// Gives clusters back after the next commit.
+    pub(crate) fn free_later(&self, runs: &[Run]) {
+        self.pending.borrow_mut().frees.extend_from_slice(runs);
+        if !runs.is_empty() {
+            self.note_change();
+        }
+    }
+
+    /// Shortens a chain to `keep` clusters after the next commit. Until then it must not grow.
+    pub(crate) fn cut_later(&self, extents: &mut Extents, keep: u32) {
+        let rest = extents.truncate(keep);
+        if let Some(last) = extents.last().filter(|_| !rest.is_empty()) {
+            self.pending.borrow_mut().ends.push(last);
+        }
+        self.free_later(&rest);
+    }
+
+    /// Changes the table as `free_later` and `cut_later` asked. The directories on the disk no
+    /// longer refer to these clusters.
+    pub(crate) async fn apply_pending(&self) -> Result<(), Error> {
+        let pending = self.pending.take();
+        for last in pending.ends {
+            self.set_entry(last, END).await?;
+        }
+        for run in pending.frees {
+            let end = run.cluster.saturating_add(run.count);
+            for cluster in run.cluster..end {
+                if self.link(cluster).await? == Link::Free {
+                    return Err(self.damage("two files share a cluster"));
+                }
+                self.set_entry(cluster, 0).await?;
+                if cluster % FREE_STEP == 0 {
+                    self.relieve().await?;
+                }
+            }
+            self.free.set(self.free.get().saturating_add(run.count).min(self.geometry.clusters));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Sectors of the tables and directories, read through the cache and written back.
+use crate::cache::Class;
+use crate::join::join;
+use crate::{BlockDevice, DeviceError, Error, Volume};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// How much is read at once when a sector is not in the cache.
+const READ_AHEAD: u64 = 16 * 1024;
+/// The largest request that dirty sectors are merged into.
+const WRITE_MERGE: usize = 64 * 1024;
+/// Requests of one batch of dirty sectors.
+const BATCH: usize = 256;
+
+impl<D: BlockDevice> Volume<D> {
+    /// The line that `offset` lies in, and where in it.
+    pub(crate) fn line_of(&self, offset: u64) -> (u64, usize) {
+        let inside = offset.saturating_sub(self.geometry.start) % self.cache.line_size();
+        (offset.saturating_sub(inside), usize::try_from(inside).unwrap_or(0))
+    }
+
+    /// Brings the line at `base` into the cache, and with it what follows of the `ahead` bytes from
+    /// `base` on that belong together.
+    async fn load(&self, base: u64, ahead: u64) -> Result<(), Error> {
+        if self.cache.contains(base) {
+            return Ok(());
+        }
+        let line = self.cache.line_size();
+        let len = ahead.min(READ_AHEAD) / line * line;
+        let mut data = vec![0; usize::try_from(len.max(line)).unwrap_or(0)];
+        self.device.read(base, &mut data).await?;
+        let mut lines = data.chunks(usize::try_from(line).unwrap_or(512));
+        let first = lines.next();
+        let mut at = base;
+        for data in lines {
+            at = at.saturating_add(line);
+            self.cache.insert(at, data);
+        }
+        // Last, so that its neighbours cannot push it out.
+        if let Some(first) = first {
+            self.cache.insert(base, first);
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the line at `base`.
+    pub(crate) async fn line<R>(
+        &self,
+        base: u64,
+        ahead: u64,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, Error> {
+        self.load(base, ahead).await?;
+        self.cache.with(base, f).ok_or(Error::Device(DeviceError::OutOfRange))
+    }
+
+    /// Calls `f` with the line at `base` to change it. The lock is held exclusively.
+    pub(crate) async fn change_line<R>(
+        &self,
+        base: u64,
+        class: Class,
+        f: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, Error> {
+        self.load(base, 0).await?;
+        self.cache.update(base, class, f).ok_or(Error::Device(DeviceError::OutOfRange))
+    }
+
+    /// Writes all dirty sectors of a class, those of the table to every copy in use.
+    pub(crate) async fn write_dirty(&self, class: Class) -> Result<(), Error> {
+        let mut from = 0;
+        loop {
+            let lines = self.cache.dirty(class, from, BATCH);
+            let Some((last, _)) = lines.last() else { return Ok(()) };
+            from = last.saturating_add(1);
+            let written: Vec<u64> = lines.iter().map(|(offset, _)| *offset).collect();
+            let runs = merge(lines, self.cache.line_size());
+            self.unflushed.set(true);
+            let copies = match class {
+                Class::Table => self.table_copies(),
+                Class::Directory => vec![0],
+            };
+            let device = &self.device;
+            join(copies.iter().flat_map(|copy| {
+                runs.iter().map(move |(at, data)| device.write(at.saturating_add(*copy), data))
+            }))
+            .await?;
+            for offset in written {
+                self.cache.set_clean(offset);
+            }
+        }
+    }
+
+    /// Writes the dirty table sectors when they take up much of the cache. That is safe at any
+    /// time: they hold chains that no entry on the disk refers to yet, and ends and free marks only
+    /// once no entry does any more.
+    pub(crate) async fn relieve(&self) -> Result<(), Error> {
+        if self.cache.dirty_count(Class::Table) > self.cache.capacity() / 4 {
+            if self.barrier.get() {
+                self.flush().await?;
+            }
+            self.write_dirty(Class::Table).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        self.unflushed.set(false);
+        let barrier = self.barrier.replace(false);
+        if let Err(error) = self.device.flush().await {
+            self.unflushed.set(true);
+            self.barrier.set(barrier);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Writes past the cache.
+    pub(crate) async fn write_through(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
+        self.unflushed.set(true);
+        Ok(self.device.write(offset, data).await?)
+    }
+
+    /// Reads a sector past the cache, changes it and writes it when that made a difference.
+    pub(crate) async fn patch(&self, base: u64, f: impl FnOnce(&mut [u8])) -> Result<(), Error> {
+        let mut data = vec![0; usize::try_from(self.cache.line_size()).unwrap_or(512)];
+        self.device.read(base, &mut data).await?;
+        let before = data.clone();
+        f(&mut data);
+        if data != before {
+            self.write_through(base, &data).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Joins neighbouring lines, which come in order, to requests.
+fn merge(lines: Vec<(u64, Box<[u8]>)>, line_size: u64) -> Vec<(u64, Vec<u8>)> {
+    let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut next = None;
+    for (offset, data) in lines {
+        match runs.last_mut() {
+            Some((_, run)) if next == Some(offset) && run.len() < WRITE_MERGE => {
+                run.extend_from_slice(&data);
+            }
+            _ => runs.push((offset, data.into_vec())),
+        }
+        next = offset.checked_add(line_size);
+    }
+    runs
+}

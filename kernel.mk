@@ -1,0 +1,21 @@
+# The freestanding kernel. Its flags hold for its own target folder only: named with --target, they
+# reach neither build scripts nor the programs of the host.
+KERNEL := target/mirage-sshfs.elf
+KERNEL_TARGET := x86_64-unknown-linux-gnu
+KERNEL_FLAGS := -C relocation-model=static --cfg getrandom_backend="custom"
+KERNEL_CARGO = RUSTFLAGS='$(KERNEL_FLAGS)' cargo
+KERNEL_MAX := 2097152
+
+.PHONY: kernel test-kernel clippy-kernel
+
+kernel:
+	$(KERNEL_CARGO) build --locked --release --package kernel --target $(KERNEL_TARGET)
+	strip -o $(KERNEL) "$${CARGO_TARGET_DIR:-target}/$(KERNEL_TARGET)/release/kernel"
+	@size=$$(stat -c %s $(KERNEL)); echo "$(KERNEL): $$size bytes"; \
+	test $$size -le $(KERNEL_MAX) || { echo "$(KERNEL) is larger than $(KERNEL_MAX) bytes" >&2; exit 1; }
+
+test-kernel: kernel
+	python3 tests/kernel/boot.py $(KERNEL)
+
+clippy-kernel:
+	$(KERNEL_CARGO) clippy --locked --release --package kernel --target $(KERNEL_TARGET) -- -D warnings

@@ -1,0 +1,31 @@
+//! Links the kernel by linker.ld and without the C library, when it is built with the flags of a
+//! freestanding program. Without them it is a program of the host that holds the unit tests only.
+use std::env;
+use std::path::Path;
+
+const LINK_ARGS: &[&str] = &[
+    "-nostartfiles",
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-Wl,--gc-sections",
+    "-Wl,-z,noexecstack",
+    "-Wl,--build-id=none",
+];
+
+fn main() -> Result<(), env::VarError> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../linker.ld");
+    println!("cargo::rustc-check-cfg=cfg(freestanding)");
+    // The one flag that only the freestanding build has: kernel.mk gives it.
+    if env::var("CARGO_CFG_GETRANDOM_BACKEND").as_deref() != Ok("custom") {
+        return Ok(());
+    }
+    println!("cargo::rustc-cfg=freestanding");
+    let script = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../linker.ld");
+    println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+    for arg in LINK_ARGS {
+        println!("cargo::rustc-link-arg-bins={arg}");
+    }
+    Ok(())
+}

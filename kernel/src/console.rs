@@ -1,0 +1,81 @@
+//! The consoles at hand before any driver runs: port 0xe9 and the first serial port. The sink of
+//! `log`. Nothing here allocates or locks, so that it works in an exception and out of memory.
+use crate::clock;
+use crate::port::Port;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
+use log::{LevelFilter, Log, Metadata, Record};
+
+static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
+
+/// Sets the serial port to 115200 baud, 8N1, when there is one, and makes the consoles the log.
+pub fn init() {
+    Port::Com1Scratch.write(0x5a);
+    if Port::Com1Scratch.read() == 0x5a {
+        Port::Com1InterruptEnable.write(0);
+        Port::Com1LineControl.write(0x80); // The next two are the divisor: 1.
+        Port::Com1Data.write(1);
+        Port::Com1InterruptEnable.write(0);
+        Port::Com1LineControl.write(0x03);
+        Port::Com1FifoControl.write(0x07);
+        Port::Com1ModemControl.write(0x03);
+        HAS_SERIAL.store(true, Ordering::Relaxed);
+    }
+    // Fails only when there is a logger already: this is the only one.
+    if log::set_logger(&Console).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+pub fn print(text: fmt::Arguments<'_>) {
+    // `write_str` never fails.
+    let _ = Console.write_fmt(text);
+}
+
+struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            Port::DebugConsole.write(byte);
+            if HAS_SERIAL.load(Ordering::Relaxed) {
+                if byte == b'\n' {
+                    send(b'\r');
+                }
+                send(byte);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends a byte by the serial port. A port that never gets ready loses it: nothing may hang here.
+fn send(byte: u8) {
+    const TRANSMITTER_EMPTY: u8 = 0x20;
+    for _ in 0..100_000 {
+        if Port::Com1LineStatus.read() & TRANSMITTER_EMPTY != 0 {
+            Port::Com1Data.write(byte);
+            return;
+        }
+    }
+}
+
+impl Log for Console {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let now = clock::since_boot();
+        print(format_args!(
+            "[{:5}.{:03}] {:<5} {}: {}\n",
+            now.as_secs(),
+            now.subsec_millis(),
+            record.level(),
+            record.target(),
+            record.args(),
+        ));
+    }
+
+    fn flush(&self) {}
+}

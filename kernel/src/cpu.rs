@@ -1,0 +1,73 @@
+//! The instructions that have no safe form in `core`: time stamps, random numbers, stopping.
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdseed64_step, _rdtsc};
+
+/// Counts up at a constant rate on every CPU that this kernel runs on.
+pub fn time_stamp() -> u64 {
+    // SAFETY: every x86-64 CPU has RDTSC, and only CR4.TSD, which boot.s leaves off, forbids it.
+    unsafe { _rdtsc() }
+}
+
+/// Where the CPU takes random numbers from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RandomInstructions {
+    rdrand: bool,
+    rdseed: bool,
+}
+
+impl RandomInstructions {
+    /// None when the CPU has neither.
+    pub fn detect() -> Option<Self> {
+        // Intel SDM 2A, CPUID: leaf 1 ECX bit 30 and leaf 7 EBX bit 18.
+        let rdrand = __cpuid(1).ecx & (1 << 30) != 0;
+        let rdseed = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & (1 << 18) != 0;
+        (rdrand || rdseed).then_some(Self { rdrand, rdseed })
+    }
+
+    /// 64 bits from RDSEED, or from RDRAND where the CPU has no other or RDSEED runs dry.
+    pub fn next(self) -> Option<u64> {
+        // Intel's advice is ten tries for RDRAND; RDSEED may be empty for longer.
+        const TRIES: u32 = 100;
+        for try_rdseed in [true, false] {
+            for _ in 0..TRIES {
+                let mut value = 0;
+                let filled = match try_rdseed {
+                    // SAFETY: `detect`, the only way to a `Self`, saw RDSEED in CPUID.
+                    true if self.rdseed => unsafe { _rdseed64_step(&mut value) },
+                    // SAFETY: `detect`, the only way to a `Self`, saw RDRAND in CPUID.
+                    false if self.rdrand => unsafe { _rdrand64_step(&mut value) },
+                    _ => break,
+                };
+                // AMD family 15h and 16h after a suspend: success, and all ones for ever.
+                if filled == 1 && value != u64::MAX && value != 0 {
+                    return Some(value);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Stops the CPU for good. With interrupts off, Xen ends the domain here.
+pub fn halt() -> ! {
+    loop {
+        // SAFETY: HLT touches neither memory nor registers.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) }
+    }
+}
+
+/// Resets the machine: an exception without handlers is a triple fault.
+pub fn triple_fault() -> ! {
+    let no_table = [0u16; 5];
+    // SAFETY: the operand is a valid pseudo-descriptor of 10 bytes; no code runs after UD2, which
+    // finds no handler in the empty table.
+    unsafe { asm!("lidt [{}]", "ud2", in(reg) &no_table, options(noreturn)) }
+}
+
+/// The CPUID base of Xen's leaves, when Xen is under us (xen/include/public/arch-x86/cpuid.h).
+pub fn xen_leaves() -> Option<u32> {
+    (0x4000_0000..0x4001_0000).step_by(0x100).find(|&base| {
+        let leaf = __cpuid(base);
+        [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).as_flattened() == b"XenVMMXenVMM"
+    })
+}

@@ -1,0 +1,15 @@
+//! Where Rust begins: boot.s calls `kernel_start` in long mode on the kernel's stack, with the low
+//! 4 GiB mapped to themselves, interrupts off and no exception handlers yet.
+
+core::arch::global_asm!(include_str!("boot.s"), kernel_start = sym kernel_start);
+
+/// `start_info` is the physical address of PVH's hvm_start_info.
+extern "C" fn kernel_start(start_info: u32) -> ! {
+    crate::boot(start_info.into())
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    crate::console::print(format_args!("{info}\n"));
+    crate::power::fail()
+}

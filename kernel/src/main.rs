@@ -1,0 +1,73 @@
+//! mirage-sshfs as a program that needs no operating system: this crate brings the machine up and
+//! tears it down.
+//!
+//! Only the build of kernel.mk is the kernel; a build for the host holds its unit tests.
+#![cfg_attr(freestanding, no_std, no_main)]
+
+#[cfg(freestanding)]
+extern crate alloc;
+
+#[cfg(freestanding)]
+mod clock;
+#[cfg(freestanding)]
+mod console;
+#[cfg(freestanding)]
+mod cpu;
+#[cfg(freestanding)]
+mod entropy;
+#[cfg(freestanding)]
+mod entry;
+#[cfg(freestanding)]
+mod heap;
+#[cfg(any(freestanding, test))]
+mod mem;
+#[cfg(freestanding)]
+mod memory;
+#[cfg(freestanding)]
+mod paging;
+#[cfg(freestanding)]
+mod port;
+#[cfg(freestanding)]
+mod power;
+#[cfg(any(freestanding, test))]
+mod pvh;
+#[cfg(freestanding)]
+mod selfcheck;
+#[cfg(freestanding)]
+mod traps;
+
+/// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
+#[cfg(freestanding)]
+fn boot(start_info: u64) -> ! {
+    console::init();
+    // SAFETY: boot.s mapped the low 4 GiB to themselves, and there is no heap yet: only the image
+    // is written to until `heap::init`, where `loaded` is gone.
+    let loaded = unsafe { memory::Loaded::new() };
+    let info = pvh::BootInfo::read(&loaded, start_info).unwrap_or_else(|e| stop(&e));
+    drop(loaded);
+    // SAFETY: the map's RAM is mapped to itself and free: what the loader left there was copied.
+    // `read` refused overlapping regions. Nothing was allocated yet.
+    let free = unsafe { heap::init(&info.ram) }.unwrap_or_else(|e| stop(&e));
+    paging::init();
+    traps::init();
+    clock::init().unwrap_or_else(|e| stop(&e));
+    entropy::init().unwrap_or_else(|e| stop(&e));
+    log::info!("memory: {} KiB for the heap", free >> 10);
+    log::info!("command line: {}", info.command_line.escape_ascii());
+    match selfcheck::run() {
+        Ok(()) => power::off(),
+        Err(e) => stop(&e),
+    }
+}
+
+/// Says why the machine cannot run, and ends it.
+#[cfg(freestanding)]
+fn stop(reason: &dyn core::fmt::Display) -> ! {
+    console::print(format_args!("mirage-sshfs cannot run: {reason}\n"));
+    power::fail()
+}
+
+#[cfg(not(freestanding))]
+fn main() {
+    eprintln!("The kernel runs on no operating system: build it with `make kernel`.");
+}

@@ -1,0 +1,79 @@
+//! Where the kernel's image lies, and the memory that the loader filled.
+use crate::pvh::Physical;
+use core::ops::Range;
+use core::slice;
+
+// Set by linker.ld; only their addresses mean anything.
+unsafe extern "C" {
+    static __image_start: u8;
+    static __image_end: u8;
+    static __text_start: u8;
+    static __text_end: u8;
+    static __rodata_start: u8;
+    static __rodata_end: u8;
+    static __stack_guard: u8;
+    static __stack_bottom: u8;
+    static __stack_top: u8;
+}
+
+fn between(start: *const u8, end: *const u8) -> Range<u64> {
+    start.addr() as u64..end.addr() as u64
+}
+
+/// Everything that the kernel's ELF occupies, the stack included.
+pub fn image() -> Range<u64> {
+    between(&raw const __image_start, &raw const __image_end)
+}
+
+pub fn text() -> Range<u64> {
+    between(&raw const __text_start, &raw const __text_end)
+}
+
+pub fn read_only_data() -> Range<u64> {
+    between(&raw const __rodata_start, &raw const __rodata_end)
+}
+
+/// The page below the stack.
+pub fn stack_guard() -> Range<u64> {
+    between(&raw const __stack_guard, &raw const __stack_bottom)
+}
+
+/// How many bytes of the stack have been used at most, and how many there are.
+pub fn stack_use() -> (usize, usize) {
+    let (bottom, top) = (&raw const __stack_bottom, &raw const __stack_top);
+    let size = top.addr().saturating_sub(bottom.addr());
+    // The loader zeroed it with the rest of .bss, so what is still zero was never used.
+    let used_from = (0..size).step_by(8).find(|&offset| {
+        // SAFETY: `offset` is within the stack, which is mapped, 8-aligned and never moves. The
+        // reads are volatile because the stack's words change under the compiler's hands.
+        unsafe { bottom.byte_add(offset).cast::<u64>().read_volatile() != 0 }
+    });
+    (size.saturating_sub(used_from.unwrap_or(size)), size)
+}
+
+/// What the loader left in memory outside the kernel's image.
+pub struct Loaded(());
+
+impl Loaded {
+    /// # Safety
+    /// While it lives nothing may write to memory outside the kernel's image, and the low 4 GiB
+    /// are mapped to themselves.
+    pub unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Physical for Loaded {
+    fn bytes(&self, address: u64, len: u64) -> Option<&[u8]> {
+        let end = address.checked_add(len)?;
+        let image = image();
+        let in_image = address < image.end && image.start < end;
+        if address == 0 || end > 1 << 32 || in_image {
+            return None;
+        }
+        // SAFETY: the range is not null, lies in the mapped low 4 GiB and outside the image, so
+        // that by the contract of `new` nothing writes to it while the slice lives. Bytes have no
+        // invalid values and need no alignment.
+        Some(unsafe { slice::from_raw_parts(address as *const u8, len as usize) })
+    }
+}

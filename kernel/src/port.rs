@@ -1,0 +1,55 @@
+//! The I/O ports that the kernel uses. The list is closed, so that reading and writing them is
+//! safe: none of these devices can be told to touch memory.
+use core::arch::asm;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(u16)]
+pub enum Port {
+    /// The interval timer's channel 2 (Intel 8254).
+    TimerChannel2 = 0x42,
+    TimerCommand = 0x43,
+    /// Bit 0 is the gate of timer channel 2, bit 1 the speaker, bit 5 the timer's output.
+    SystemControlB = 0x61,
+    /// Xen's debug log, and QEMU's `-debugcon`.
+    DebugConsole = 0xe9,
+    /// QEMU's isa-debug-exit, as tests/kernel/boot.py sets it up.
+    DebugExit = 0xf4,
+    /// The first serial port (16550).
+    Com1Data = 0x3f8,
+    Com1InterruptEnable = 0x3f9,
+    Com1FifoControl = 0x3fa,
+    Com1LineControl = 0x3fb,
+    Com1ModemControl = 0x3fc,
+    Com1LineStatus = 0x3fd,
+    Com1Scratch = 0x3ff,
+    /// ACPI's PM1a control register where QEMU's firmware puts it.
+    Pm1aControl = 0x604,
+}
+
+impl Port {
+    pub fn read(self) -> u8 {
+        let value;
+        // SAFETY: the devices of `Port` touch no memory; a port without a device reads as 0xff.
+        unsafe {
+            asm!("in al, dx", out("al") value, in("dx") self as u16,
+                options(nomem, nostack, preserves_flags));
+        }
+        value
+    }
+
+    pub fn write(self, value: u8) {
+        // SAFETY: the devices of `Port` touch no memory; a port without a device ignores writes.
+        unsafe {
+            asm!("out dx, al", in("al") value, in("dx") self as u16,
+                options(nomem, nostack, preserves_flags));
+        }
+    }
+
+    pub fn write_word(self, value: u16) {
+        // SAFETY: as for `write`.
+        unsafe {
+            asm!("out dx, ax", in("ax") value, in("dx") self as u16,
+                options(nomem, nostack, preserves_flags));
+        }
+    }
+}

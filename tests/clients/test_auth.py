@@ -1,0 +1,136 @@
+"""Who may log in, and what the log says about who may not."""
+
+import re
+
+from harness import Case, content, paramiko, program, tool
+
+
+class Keys(Case):
+    def try_login(self, user, key, ok):
+        """`sftp` as that user; the server's word for a refusal offers nothing but keys."""
+        server = self.server or self.servers[-1]
+        self.configure(server, user, key, name=f"config-{user}")
+        result = self.sftp("ls", config=f"config-{user}", ok=None)
+        self.assertEqual(result.code == 0, ok, f"{result}\n{server.log()[-2000:]}")
+        if not ok:
+            self.assertRegex(result.err, r"Permission denied \(publickey\)|Connection (closed|reset)")
+        return result
+
+    def upload(self, name, text):
+        self.write("key-upload", text)
+        self.sftp(f"put key-upload {name}")
+
+
+class Refused(Keys):
+    def test_wrong_key(self):
+        self.try_login("mirage", self.make_key("other"), False)
+        self.try_login("mirage", self.key, True)
+
+    def test_unknown_user(self):
+        self.try_login("nobody", self.key, False)
+        for name in ["..", "mirage.pub", "../mirage", ".", "mirage/", ""]:
+            module = paramiko()
+            with self.assertRaises((module.AuthenticationException, module.SSHException, EOFError)):
+                self.paramiko(user=name)
+
+    def test_password(self):
+        result = self.ssh("-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "PubkeyAuthentication=no",
+                          "server", ok=False, seconds=15)
+        self.assertIn("Permission denied (publickey)", result.err)
+        module = paramiko()
+        client = module.SSHClient()
+        client.set_missing_host_key_policy(module.AutoAddPolicy())
+        self.addCleanup(client.close)
+        with self.assertRaises((module.AuthenticationException, module.SSHException)):
+            client.connect("127.0.0.1", self.server.port, "mirage", password="mirage",
+                           allow_agent=False, look_for_keys=False, timeout=15)
+
+    def test_wrong_keys_first(self):
+        """An agent offers others' keys before the right one."""
+        for number in range(4):
+            self.make_key(f"wrong{number}")
+        with open(self.path("config"), "a") as file:
+            for number in range(4):
+                file.write(f"  IdentityFile {self.path(f'wrong{number}')}\n")
+        text = re.sub(r"  IdentityFile .*id\n", "", self.read("config").decode()) + f"  IdentityFile {self.key}\n"
+        self.write("config", text)
+        self.sftp("ls")
+
+    def test_rsa(self):
+        rsa = self.make_key("rsa", "rsa")
+        self.upload("carol.pub", self.public(rsa) + "\n")
+        self.try_login("carol", rsa, False)
+        self.server.wait_log(r"(?i)carol.*rsa|rsa.*carol")
+
+    def test_file_that_is_no_key(self):
+        self.upload("dave.pub", content(3000))
+        self.upload("erin.pub", "")
+        self.upload("frank.pub", "ssh-ed25519 AAAA\n")
+        for user in ["dave", "erin", "frank"]:
+            self.try_login(user, self.key, False)
+        self.try_login("mirage", self.key, True)
+
+
+class Accepted(Keys):
+    def test_ecdsa(self):
+        key = self.make_key("ec", "ecdsa")
+        self.upload("carol.pub", self.public(key) + "\n")
+        self.try_login("carol", key, True)
+
+    def test_user_added_and_removed_while_running(self):
+        bob = self.make_key("bob-key")
+        self.try_login("bob", bob, False)
+        self.upload("bob.pub", self.public(bob) + "\n")
+        self.try_login("bob", bob, True)
+        self.sftp("rm bob.pub")
+        self.try_login("bob", bob, False)
+
+    def test_authorized_keys(self):
+        ann, ben, ann2 = self.make_key("ann-key", comment="ann"), self.make_key("ben-key", "ecdsa", "ben"), \
+            self.make_key("ann2-key", comment="ann")
+        self.upload("authorized_keys", f"# who may come in\n\n{self.public(ann)}\r\n{self.public(ben)}\nnonsense here\n"
+                    f"{self.public(ann2)}")
+        for user, key, ok in [("ann", ann, True), ("ann", ann2, True), ("ben", ben, True), ("ann", ben, False),
+                              ("ben", ann, False), ("mirage", ann, False), ("mirage", self.key, True)]:
+            self.try_login(user, key, ok)
+
+    def test_several_keys_in_one_file(self):
+        bob, second = self.make_key("bob-key"), self.make_key("bob-second", "ecdsa")
+        self.upload("bob.pub", f"{self.public(bob)}\n{self.public(second)}\n")
+        self.try_login("bob", bob, True)
+        self.try_login("bob", second, True)
+
+
+class CommandLine(Keys):
+    serve = False
+
+    def test_user_and_key(self):
+        alice, other = self.make_key("alice-key", comment=""), self.make_key("other")
+        self.image = self.make_image("disk.img", key=False)
+        self.server = self.start(self.image, "--user", "alice", "--key", self.public(alice))
+        self.try_login("alice", alice, True)
+        self.try_login("alice", other, False)
+        self.try_login("mirage", self.key, False)
+
+    def test_command_line_comes_before_the_volume(self):
+        other = self.make_key("other")
+        self.image = self.make_image("disk.img")
+        self.server = self.start(self.image, "--user", "mirage", "--key", self.public(other))
+        self.try_login("mirage", other, True)
+        self.try_login("mirage", self.key, False)
+
+    def test_no_key_at_all(self):
+        """It serves nobody yet: the log says so, and what to do."""
+        self.image = self.make_image("disk.img", key=False)
+        server = self.start(self.image)
+        self.assertRegex(server.log(), r"(?i)\bno\b.*\b(key|user)")
+        self.assertRegex(server.log(), r"\.pub|--key|authorized_keys")
+
+    def test_keygen(self):
+        """The server's own key pairs are good for ssh-keygen and ssh."""
+        self.run_program(program("mirage-sshfs"), "keygen", self.path("made"))
+        self.assertIn("ED25519", self.run_program(tool("ssh-keygen"), "-l", "-f", self.path("made.pub")).out)
+        self.image = self.make_image("disk.img", key=False)
+        self.server = self.start(self.image, "--user", "mirage", "--key", self.public(self.path("made")))
+        self.try_login("mirage", self.path("made"), True)
+
