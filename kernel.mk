@@ -14,8 +14,11 @@ kernel:
 	@size=$$(stat -c %s $(KERNEL)); echo "$(KERNEL): $$size bytes"; \
 	test $$size -le $(KERNEL_MAX) || { echo "$(KERNEL) is larger than $(KERNEL_MAX) bytes" >&2; exit 1; }
 
+# The unit tests run on the host, as an ordinary program.
 test-kernel: kernel
+	cargo test --locked --package kernel
 	python3 tests/kernel/boot.py $(KERNEL)
 
 clippy-kernel:
 	$(KERNEL_CARGO) clippy --locked --release --package kernel --target $(KERNEL_TARGET) -- -D warnings
+	cargo clippy --locked --package kernel --all-targets -- -D warnings

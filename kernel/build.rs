@@ -10,6 +10,7 @@ const LINK_ARGS: &[&str] = &[
     "-no-pie",
     "-Wl,--gc-sections",
     "-Wl,-z,noexecstack",
+    "-Wl,-z,norelro",
     "-Wl,--build-id=none",
 ];
 

@@ -12,25 +12,24 @@ const CLAIMS: usize = 64;
 const FREE_STEP: u32 = 4096;
 
 impl<D: BlockDevice> Volume<D> {
-    /// Adds `count` clusters to a chain, in memory and in the cached table. `owner` is who claims
-    /// what follows them, 0 for nobody. The lock is held exclusively. After an error the chain has
-    /// some of the clusters; they belong to it.
+    /// Links `count` new clusters behind `after`, the last of a chain, in the cached table, and adds
+    /// them to `new`. `owner` is who claims what follows them, 0 for nobody. The lock is held
+    /// exclusively. What is in `new` after an error belongs to the chain all the same.
     pub(crate) async fn extend(
         &self,
-        extents: &mut Extents,
+        after: Option<u32>,
         count: u32,
         owner: u64,
+        new: &mut Extents,
     ) -> Result<(), Error> {
         self.require(count).await?;
         let mut left = count;
         while left > 0 {
-            let (start, got) = match self.find_run(extents.last(), left, owner).await? {
+            let before = new.last().or(after);
+            let (start, got) = match self.find_run(before, left, owner).await? {
                 Some(run) => run,
                 None => return Err(Error::NoSpace),
             };
-            let before = extents.last();
-            // The table last: when the list of runs is full nothing is lost.
-            extents.push(start, got)?;
             let last = start.saturating_add(got - 1);
             for cluster in start..last {
                 self.set_entry(cluster, cluster.saturating_add(1)).await?;
@@ -39,6 +38,7 @@ impl<D: BlockDevice> Volume<D> {
             if let Some(before) = before {
                 self.set_entry(before, start).await?;
             }
+            new.push(start, got);
             self.free.set(self.free.get().saturating_sub(got));
             let next = last.saturating_add(1);
             self.next_free.set(if self.is_cluster(next) { next } else { 2 });
@@ -53,7 +53,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Makes sure of `count` free clusters: by a commit when freed ones wait for it, and by a count
     /// when the number is only what the FSInfo sector said.
-    async fn require(&self, count: u32) -> Result<(), Error> {
+    pub(crate) async fn require(&self, count: u32) -> Result<(), Error> {
         if self.free.get() < count {
             // Closed files may hold clusters too.
             self.commit().await?;

@@ -1,5 +1,6 @@
 //! A write-back cache of table and directory sectors. It only keeps them: the volume reads and
 //! writes the disk.
+use crate::name::hash_bytes as hash;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -36,6 +37,17 @@ struct Line {
     data: Box<[u8]>,
     used: u64,
     dirty: Option<Class>,
+    /// The hash of a directory sector as it is on the disk, while it is dirty.
+    before: u64,
+}
+
+/// A copy of a dirty line.
+#[derive(Debug)]
+pub(crate) struct DirtyLine {
+    pub(crate) offset: u64,
+    pub(crate) data: Box<[u8]>,
+    /// The hash of what is on the disk; directory sectors only.
+    pub(crate) before: u64,
 }
 
 impl State {
@@ -96,6 +108,9 @@ impl Cache {
     ) -> Option<R> {
         let mut state = self.state.borrow_mut();
         let line = state.lines.get_mut(&offset)?;
+        if line.dirty.is_none() && class == Class::Directory {
+            line.before = hash(&line.data);
+        }
         let result = f(&mut line.data);
         if line.dirty.replace(class).is_none() {
             let used = line.used;
@@ -117,7 +132,7 @@ impl Cache {
         }
         let used = state.tick();
         state.clean.insert(used, offset);
-        state.lines.insert(offset, Line { data: data.into(), used, dirty: None });
+        state.lines.insert(offset, Line { data: data.into(), used, dirty: None, before: 0 });
     }
 
     /// Forgets the lines from `offset` on, dirty or not.
@@ -140,15 +155,21 @@ impl Cache {
         }
     }
 
-    /// Copies of the dirty lines of a class in the order of the disk, at most `most`, those after
-    /// `after` only.
-    pub(crate) fn dirty(&self, class: Class, from: u64, most: usize) -> Vec<(u64, Box<[u8]>)> {
-        let state = self.state.borrow();
-        if state.dirty_table + state.dirty_directory == 0 {
+    /// The dirty lines of a class from `from` on, at most `most`, in the order of the disk.
+    pub(crate) fn dirty(&self, class: Class, from: u64, most: usize) -> Vec<DirtyLine> {
+        let mut state = self.state.borrow_mut();
+        if *state.count(class) == 0 {
             return Vec::new();
         }
         let dirty = state.lines.range(from..).filter(|(_, line)| line.dirty == Some(class));
-        dirty.take(most).map(|(offset, line)| (*offset, line.data.clone())).collect()
+        dirty
+            .take(most)
+            .map(|(offset, line)| DirtyLine {
+                offset: *offset,
+                data: line.data.clone(),
+                before: line.before,
+            })
+            .collect()
     }
 
     /// The line has been written as it is.

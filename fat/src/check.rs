@@ -148,7 +148,7 @@ impl<D: BlockDevice> Check<'_, D> {
                 _ => &mut self.summary.used,
             };
             *count = count.saturating_add(1);
-            if cluster % 8192 == 0 {
+            if cluster.is_multiple_of(8192) {
                 (self.progress)(u64::from(cluster), u64::from(last).saturating_mul(2));
             }
         }

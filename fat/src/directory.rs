@@ -4,6 +4,7 @@ use crate::entry::{self, ATTR_VOLUME_ID, Entry, Kind, MAX_LONG_SLOTS, SLOT};
 use crate::extents::Extents;
 use crate::index::Index;
 use crate::long_name::LongName;
+use crate::table::END;
 use crate::{BlockDevice, Error, FatKind, Volume, name, short_name};
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -348,13 +349,19 @@ impl<D: BlockDevice> Volume<D> {
             if directory.id == 0 {
                 return Err(Error::NoSpace);
             }
-            let mut extents = directory.extents.borrow().clone();
-            self.extend(&mut extents, 1, 0).await?;
-            let new = extents.last().ok_or(Error::NoSpace)?;
+            let last = directory.extents.borrow().last();
+            let mut new = Extents::default();
+            self.extend(last, 1, 0, &mut new).await?;
             // Zeros must be on the disk before a link leads to them.
-            self.write_through(self.cluster_offset(new), &self.empty_cluster()).await?;
+            let zeros = self.empty_cluster();
+            if let Err(error) = self.write_through(self.cluster_offset(new.first()), &zeros).await {
+                if let Some(last) = last {
+                    self.set_entry(last, END).await?;
+                }
+                return Err(error);
+            }
+            directory.extents.borrow_mut().push(new.first(), 1);
             self.barrier.set(true);
-            *directory.extents.borrow_mut() = extents;
         }
         Ok(())
     }

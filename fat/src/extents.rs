@@ -1,5 +1,4 @@
 //! Where the clusters of one file or directory lie, as runs.
-use crate::Error;
 use alloc::vec::Vec;
 
 /// The most runs kept for one file: 768 KiB of memory.
@@ -31,20 +30,35 @@ impl Extents {
         Some(run.cluster.saturating_add(run.count.saturating_sub(1)))
     }
 
+    /// Whether there are so many runs that no more are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_RUNS
+    }
+
     /// Adds clusters at the end, `count` at least 1.
-    pub(crate) fn push(&mut self, cluster: u32, count: u32) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, cluster: u32, count: u32) {
         let at = self.clusters();
         if let Some(run) = self.0.last_mut()
             && run.cluster.checked_add(run.count) == Some(cluster)
         {
             run.count = run.count.saturating_add(count);
-            return Ok(());
+        } else {
+            self.0.push(Run { at, cluster, count });
         }
-        if self.0.len() >= MAX_RUNS {
-            return Err(Error::TooManyExtents);
+    }
+
+    /// The clusters `from..to` alone, renumbered from 0.
+    pub(crate) fn slice(&self, from: u32, to: u32) -> Self {
+        let mut slice = Self::default();
+        let mut at = from;
+        while at < to
+            && let Some((cluster, left)) = self.find(at)
+        {
+            let count = left.min(to - at);
+            slice.push(cluster, count);
+            at += count;
         }
-        self.0.push(Run { at, cluster, count });
-        Ok(())
+        slice
     }
 
     /// The cluster that holds cluster `at` of the file, and how many follow it on the disk
@@ -85,7 +99,7 @@ mod tests {
     fn runs_merge_split_and_are_found() {
         let mut extents = Extents::default();
         for (cluster, count) in [(10, 2), (12, 3), (40, 1), (5, 4)] {
-            extents.push(cluster, count).unwrap();
+            extents.push(cluster, count);
         }
         assert_eq!(extents.runs().len(), 3);
         assert_eq!(extents.clusters(), 10);
@@ -94,6 +108,10 @@ mod tests {
         assert_eq!(extents.find(5), Some((40, 1)));
         assert_eq!(extents.find(9), Some((8, 1)));
         assert_eq!(extents.find(10), None);
+        let slice = extents.slice(4, 8);
+        assert_eq!(slice.find(0), Some((14, 1)));
+        assert_eq!(slice.find(3), Some((6, 1)));
+        assert_eq!(slice.clusters(), 4);
         let rest = extents.truncate(3);
         assert_eq!(rest.first(), Some(&Run { at: 3, cluster: 13, count: 2 }));
         assert_eq!(rest.iter().map(|run| run.count).sum::<u32>(), 7);

@@ -30,6 +30,16 @@ impl Default for FormatOptions {
     }
 }
 
+impl FormatOptions {
+    /// Whether a disk of `size` bytes in sectors of `sector_size` can be formatted so.
+    ///
+    /// # Errors
+    /// `TooSmall` and `TooLarge`.
+    pub fn fits(&self, size: u64, sector_size: usize) -> Result<(), FormatError> {
+        Layout::choose(self.kind, size, sector_size.max(512) as u64).map(|_| ())
+    }
+}
+
 /// Why a disk could not be formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatError {
@@ -271,48 +281,10 @@ fn label_entry(options: &FormatOptions) -> [u8; 32] {
     let mut entry = [0; 32];
     put(&mut entry, 0, &options.label);
     put(&mut entry, 11, &[0x08]);
-    let (date, time) = dos_time(options.time);
+    let (date, time, _) = crate::time::to_fat(options.time);
     put(&mut entry, 22, &time.to_le_bytes());
     put(&mut entry, 24, &date.to_le_bytes());
     entry
-}
-
-/// The date and time of a directory entry, in UTC. fatgen103, "Date and Time Formats": years 1980
-/// to 2107 in steps of two seconds.
-fn dos_time(unix_seconds: u64) -> (u16, u16) {
-    const FIRST: u64 = 315_532_800; // 1980-01-01
-    const LAST: u64 = 4_354_819_199; // 2107-12-31 23:59:59
-    let seconds = unix_seconds.clamp(FIRST, LAST);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days counted from 1 March of year 0, when a leap day is the last of its year.
-    let days = days.saturating_add(719_468);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = day
-        .saturating_sub(day / 1460)
-        .saturating_add(day / 36_524)
-        .saturating_sub(day / 146_096)
-        / 365;
-    let day = day.saturating_sub(
-        (year * 365)
-            .saturating_add(year / 4)
-            .saturating_sub(year / 100),
-    );
-    let month = (day * 5).saturating_add(2) / 153;
-    let day = day
-        .saturating_sub((month * 153).saturating_add(2) / 5)
-        .saturating_add(1);
-    let (month, carry) = if month < 10 {
-        (month.saturating_add(3), 0)
-    } else {
-        (month.saturating_sub(9), 1)
-    };
-    let year = (era * 400)
-        .saturating_add(year)
-        .saturating_add(carry)
-        .saturating_sub(1980);
-    let date = year << 9 | month << 5 | day;
-    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
-    (date as u16, time as u16)
 }
 
 fn put(sector: &mut [u8], at: usize, bytes: &[u8]) {

@@ -7,10 +7,50 @@
 
 extern crate alloc;
 
+#[cfg(test)]
+extern crate std;
+
+mod allocation;
+mod attributes;
+mod cache;
+mod check;
+mod commit;
+mod data;
 mod device;
+mod dir;
+mod directory;
+mod entry;
+mod error;
+mod extents;
+mod file;
 mod format;
 mod geometry;
+mod index;
+mod join;
+mod journal;
+mod lock;
+mod long_name;
+mod metadata;
+mod name;
+mod namespace;
+mod node;
+mod path;
+mod record;
+mod rename;
+mod sectors;
+mod short_name;
+mod state;
+mod table;
+mod time;
+mod volume;
 
+pub use check::{Problem, Summary, check};
 pub use device::{BlockDevice, DeviceError};
+pub use dir::{Dir, DirEntry};
+pub use error::Error;
 pub use format::{FormatError, FormatOptions, format, volume_label};
 pub use geometry::{FatKind, Geometry, MountError};
+pub use metadata::Metadata;
+pub use node::{File, OpenOptions};
+pub use state::Space;
+pub use volume::{MountOptions, Volume};

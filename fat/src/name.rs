@@ -85,6 +85,12 @@ pub(crate) fn hash(name: &str) -> u32 {
     (hash >> 32) as u32 ^ hash as u32
 }
 
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut hash = Fnv::default();
+    hash.add(bytes);
+    hash.finish()
+}
+
 /// FNV-1a with 64 bits: finds torn writes and spreads names; it is no defence against forgery.
 pub(crate) struct Fnv(u64);
 

@@ -1,8 +1,7 @@
 //! Sectors of the tables and directories, read through the cache and written back.
-use crate::cache::Class;
+use crate::cache::{Class, DirtyLine};
 use crate::join::join;
 use crate::{BlockDevice, DeviceError, Error, Volume};
-use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -71,9 +70,9 @@ impl<D: BlockDevice> Volume<D> {
         let mut from = 0;
         loop {
             let lines = self.cache.dirty(class, from, BATCH);
-            let Some((last, _)) = lines.last() else { return Ok(()) };
-            from = last.saturating_add(1);
-            let written: Vec<u64> = lines.iter().map(|(offset, _)| *offset).collect();
+            let Some(last) = lines.last() else { return Ok(()) };
+            from = last.offset.saturating_add(1);
+            let written: Vec<u64> = lines.iter().map(|line| line.offset).collect();
             let runs = merge(lines, self.cache.line_size());
             self.unflushed.set(true);
             let copies = match class {
@@ -135,10 +134,10 @@ impl<D: BlockDevice> Volume<D> {
 }
 
 /// Joins neighbouring lines, which come in order, to requests.
-fn merge(lines: Vec<(u64, Box<[u8]>)>, line_size: u64) -> Vec<(u64, Vec<u8>)> {
+fn merge(lines: Vec<DirtyLine>, line_size: u64) -> Vec<(u64, Vec<u8>)> {
     let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
     let mut next = None;
-    for (offset, data) in lines {
+    for DirtyLine { offset, data, .. } in lines {
         match runs.last_mut() {
             Some((_, run)) if next == Some(offset) && run.len() < WRITE_MERGE => {
                 run.extend_from_slice(&data);

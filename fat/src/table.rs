@@ -174,7 +174,10 @@ impl<D: BlockDevice> Volume<D> {
         let mut cluster = first;
         loop {
             let (count, link) = self.follow(cluster).await?;
-            extents.push(cluster, count)?;
+            if extents.is_full() {
+                return Err(Error::TooManyExtents);
+            }
+            extents.push(cluster, count);
             if extents.clusters() > self.geometry.clusters {
                 return Err(self.damage("a cluster chain loops"));
             }

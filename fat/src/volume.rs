@@ -223,7 +223,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Keeps what waits for a commit within its bounds. The lock is held exclusively.
     async fn make_room(&self) -> Result<(), Error> {
         /// More nodes than this are settled at once.
-        const NODES: usize = 256;
+        const NODES: usize = 64;
         /// Directory sectors that one operation may change.
         const ONE_OPERATION: usize = 24;
         let directory = self.cache.dirty_count(Class::Directory);

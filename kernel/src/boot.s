@@ -64,7 +64,8 @@ _start:
     mov cr0, eax
     lgdt [boot_gdt_ptr]
     push 0x08
-    push offset long_mode
+    mov eax, offset long_mode
+    push eax
     retf
 
 .code64

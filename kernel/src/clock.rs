@@ -27,9 +27,15 @@ impl fmt::Display for NoClock {
 
 /// Starts the clock.
 pub fn init() -> Result<(), NoClock> {
-    let rate = xen_rate().or_else(kvm_rate).or_else(crystal_rate).or_else(measured_rate);
+    let rate = xen_rate()
+        .or_else(kvm_rate)
+        .or_else(crystal_rate)
+        .or_else(measured_rate);
     let rate = rate.filter(|&rate| rate > 0).ok_or(NoClock)?;
-    CLOCK.call_once(|| Clock { start: time_stamp(), rate });
+    CLOCK.call_once(|| Clock {
+        start: time_stamp(),
+        rate,
+    });
     Ok(())
 }
 
@@ -38,7 +44,11 @@ pub fn since_boot() -> Duration {
     CLOCK.get().map_or(Duration::ZERO, |clock| {
         let counts = u128::from(time_stamp().saturating_sub(clock.start));
         let nanoseconds = (counts * 1_000_000_000).checked_div(clock.rate.into());
-        Duration::from_nanos(nanoseconds.and_then(|n| n.try_into().ok()).unwrap_or(u64::MAX))
+        Duration::from_nanos(
+            nanoseconds
+                .and_then(|n| n.try_into().ok())
+                .unwrap_or(u64::MAX),
+        )
     })
 }
 
@@ -53,7 +63,9 @@ fn kvm_rate() -> Option<u64> {
     let hypervisor = __cpuid(1).ecx & (1 << 31) != 0;
     let range = TIMING..0x4000_0100;
     let known = hypervisor && range.contains(&__cpuid(0x4000_0000).eax);
-    known.then(|| u64::from(__cpuid(TIMING).eax) * 1000).filter(|&rate| rate > 0)
+    known
+        .then(|| u64::from(__cpuid(TIMING).eax) * 1000)
+        .filter(|&rate| rate > 0)
 }
 
 /// Leaf 0x15: the core crystal's rate in Hz and the counter's ratio to it (Intel SDM 2A, CPUID).
@@ -67,23 +79,32 @@ fn crystal_rate() -> Option<u64> {
     rate.checked_div(leaf.eax.into()).filter(|&rate| rate > 0)
 }
 
-/// Counts while channel 2 of the interval timer (Intel 8254) runs down once.
+/// Counts while channel 0 of the interval timer (Intel 8254) counts down 20 ms. Its interrupts go
+/// nowhere.
 fn measured_rate() -> Option<u64> {
     const TIMER_RATE: u64 = 1_193_182;
-    const TICKS: u16 = 23_864; // 20 ms
-    const OUTPUT: u8 = 0x20;
-    let control = Port::SystemControlB.read();
-    if control == 0xff {
-        return None; // No timer there.
+    const TICKS: u16 = 23_864;
+    const TRIES: u32 = 1_000_000;
+    Port::TimerCommand.write(0x30); // Channel 0, low and high byte, mode 0: down once.
+    Port::TimerChannel0.write(0xff);
+    Port::TimerChannel0.write(0xff);
+    let (first, start) = (timer(), time_stamp());
+    for _ in 0..TRIES {
+        let (count, now) = (timer(), time_stamp());
+        let ticks = first.wrapping_sub(count);
+        // A port without a timer always reads the same.
+        if ticks >= TICKS {
+            let rate =
+                u128::from(now.saturating_sub(start)) * u128::from(TIMER_RATE) / u128::from(ticks);
+            return rate.try_into().ok();
+        }
     }
-    Port::SystemControlB.write(control & !0x02 | 0x01); // Speaker off, gate on.
-    Port::TimerCommand.write(0xb0); // Channel 2, low and high byte, mode 0: output rises at 0.
-    let [low, high] = TICKS.to_le_bytes();
-    Port::TimerChannel2.write(low);
-    Port::TimerChannel2.write(high);
-    let start = time_stamp();
-    let ended = (0..50_000_000).any(|_| Port::SystemControlB.read() & OUTPUT != 0);
-    let counts = time_stamp().saturating_sub(start);
-    Port::SystemControlB.write(control);
-    ended.then(|| counts.saturating_mul(TIMER_RATE) / u64::from(TICKS))
+    None
+}
+
+/// The count of channel 0, latched.
+fn timer() -> u16 {
+    Port::TimerCommand.write(0);
+    let low = Port::TimerChannel0.read();
+    u16::from_le_bytes([low, Port::TimerChannel0.read()])
 }

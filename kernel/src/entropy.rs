@@ -42,7 +42,11 @@ struct Generator {
 impl Generator {
     fn new(source: RandomInstructions) -> Result<Self, NoEntropy> {
         let chacha = seeded(source, [0; 32])?;
-        Ok(Self { source, chacha, left: RESEED_AFTER })
+        Ok(Self {
+            source,
+            chacha,
+            left: RESEED_AFTER,
+        })
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
@@ -90,7 +94,10 @@ pub fn init() -> Result<(), NoEntropy> {
 /// # Safety
 /// `to` is valid for writes of `len` bytes.
 #[unsafe(no_mangle)]
-unsafe extern "Rust" fn __getrandom_v03_custom(to: *mut u8, len: usize) -> Result<(), getrandom::Error> {
+unsafe extern "Rust" fn __getrandom_v03_custom(
+    to: *mut u8,
+    len: usize,
+) -> Result<(), getrandom::Error> {
     /// `init` has not run, or the CPU gives no more random numbers.
     const NO_ENTROPY: getrandom::Error = getrandom::Error::new_custom(1);
     let generator = GENERATOR.get().ok_or(NO_ENTROPY)?;

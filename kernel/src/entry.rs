@@ -13,3 +13,9 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     crate::console::print(format_args!("{info}\n"));
     crate::power::fail()
 }
+
+/// Named by landing pads in the compiled `alloc`. They never run: a panic ends in `panic`.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    crate::power::fail()
+}

@@ -40,11 +40,12 @@ mod traps;
 #[cfg(freestanding)]
 fn boot(start_info: u64) -> ! {
     console::init();
-    // SAFETY: boot.s mapped the low 4 GiB to themselves, and there is no heap yet: only the image
-    // is written to until `heap::init`, where `loaded` is gone.
-    let loaded = unsafe { memory::Loaded::new() };
-    let info = pvh::BootInfo::read(&loaded, start_info).unwrap_or_else(|e| stop(&e));
-    drop(loaded);
+    let info = {
+        // SAFETY: boot.s mapped the low 4 GiB to themselves, and only the image is written to
+        // until `heap::init`, where this is gone.
+        let loaded = unsafe { memory::Loaded::new() };
+        pvh::BootInfo::read(&loaded, start_info).unwrap_or_else(|e| stop(&e))
+    };
     // SAFETY: the map's RAM is mapped to itself and free: what the loader left there was copied.
     // `read` refused overlapping regions. Nothing was allocated yet.
     let free = unsafe { heap::init(&info.ram) }.unwrap_or_else(|e| stop(&e));

@@ -5,11 +5,9 @@ use core::arch::asm;
 #[derive(Clone, Copy, Debug)]
 #[repr(u16)]
 pub enum Port {
-    /// The interval timer's channel 2 (Intel 8254).
-    TimerChannel2 = 0x42,
+    /// The interval timer (Intel 8254).
+    TimerChannel0 = 0x40,
     TimerCommand = 0x43,
-    /// Bit 0 is the gate of timer channel 2, bit 1 the speaker, bit 5 the timer's output.
-    SystemControlB = 0x61,
     /// Xen's debug log, and QEMU's `-debugcon`.
     DebugConsole = 0xe9,
     /// QEMU's isa-debug-exit, as tests/kernel/boot.py sets it up.

@@ -1,14 +1,21 @@
 //! How the machine ends: switched off when all went well, reset when the kernel failed.
-use crate::cpu;
 use crate::port::Port;
+use crate::{clock, cpu};
+use core::hint::spin_loop;
+use core::time::Duration;
 
-/// Switches the machine off.
+/// Switches the machine off. The clock runs.
 pub fn off() -> ! {
     if cpu::xen_leaves().is_some() {
         cpu::halt();
     }
     // ACPI 16.1.6: SLP_EN with the sleep type of S5, which is 0 in QEMU's tables.
     Port::Pm1aControl.write_word(0x2000);
+    // QEMU goes on with the next instructions before it stops.
+    let deadline = clock::since_boot() + Duration::from_secs(1);
+    while clock::since_boot() < deadline {
+        spin_loop();
+    }
     // A machine without ACPI ports, such as microvm.
     Port::DebugExit.write(0);
     cpu::triple_fault()

@@ -94,8 +94,29 @@ extern "C" fn trap(f: &Frame) -> ! {
          rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}\n\
          r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}\n\
          r13 {:016x} r14 {:016x} r15 {:016x}\n",
-        f.vector, f.error, f.cr2, f.rip, f.cs, f.rflags, f.rsp, f.ss, f.rax, f.rbx, f.rcx, f.rdx,
-        f.rsi, f.rdi, f.rbp, f.r8, f.r9, f.r10, f.r11, f.r12, f.r13, f.r14, f.r15,
+        f.vector,
+        f.error,
+        f.cr2,
+        f.rip,
+        f.cs,
+        f.rflags,
+        f.rsp,
+        f.ss,
+        f.rax,
+        f.rbx,
+        f.rcx,
+        f.rdx,
+        f.rsi,
+        f.rdi,
+        f.rbp,
+        f.r8,
+        f.r9,
+        f.r10,
+        f.r11,
+        f.r12,
+        f.r13,
+        f.r14,
+        f.r15,
     ));
     power::fail()
 }
@@ -135,7 +156,10 @@ struct TablePointer {
 
 impl TablePointer {
     fn to<T>(table: &'static T) -> Self {
-        Self { limit: (size_of::<T>() - 1) as u16, base: address(table) }
+        Self {
+            limit: (size_of::<T>() - 1) as u16,
+            base: address(table),
+        }
     }
 }
 
@@ -160,7 +184,10 @@ pub fn init() {
         0x0020_9a00_0000_0000,
         0x0000_9200_0000_0000,
         // Available 64-bit task state, present; its base lies in three places.
-        (size_of::<TaskState>() as u64 - 1) | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56,
+        (size_of::<TaskState>() as u64 - 1)
+            | (base & 0xff_ffff) << 16
+            | 0x89 << 40
+            | (base >> 24 & 0xff) << 56,
         base >> 32,
     ]));
     let mut stub = (&raw const trap_stubs).addr();

@@ -71,11 +71,13 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn append(&self, file: &fat::File, data: &[u8]) -> Result<(), Status> {
-        self.volume.append(file, data).await.map_err(status)
+        let end = self.volume.file_metadata(file).len;
+        self.volume.write(file, end, data).await.map_err(status)
     }
 
     async fn close(&self, file: fat::File) -> Result<(), Status> {
-        self.volume.close(file).await.map_err(status)
+        drop(file);
+        Ok(())
     }
 
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
@@ -96,7 +98,6 @@ impl<D: BlockDevice> Files for Share<D> {
             };
             let file = self.volume.open(path, &options).await.map_err(status)?;
             self.volume.set_len(&file, size).await.map_err(status)?;
-            self.volume.close(file).await.map_err(status)?;
         }
         if let Some((accessed, modified)) = attributes.times {
             let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
@@ -240,17 +241,20 @@ fn status(error: Error) -> Status {
         Error::NotADirectory => (StatusCode::NoSuchFile, "not a directory"),
         Error::ReadOnly => (StatusCode::PermissionDenied, "the volume is read-only"),
         Error::ReadOnlyFile => (StatusCode::PermissionDenied, "the file is read-only"),
+        Error::NotOpenForThis => (StatusCode::PermissionDenied, "the file is not open for this"),
         Error::Reserved => (StatusCode::PermissionDenied, "the name is the server's own"),
+        Error::Root => (StatusCode::PermissionDenied, "the root directory cannot be changed"),
         Error::NameInvalid => (StatusCode::BadMessage, "the name cannot be kept"),
         Error::NameTooLong => (StatusCode::BadMessage, "the name is too long"),
         Error::AlreadyExists => (StatusCode::Failure, "it exists already"),
         Error::NotEmpty => (StatusCode::Failure, "the directory is not empty"),
         Error::IsADirectory => (StatusCode::Failure, "it is a directory"),
+        Error::IntoItself => (StatusCode::Failure, "a directory cannot be moved into itself"),
         Error::NoSpace => (StatusCode::Failure, "no space left on the volume"),
         Error::TooLarge => (StatusCode::Failure, "FAT files end at 4 GiB - 1 byte"),
+        Error::TooManyExtents => (StatusCode::Failure, "the file is too fragmented"),
         Error::Damaged(_) => (StatusCode::Failure, "the volume is damaged"),
         Error::Device(_) => (StatusCode::Failure, "the disk reported an error"),
-        _ => (StatusCode::Failure, "failed"),
     };
     Status { code, message }
 }

@@ -101,12 +101,13 @@ class Result:
 class Server:
     """One running mirage-sshfs. Its log is in `log_path`, its port in `port` once it listens."""
 
-    def __init__(self, case, image, *options, port=0):
-        self.case, self.image = case, image
+    def __init__(self, case, image, *options, port=0, as_nobody=False):
+        self.ended = False      # as the test wanted it
+        other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if as_nobody else []
         self.log_path = os.path.join(case.scratch, f"server-{len(case.servers)}.log")
         with open(self.log_path, "wb") as log:
             self.process = case.spawn(
-                [program("mirage-sshfs"), "--disk", image, "--port", str(port),
+                [*other, program("mirage-sshfs"), "--disk", image, "--port", str(port),
                  "--listen", "127.0.0.1", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.port = None
@@ -142,6 +143,7 @@ class Server:
 
     def stop(self, seconds=10):
         """SIGTERM must end it with exit code 0 in time."""
+        self.ended = True
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -153,6 +155,7 @@ class Server:
             raise AssertionError(f"exit code {code} after SIGTERM:\n{self.log()[-4000:]}")
 
     def kill(self):
+        self.ended = True
         kill_group(self.process)
         self.process.wait(10)
 
@@ -178,6 +181,8 @@ class Case(unittest.TestCase):
         self.watchdog.start()
         signal.signal(signal.SIGALRM, self.too_late)
         signal.alarm(self.seconds)
+        # A run that is told to end cleans up after its last test.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.scratch = tempfile.mkdtemp(prefix="clients-")
         self.addCleanup(self.clean)
         self.key = self.make_key("id")
@@ -190,7 +195,7 @@ class Case(unittest.TestCase):
         for mount in list(self.mounts):
             self.unmount(mount)
         for server in self.servers:
-            if server.process.poll() is None:
+            if not server.ended:
                 server.stop()
             self.assertNotRegex(server.log(), "panicked at")
         for image in self.images:

@@ -24,6 +24,7 @@ struct Pending {
 pub(super) fn entries(bytes: &[u8], broken: &mut dyn FnMut(usize)) -> Vec<Named> {
     let mut found = Vec::new();
     let mut pending: Option<Pending> = None;
+    let mut told = false; // of the parts just before
     let (slots, _) = bytes.as_chunks::<SLOT>();
     for (number, slot) in slots.iter().enumerate() {
         let entry = Entry(*slot);
@@ -36,20 +37,15 @@ pub(super) fn entries(bytes: &[u8], broken: &mut dyn FnMut(usize)) -> Vec<Named>
             }
             Kind::Long => {
                 let (ordinal, last, checksum) = entry.long_part();
-                let continued = match pending.take() {
-                    Some(begun)
-                        if !last
-                            && begun.checksum == checksum
-                            && begun.ordinal == ordinal.saturating_add(1) =>
-                    {
-                        Some(begun)
+                let continued = pending.take().and_then(|begun| {
+                    let next = begun.ordinal == ordinal.saturating_add(1);
+                    if !last && next && begun.checksum == checksum {
+                        return Some(begun);
                     }
-                    Some(_) => {
-                        broken(number);
-                        None
-                    }
-                    None => None,
-                };
+                    broken(number);
+                    told = true;
+                    None
+                });
                 let begun = continued.or_else(|| {
                     last.then(|| Pending {
                         units: Vec::new(),
@@ -63,11 +59,17 @@ pub(super) fn entries(bytes: &[u8], broken: &mut dyn FnMut(usize)) -> Vec<Named>
                         // The parts come in reverse: each goes before those already here.
                         begun.units.splice(0..0, entry.long_units());
                         pending = Some(begun);
+                        told = false;
                     }
-                    _ => broken(number.saturating_add(1)),
+                    _ if told => {}
+                    _ => {
+                        broken(number.saturating_add(1));
+                        told = true;
+                    }
                 }
             }
             Kind::Short => {
+                told = false;
                 let short = entry.name();
                 let long = match pending.take() {
                     Some(whole)
@@ -85,6 +87,7 @@ pub(super) fn entries(bytes: &[u8], broken: &mut dyn FnMut(usize)) -> Vec<Named>
                 found.push(Named { name, entry });
             }
             Kind::Free | Kind::Label => {
+                told = false;
                 if pending.take().is_some() {
                     broken(number);
                 }

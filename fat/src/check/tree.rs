@@ -296,7 +296,7 @@ impl<D: BlockDevice> Check<'_, D> {
                 return Ok(chain);
             }
             self.followed = self.followed.saturating_add(1);
-            if self.followed % 8192 == 0 {
+            if self.followed.is_multiple_of(8192) {
                 self.progress(self.summary.clusters);
             }
             chain.clusters = chain.clusters.saturating_add(1);

@@ -1,0 +1,109 @@
+//! Making changes durable, in an order that no power cut can turn into damage.
+//!
+//! 1. Data have been written. Table sectors are written, which hold new chains and links to them,
+//!    and all is flushed.
+//! 2. Directory sectors are written, through the journal when they are more than one, and flushed.
+//! 3. Only now the table is changed where no entry on the disk refers to it any more: freed
+//!    clusters and shortened chains, which the next commit writes.
+//!
+//! So a cut leaves at worst clusters that nobody uses, or a chain longer than its file, and no
+//! cluster is used again while the disk still says that it belongs to something else.
+use crate::cache::Class;
+use crate::node::{File, Node};
+use crate::{BlockDevice, Error, Volume};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+impl<D: BlockDevice> Volume<D> {
+    /// Returns when everything done before the call survives a power cut.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let _lock = self.lock.exclusive().await;
+        if self.marked.get() { self.commit().await } else { Ok(()) }
+    }
+
+    /// Returns when everything done to this file before the call survives a power cut.
+    pub async fn sync_file(&self, file: &File) -> Result<(), Error> {
+        // Writes under way were asked for before.
+        let _lock = file.node.lock.shared().await;
+        self.sync().await
+    }
+
+    /// Makes everything durable and marks the volume clean. It can be used on: the next change
+    /// marks it again.
+    pub async fn unmount(&self) -> Result<(), Error> {
+        let _lock = self.lock.exclusive().await;
+        if !self.marked.get() {
+            return Ok(());
+        }
+        self.commit().await?;
+        self.write_dirty(Class::Table).await?;
+        self.clear_journal().await?;
+        if self.unflushed.get() {
+            self.flush().await?;
+        }
+        self.unmark().await
+    }
+
+    /// The lock is held exclusively.
+    pub(crate) async fn commit(&self) -> Result<(), Error> {
+        // A write that is under way now may note a newer change.
+        let since = self.changed_since.take();
+        let result = self.try_commit().await;
+        if result.is_err() && since.is_some() {
+            self.changed_since.set(since);
+        }
+        result
+    }
+
+    async fn try_commit(&self) -> Result<(), Error> {
+        self.settle().await?;
+        self.clear_journal().await?;
+        if self.barrier.get() {
+            self.flush().await?;
+        }
+        self.write_dirty(Class::Table).await?;
+        if self.unflushed.get() {
+            self.flush().await?;
+        }
+        if self.cache.dirty_count(Class::Directory) > 0 {
+            self.write_journal().await?;
+            self.write_dirty(Class::Directory).await?;
+            self.flush().await?;
+        }
+        self.epoch.set(self.epoch.get().wrapping_add(1));
+        self.apply_pending().await?;
+        self.nodes.borrow_mut().retain(|_, node| {
+            !node.is_closed() || node.needs_settling(self.geometry.cluster_size)
+        });
+        Ok(())
+    }
+
+    /// Writes what open files know to the cached directory sectors, and gives back what closed ones
+    /// do not need.
+    pub(crate) async fn settle(&self) -> Result<(), Error> {
+        self.sweep_orphans();
+        let nodes: Vec<Rc<Node>> = self.nodes.borrow().values().cloned().collect();
+        for node in &nodes {
+            let write = {
+                let mut state = node.state.borrow_mut();
+                if node.is_closed() {
+                    self.unclaim(node.number);
+                    if state.surplus(self.geometry.cluster_size).is_some() {
+                        self.cut(&mut state);
+                    }
+                }
+                let dirty = core::mem::take(&mut state.dirty);
+                state.place.filter(|_| dirty).map(|place| (place, state.settled()))
+            };
+            if let Some((place, entry)) = write
+                && let Err(error) = self.write_entry(place, &entry).await
+            {
+                node.state.borrow_mut().dirty = true;
+                return Err(error);
+            }
+        }
+        drop(nodes);
+        self.drop_idle_nodes();
+        Ok(())
+    }
+}

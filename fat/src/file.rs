@@ -1,0 +1,263 @@
+//! Opening, reading, writing and resizing files.
+use crate::directory::Found;
+use crate::entry::{ATTR_ARCHIVE, Entry};
+use crate::extents::Extents;
+use crate::node::{File, Node, OpenOptions, State};
+use crate::path::Parent;
+use crate::{BlockDevice, Error, Metadata, Volume};
+use alloc::rc::Rc;
+
+/// What one step of filling a hole with zeros writes.
+const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// Closed files are looked for when more nodes than this are kept.
+const IDLE_NODES: usize = 32;
+
+impl<D: BlockDevice> Volume<D> {
+    pub async fn open(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        if options.truncate && !options.write {
+            return Err(Error::NotOpenForThis);
+        }
+        self.drop_idle_nodes();
+        let existing = {
+            let _lock = self.lock.shared().await;
+            self.open_existing(path, options).await
+        };
+        let file = match existing {
+            Err(Error::NotFound) if options.create || options.create_new => {
+                let _lock = self.change().await?;
+                match self.open_existing(path, options).await {
+                    Err(Error::NotFound) => self.create(path, options).await?,
+                    opened => opened?,
+                }
+            }
+            opened => opened?,
+        };
+        if options.truncate && file.node.state.borrow().len > 0 {
+            self.set_len(&file, 0).await?;
+        }
+        Ok(file)
+    }
+
+    async fn open_existing(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Err(Error::IsADirectory);
+        };
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        if options.create_new {
+            return Err(Error::AlreadyExists);
+        }
+        if found.entry.is_dir() {
+            return Err(Error::IsADirectory);
+        }
+        if options.write {
+            self.writable()?;
+            if self.metadata_of(&found).read_only {
+                return Err(Error::ReadOnlyFile);
+            }
+        }
+        Ok(File::new(self.node(&found).await?, options))
+    }
+
+    async fn create(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Err(Error::IsADirectory);
+        };
+        self.claimable(&directory, name).await?;
+        let entry = self.new_entry(ATTR_ARCHIVE);
+        let found = self.insert(&directory, name, entry).await?;
+        Ok(File::new(self.node(&found).await?, options))
+    }
+
+    pub(crate) fn new_entry(&self, attributes: u8) -> Entry {
+        let mut entry = Entry::short(*b"           ", attributes);
+        entry.set_created(self.now());
+        entry.set_modified(self.now());
+        entry.set_accessed(self.now());
+        entry
+    }
+
+    /// The node of a file, made when nobody has it open. The lock is held.
+    pub(crate) async fn node(&self, found: &Found) -> Result<Rc<Node>, Error> {
+        if let Some(node) = self.nodes.borrow().get(&found.place) {
+            return Ok(node.clone());
+        }
+        let first = found.entry.cluster(self.wide());
+        let len = found.entry.len();
+        let extents = if first == 0 { Extents::default() } else { self.chain(first).await? };
+        if extents.clusters() < len.div_ceil(self.geometry.cluster_size.max(1)) {
+            return Err(self.damage("a file longer than its cluster chain"));
+        }
+        self.clock.set(self.clock.get().wrapping_add(1));
+        let node = Node::new(self.clock.get(), found.place, found.entry, extents);
+        // Somebody else may have opened it while the chain was read.
+        Ok(self.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
+    }
+
+    /// Forgets closed files that nothing remains to be done for.
+    pub(crate) fn drop_idle_nodes(&self) {
+        let mut nodes = self.nodes.borrow_mut();
+        if nodes.len() > IDLE_NODES {
+            nodes.retain(|_, node| {
+                !node.is_closed()
+                    || node.needs_settling(self.geometry.cluster_size)
+                    || node.state.borrow().cut_in == Some(self.epoch.get())
+            });
+        }
+    }
+
+    pub fn file_metadata(&self, file: &File) -> Metadata {
+        file.node.metadata()
+    }
+
+    /// Reads from byte `offset` on and returns how many bytes there were: less than asked for at
+    /// the end of the file, 0 behind it.
+    pub async fn read(&self, file: &File, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        if !file.read {
+            return Err(Error::NotOpenForThis);
+        }
+        let _lock = file.node.lock.shared().await;
+        let len = u64::from(file.node.state.borrow().len);
+        let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let most = buf.len().min(left);
+        let Some(buf) = buf.get_mut(..most).filter(|buf| !buf.is_empty()) else { return Ok(0) };
+        let extents = file.node.piece(offset, most, self.geometry.cluster_size);
+        self.read_data(&extents.0, extents.1, buf).await?;
+        Ok(most)
+    }
+
+    /// Writes all of `data` at byte `offset`, or fails. A hole before it is filled with zeros.
+    pub async fn write(&self, file: &File, offset: u64, data: &[u8]) -> Result<(), Error> {
+        if !file.write {
+            return Err(Error::NotOpenForThis);
+        }
+        self.writable()?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
+        let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
+        let node = &file.node;
+        let _lock = node.lock.exclusive().await;
+        self.mark_shared().await?;
+        let len = u64::from(node.state.borrow().len);
+        if offset > len {
+            self.require_for(node, end).await?;
+            self.fill(node, len, offset).await?;
+        }
+        self.reserve(node, end).await?;
+        let valid = len.max(offset);
+        let (extents, at) = node.piece(offset, data.len(), self.geometry.cluster_size);
+        let valid = valid.saturating_sub(offset.saturating_sub(at));
+        self.write_data(&extents, at, data, valid).await?;
+        let mut state = node.state.borrow_mut();
+        state.len = state.len.max(end);
+        self.touch(&mut state);
+        Ok(())
+    }
+
+    /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
+    fn touch(&self, state: &mut State) {
+        state.entry.set_modified(self.now());
+        let attributes = state.entry.attributes() | ATTR_ARCHIVE;
+        state.entry.set_attributes(attributes);
+        state.dirty = true;
+        self.note_change();
+    }
+
+    /// Makes the file `len` bytes long; what is added is zeros.
+    pub async fn set_len(&self, file: &File, len: u64) -> Result<(), Error> {
+        if !file.write {
+            return Err(Error::NotOpenForThis);
+        }
+        self.writable()?;
+        let len = u32::try_from(len).map_err(|_| Error::TooLarge)?;
+        let node = &file.node;
+        let _lock = node.lock.exclusive().await;
+        let old = node.state.borrow().len;
+        if len > old {
+            self.mark_shared().await?;
+            self.require_for(node, len).await?;
+            self.fill(node, u64::from(old), u64::from(len)).await?;
+            let mut state = node.state.borrow_mut();
+            state.len = len;
+            self.touch(&mut state);
+        } else {
+            let _change = self.change().await?;
+            let mut state = node.state.borrow_mut();
+            state.len = len;
+            self.cut(&mut state);
+            self.touch(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Gives back the clusters behind the end of the file. The lock is held exclusively.
+    pub(crate) fn cut(&self, state: &mut State) {
+        let keep = state.len.div_ceil(self.geometry.cluster_size.max(1));
+        if keep < state.extents.clusters() {
+            self.cut_later(&mut state.extents, keep);
+            if keep > 0 {
+                state.cut_in = Some(self.epoch.get());
+            }
+        }
+    }
+
+    /// Fails early when a file of `len` bytes cannot be had: before its zeros are written.
+    async fn require_for(&self, node: &Node, len: u32) -> Result<(), Error> {
+        let missing = self.missing(node, len);
+        if missing > self.free.get() {
+            let _change = self.change().await?;
+            return self.require(missing).await;
+        }
+        Ok(())
+    }
+
+    fn missing(&self, node: &Node, len: u32) -> u32 {
+        let needed = len.div_ceil(self.geometry.cluster_size.max(1));
+        needed.saturating_sub(node.state.borrow().extents.clusters())
+    }
+
+    /// Allocates what a file of `len` bytes needs. The node is locked exclusively.
+    async fn reserve(&self, node: &Node, len: u32) -> Result<(), Error> {
+        if self.missing(node, len) == 0 {
+            return Ok(());
+        }
+        let _change = self.change().await?;
+        if node.state.borrow().cut_in == Some(self.epoch.get()) {
+            self.commit().await?;
+        }
+        let missing = self.missing(node, len);
+        let last = {
+            let state = node.state.borrow();
+            if state.extents.is_full() {
+                return Err(Error::TooManyExtents);
+            }
+            state.extents.last()
+        };
+        let mut new = Extents::default();
+        let result = self.extend(last, missing, node.number, &mut new).await;
+        let mut state = node.state.borrow_mut();
+        state.grown = true;
+        for run in new.runs() {
+            state.extents.push(run.cluster, run.count);
+        }
+        result
+    }
+
+    /// Writes zeros over `from..to`, allocating as it goes.
+    async fn fill(&self, node: &Node, from: u64, to: u64) -> Result<(), Error> {
+        let step = ZEROS.len() as u64;
+        let mut at = from;
+        while at < to {
+            let end = (at / step).saturating_add(1).saturating_mul(step).min(to);
+            let zeros = ZEROS.get(..usize::try_from(end.saturating_sub(at)).unwrap_or(0));
+            let zeros = zeros.unwrap_or_default();
+            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
+            let (extents, inside) = node.piece(at, zeros.len(), self.geometry.cluster_size);
+            // What the file holds ends where the zeros begin.
+            self.write_data(&extents, inside, zeros, inside).await?;
+            at = end;
+        }
+        Ok(())
+    }
+}

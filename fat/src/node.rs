@@ -1,0 +1,130 @@
+//! The one in-memory node that all opens of a file share.
+use crate::Metadata;
+use crate::entry::Entry;
+use crate::extents::Extents;
+use crate::lock::Lock;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+
+/// What an open file is by now. `entry` has the newest times and attributes, but its size and first
+/// cluster are those of `len` and `extents` once the node is settled.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Of the file's data: readers share it, a writer has it alone.
+    pub(crate) lock: Lock,
+    /// Never used twice.
+    pub(crate) number: u64,
+    opens: Cell<u32>,
+    pub(crate) state: RefCell<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Where the entry is on the disk; nothing once it was removed.
+    pub(crate) place: Option<u64>,
+    pub(crate) entry: Entry,
+    pub(crate) extents: Extents,
+    pub(crate) len: u32,
+    /// The entry on the disk is older than this.
+    pub(crate) dirty: bool,
+    /// Clusters were added: there may be more than `len` needs.
+    pub(crate) grown: bool,
+    /// The commit that shortens the chain: before it the chain must not grow.
+    pub(crate) cut_in: Option<u64>,
+}
+
+impl Node {
+    pub(crate) fn new(number: u64, place: u64, entry: Entry, extents: Extents) -> Rc<Self> {
+        Rc::new(Self {
+            lock: Lock::default(),
+            number,
+            opens: Cell::new(0),
+            state: RefCell::new(State {
+                place: Some(place),
+                entry,
+                extents,
+                len: entry.len(),
+                dirty: false,
+                grown: false,
+                cut_in: None,
+            }),
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.opens.get() == 0
+    }
+
+    /// Whether there is something of a closed file that a commit must put right.
+    pub(crate) fn needs_settling(&self, cluster_size: u32) -> bool {
+        let state = self.state.borrow();
+        state.dirty || state.surplus(cluster_size).is_some() || state.place.is_none()
+    }
+
+    /// The clusters that hold `len` bytes at `offset`, and where among them the first byte is.
+    pub(crate) fn piece(&self, offset: u64, len: usize, cluster_size: u32) -> (Extents, u64) {
+        let cluster_size = u64::from(cluster_size.max(1));
+        let number = |byte: u64| u32::try_from(byte / cluster_size).unwrap_or(u32::MAX);
+        let last = offset.saturating_add(len as u64).saturating_sub(1);
+        let to = number(last).saturating_add(1);
+        (self.state.borrow().extents.slice(number(offset), to), offset % cluster_size)
+    }
+
+    pub(crate) fn metadata(&self) -> Metadata {
+        let state = self.state.borrow();
+        let metadata = Metadata::new(&state.entry, state.place.unwrap_or(0));
+        Metadata { len: u64::from(state.len), is_dir: false, ..metadata }
+    }
+}
+
+impl State {
+    /// How many clusters to keep, when the file has more than it needs because it grew.
+    pub(crate) fn surplus(&self, cluster_size: u32) -> Option<u32> {
+        let needed = self.len.div_ceil(cluster_size.max(1));
+        (self.grown && self.extents.clusters() > needed).then_some(needed)
+    }
+
+    /// The entry as the disk should have it.
+    pub(crate) fn settled(&self) -> Entry {
+        let mut entry = self.entry;
+        entry.set_len(self.len);
+        // An empty file has no clusters; what was allocated for it comes to light with its size.
+        entry.set_cluster(if self.len == 0 { 0 } else { self.extents.first() });
+        entry
+    }
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    pub read: bool,
+    pub write: bool,
+    /// Create the file when it is missing.
+    pub create: bool,
+    /// Create the file; it must not exist.
+    pub create_new: bool,
+    /// Make an existing file empty; needs `write`.
+    pub truncate: bool,
+}
+
+/// An open file; dropping it closes it. What `write` left in memory reaches the disk with the next
+/// `sync`.
+#[derive(Debug)]
+pub struct File {
+    pub(crate) node: Rc<Node>,
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+impl File {
+    pub(crate) fn new(node: Rc<Node>, options: &OpenOptions) -> Self {
+        node.opens.set(node.opens.get().saturating_add(1));
+        Self { node, read: options.read, write: options.write }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.node.opens.set(self.node.opens.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,200 @@
+//! Requests (section 6 and OpenSSH's PROTOCOL section 4), parsed and checked.
+use crate::attributes::Attributes;
+use crate::files::OpenFlags;
+use crate::fxp;
+use crate::order::Class;
+use crate::packet::Fatal;
+use crate::path::resolve;
+use crate::status::Status;
+use crate::wire::Reader;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+use log::debug;
+
+/// What every request may hold beside the data of a READ or WRITE: paths, names, a small reply.
+const SMALL: usize = 8 * 1024;
+
+/// The most bytes of a reply with names.
+const NAMES: usize = 40 * 1024;
+
+/// One request of a client.
+#[derive(Debug)]
+pub struct Request {
+    id: u32,
+    pub(crate) operation: Operation,
+    /// Empty unless data of it are still needed.
+    packet: Vec<u8>,
+}
+
+/// What is asked for. Paths are resolved.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Init,
+    Open {
+        path: String,
+        flags: OpenFlags,
+        attributes: Attributes,
+    },
+    Close(u64),
+    Read {
+        handle: u64,
+        offset: u64,
+        /// Not above [`MAX_READ`](crate::MAX_READ).
+        length: usize,
+    },
+    Write {
+        handle: u64,
+        offset: u64,
+        /// Where the data stands in the packet.
+        data: Range<usize>,
+    },
+    /// STAT and LSTAT: there are no links to follow.
+    Stat(String),
+    Fstat(u64),
+    Setstat(String, Attributes),
+    Fsetstat(u64, Attributes),
+    Opendir(String),
+    Readdir(u64),
+    Remove(String),
+    Mkdir(String, Attributes),
+    Rmdir(String),
+    Realpath(String),
+    Rename {
+        from: String,
+        to: String,
+        replace: bool,
+    },
+    Statvfs(String),
+    Fsync(u64),
+    Limits,
+    /// It can be answered without asking the file system.
+    Refused(Status),
+}
+
+impl Request {
+    /// Takes a packet without its length field.
+    pub(crate) fn parse(packet: Vec<u8>) -> Result<Self, Fatal> {
+        let mut reader = Reader::new(&packet);
+        let packet_type = reader.u8().map_err(|_| Fatal::NoId)?;
+        // INIT has the version in this place. Whichever it is, the answer is ours.
+        let id = reader.u32().map_err(|_| Fatal::NoId)?;
+        let operation =
+            Operation::parse(packet_type, &mut reader).unwrap_or_else(Operation::Refused);
+        let packet = match operation {
+            Operation::Write { .. } => packet,
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            id,
+            operation,
+            packet,
+        })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// About how many bytes it and its reply hold until the reply is sent, at the most.
+    pub fn cost(&self) -> usize {
+        let large = match self.operation {
+            Operation::Read { length, .. } => length,
+            Operation::Readdir(_) => NAMES,
+            _ => self.packet.capacity(),
+        };
+        large.saturating_add(SMALL)
+    }
+
+    /// What a WRITE writes; nothing of any other request.
+    pub(crate) fn data(&self) -> &[u8] {
+        match &self.operation {
+            Operation::Write { data, .. } => self.packet.get(data.clone()).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        match self.operation {
+            Operation::Read { handle, .. } => Class::Read(handle),
+            Operation::Write { handle, .. } => Class::Write(handle),
+            _ => Class::Alone,
+        }
+    }
+}
+
+impl Operation {
+    /// Bytes after the last field are ignored, as OpenSSH does.
+    fn parse(packet_type: u8, reader: &mut Reader<'_>) -> Result<Self, Status> {
+        Ok(match packet_type {
+            fxp::INIT => Self::Init,
+            fxp::OPEN => Self::Open {
+                path: path(reader)?,
+                flags: OpenFlags::from_wire(reader.u32()?),
+                attributes: Attributes::read(reader)?,
+            },
+            fxp::CLOSE => Self::Close(handle(reader)?),
+            fxp::READ => Self::Read {
+                handle: handle(reader)?,
+                offset: reader.u64()?,
+                length: usize::try_from(reader.u32()?.min(crate::MAX_READ))
+                    .map_err(|_| Status::MALFORMED)?,
+            },
+            fxp::WRITE => Self::Write {
+                handle: handle(reader)?,
+                offset: reader.u64()?,
+                data: reader.string_range()?,
+            },
+            fxp::STAT | fxp::LSTAT => Self::Stat(path(reader)?),
+            fxp::FSTAT => Self::Fstat(handle(reader)?),
+            fxp::SETSTAT => Self::Setstat(path(reader)?, Attributes::read(reader)?),
+            fxp::FSETSTAT => Self::Fsetstat(handle(reader)?, Attributes::read(reader)?),
+            fxp::OPENDIR => Self::Opendir(path(reader)?),
+            fxp::READDIR => Self::Readdir(handle(reader)?),
+            fxp::REMOVE => Self::Remove(path(reader)?),
+            fxp::MKDIR => Self::Mkdir(path(reader)?, Attributes::read(reader)?),
+            fxp::RMDIR => Self::Rmdir(path(reader)?),
+            fxp::REALPATH => Self::Realpath(path(reader)?),
+            fxp::RENAME => rename(reader, false)?,
+            fxp::READLINK | fxp::SYMLINK => {
+                return Err(Status::unsupported("FAT has no symbolic links"));
+            }
+            fxp::EXTENDED => match reader.string()? {
+                b"posix-rename@openssh.com" => rename(reader, true)?,
+                b"statvfs@openssh.com" => Self::Statvfs(path(reader)?),
+                b"fsync@openssh.com" => Self::Fsync(handle(reader)?),
+                b"limits@openssh.com" => Self::Limits,
+                other => {
+                    let shown = other.get(..other.len().min(64)).unwrap_or_default();
+                    debug!("no extension {}", shown.escape_ascii());
+                    return Err(Status::unsupported("unknown extension"));
+                }
+            },
+            other => {
+                debug!("no request of type {other}");
+                return Err(Status::unsupported("unknown request"));
+            }
+        })
+    }
+}
+
+fn path(reader: &mut Reader<'_>) -> Result<String, Status> {
+    resolve(reader.string()?)
+}
+
+fn rename(reader: &mut Reader<'_>, replace: bool) -> Result<Operation, Status> {
+    Ok(Operation::Rename {
+        from: path(reader)?,
+        to: path(reader)?,
+        replace,
+    })
+}
+
+/// A handle is 8 bytes here; of any other length there are none.
+fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
+    let bytes = reader.string()?;
+    match bytes.try_into() {
+        Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+        Err(_) => Err(Status::INVALID_HANDLE),
+    }
+}

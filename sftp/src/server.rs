@@ -1,0 +1,210 @@
+//! One SFTP session: its requests run against the file system.
+use crate::files::{Files, OpenFlags};
+use crate::handles::{Handles, Open, OpenDir, OpenFile};
+use crate::order::Order;
+use crate::reply::{self, Data, Names};
+use crate::request::{Operation, Request};
+use crate::status::{Status, StatusCode};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::future::Future;
+use log::debug;
+
+const NOT_FOR_READING: Status = Status::denied("the handle is not open for reading");
+const NOT_FOR_WRITING: Status = Status::denied("the handle is not open for writing");
+const TRUNC_TO_READ: Status = Status::denied("a file opened for reading is not truncated");
+const TOO_FAR: Status = Status::new(StatusCode::Failure, "beyond the end of any file");
+
+/// The handles and the running requests of one session. What is still open is closed when the
+/// server and the last future of it are dropped.
+pub struct Server<F: Files> {
+    files: Rc<F>,
+    handles: Handles<F>,
+    order: Rc<Order>,
+}
+
+impl<F: Files> Server<F> {
+    /// A session that may have `handles` files and directories open at once.
+    pub fn new(files: Rc<F>, handles: usize) -> Rc<Self> {
+        Rc::new(Self {
+            files,
+            handles: Handles::new(handles),
+            order: Rc::default(),
+        })
+    }
+
+    /// Whether this request, the next in the order of arrival, may start while those run that do.
+    ///
+    /// READs run together, WRITEs run together, and READs of one handle run with WRITEs of another.
+    /// Everything else waits for all that came before it, and all that comes after waits for it.
+    pub fn may_start(&self, request: &Request) -> bool {
+        self.order.may_start(request.class())
+    }
+
+    /// Runs a request to its reply: one complete packet, the length field included. It counts as
+    /// running from this call on, until the future is ready or dropped.
+    pub fn run(
+        self: &Rc<Self>,
+        request: Request,
+    ) -> impl Future<Output = Vec<u8>> + 'static + use<F>
+    where
+        F: 'static,
+    {
+        let running = self.order.start(request.class());
+        let server = self.clone();
+        async move {
+            let reply = server.answer(&request).await.unwrap_or_else(|status| {
+                if status.code != StatusCode::Eof {
+                    debug!("{:?}: {}", request.operation, status.message);
+                }
+                reply::status(request.id(), status)
+            });
+            drop(running);
+            reply
+        }
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Vec<u8>, Status> {
+        let (id, files) = (request.id(), &self.files);
+        match &request.operation {
+            Operation::Init => return Ok(reply::version()),
+            Operation::Limits => return Ok(reply::limits(id, self.handles.most())),
+            Operation::Realpath(path) => return Ok(reply::path(id, path)),
+            Operation::Refused(status) => return Err(*status),
+            Operation::Open {
+                path,
+                flags,
+                attributes,
+            } => {
+                if flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::WRITE) {
+                    return Err(TRUNC_TO_READ);
+                }
+                self.handles.room()?;
+                let file = files.open(path, *flags, attributes).await?;
+                let flags = *flags;
+                let open = Open::File(Rc::new(OpenFile { file, flags }));
+                return Ok(reply::handle(id, self.handles.insert(open)));
+            }
+            Operation::Opendir(path) => {
+                self.handles.room()?;
+                let open = Open::Dir(Rc::new(OpenDir {
+                    dir: files.opendir(path).await?,
+                    path: path.clone(),
+                    ended: Cell::new(false),
+                }));
+                return Ok(reply::handle(id, self.handles.insert(open)));
+            }
+            Operation::Read {
+                handle,
+                offset,
+                length,
+            } => return self.read(id, *handle, *offset, *length).await,
+            Operation::Readdir(handle) => return self.readdir(id, *handle).await,
+            Operation::Stat(path) => return Ok(reply::attributes(id, &files.stat(path).await?)),
+            Operation::Fstat(handle) => {
+                let attributes = match self.handles.get(*handle)? {
+                    Open::File(open) => files.fstat(&open.file).await?,
+                    Open::Dir(open) => files.stat(&open.path).await?,
+                };
+                return Ok(reply::attributes(id, &attributes));
+            }
+            Operation::Statvfs(path) => {
+                // There is one volume, but only for what exists on it.
+                files.stat(path).await?;
+                return Ok(reply::statvfs(id, &files.statvfs().await?));
+            }
+            Operation::Close(handle) => self.close(*handle).await?,
+            Operation::Write { handle, offset, .. } => {
+                self.write(*handle, *offset, request.data()).await?;
+            }
+            Operation::Setstat(path, attributes) => files.setstat(path, attributes).await?,
+            Operation::Fsetstat(handle, attributes) => match self.handles.get(*handle)? {
+                Open::File(open) => {
+                    if attributes.size.is_some() && !open.flags.contains(OpenFlags::WRITE) {
+                        return Err(NOT_FOR_WRITING);
+                    }
+                    files.fsetstat(&open.file, attributes).await?;
+                }
+                Open::Dir(open) => files.setstat(&open.path, attributes).await?,
+            },
+            Operation::Remove(path) => files.remove(path).await?,
+            Operation::Mkdir(path, attributes) => files.mkdir(path, attributes).await?,
+            Operation::Rmdir(path) => files.rmdir(path).await?,
+            Operation::Rename { from, to, replace } => files.rename(from, to, *replace).await?,
+            Operation::Fsync(handle) => files.fsync(&self.handles.file(*handle)?.file).await?,
+        }
+        Ok(reply::status(id, Status::OK))
+    }
+
+    /// Reads until there is all that was asked for or the file ends: clients take less for the end.
+    async fn read(
+        &self,
+        id: u32,
+        handle: u64,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, Status> {
+        let open = self.handles.file(handle)?;
+        if !open.flags.contains(OpenFlags::READ) {
+            return Err(NOT_FOR_READING);
+        }
+        let mut data = Data::new(id, length)?;
+        let mut done: usize = 0;
+        while done < length {
+            // Beyond the last offset there is nothing.
+            let Some(offset) = u64::try_from(done)
+                .ok()
+                .and_then(|done| offset.checked_add(done))
+            else {
+                break;
+            };
+            match self.files.read(&open.file, offset, data.rest(done)).await? {
+                0 => break,
+                read => done = done.saturating_add(read).min(length),
+            }
+        }
+        if done == 0 {
+            return Err(Status::EOF);
+        }
+        Ok(data.finish(done))
+    }
+
+    async fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<(), Status> {
+        let open = self.handles.file(handle)?;
+        if !open.flags.contains(OpenFlags::WRITE) {
+            return Err(NOT_FOR_WRITING);
+        }
+        if open.flags.contains(OpenFlags::APPEND) {
+            return self.files.append(&open.file, data).await;
+        }
+        let length = u64::try_from(data.len()).map_err(|_| TOO_FAR)?;
+        offset.checked_add(length).ok_or(TOO_FAR)?;
+        self.files.write(&open.file, offset, data).await
+    }
+
+    /// Fills one reply with names, asking for no more than what surely fits.
+    async fn readdir(&self, id: u32, handle: u64) -> Result<Vec<u8>, Status> {
+        let open = self.handles.dir(handle)?;
+        let mut names = Names::new(id);
+        while !open.ended.get() && names.room() > 0 {
+            let more = self.files.readdir(&open.dir, names.room()).await?;
+            open.ended.set(more.is_empty());
+            for name in &more {
+                names.push(name);
+            }
+        }
+        Ok(names.finish())
+    }
+
+    async fn close(&self, handle: u64) -> Result<(), Status> {
+        match self.handles.remove(handle)? {
+            Open::File(open) => match Rc::try_unwrap(open) {
+                Ok(open) => self.files.close(open.file).await,
+                // An operation still works on it: the file closes when that is dropped.
+                Err(_) => Ok(()),
+            },
+            Open::Dir(_) => Ok(()),
+        }
+    }
+}

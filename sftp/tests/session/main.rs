@@ -1,0 +1,18 @@
+//! One SFTP session against files in memory, driven through bytes as a client would.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod client;
+mod directory;
+mod extended;
+mod file;
+mod handle;
+mod malformed;
+mod memory;
+mod order;
+mod packets;
+mod path;

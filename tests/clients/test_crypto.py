@@ -1,0 +1,115 @@
+"""What is agreed on the wire, and connections that live long.
+
+mlkem768x25519-sha256 needs OpenSSH 9.9, Debian 12 has 9.2: the server's own tests cover it.
+"""
+
+import subprocess
+import time
+
+from harness import Case, big_file, content, tool
+
+CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-ctr"]
+EXCHANGES = ["curve25519-sha256", "curve25519-sha256@libssh.org"]
+
+
+class Algorithms(Case):
+    def test_each_cipher(self):
+        self.write("up", content(3_000_000))
+        for cipher in CIPHERS:
+            self.sftp("put up file", "get file down", options=("-c", cipher))
+            self.assertEqual(self.read("down"), content(3_000_000))
+            self.sftp("rm file")
+
+    def test_each_key_exchange(self):
+        for exchange in EXCHANGES:
+            result = self.sftp("ls", options=("-v", "-o", f"KexAlgorithms={exchange}"))
+            self.assertIn(f"kex: algorithm: {exchange}", result.err)
+
+    def test_weak_ones_are_not_offered(self):
+        for option in ["Ciphers=aes128-cbc", "Ciphers=3des-cbc", "KexAlgorithms=diffie-hellman-group14-sha1",
+                       "KexAlgorithms=ecdh-sha2-nistp256", "HostKeyAlgorithms=ssh-rsa"]:
+            self.assertIn("no matching", self.sftp("ls", options=("-o", option), ok=False).err.lower())
+
+    def test_strict_key_exchange(self):
+        log = self.sftp("ls", options=("-vvv",)).err
+        self.assertIn("kex-strict-s-v00@openssh.com", log)
+        self.assertIn("strict KEX ordering", log)
+
+    def test_host_key_is_ed25519(self):
+        self.assertIn("Server host key: ssh-ed25519 SHA256:", self.sftp("ls", options=("-v",)).err)
+
+
+class Rekey(Case):
+    seconds = 90
+    size = "100M"
+
+    def test_rekey_during_transfers(self):
+        digest = big_file(self.path("up"), 64 << 20)
+        result = self.sftp("put up file", "get file down", options=("-v", "-o", "RekeyLimit=1M"))
+        self.shell('cmp "$1" "$2"', self.path("up"), self.path("down"))
+        self.assertGreater(result.err.count("SSH2_MSG_KEXINIT sent"), 100)
+        self.expected["file"] = digest
+
+    def test_rekey_with_each_cipher(self):
+        self.write("up", content(5_000_000))
+        for cipher in CIPHERS:
+            self.sftp("put up file", "get file down", options=("-c", cipher, "-o", "RekeyLimit=256K"))
+            self.assertEqual(self.read("down"), content(5_000_000))
+        self.expected["file"] = content(5_000_000)
+
+
+class LongLived(Case):
+    def test_idle_with_keepalives(self):
+        client = self.spawn([tool("ssh"), "-F", self.path("config"), "-o", "ServerAliveInterval=1",
+                             "-o", "ServerAliveCountMax=1", "-s", "server", "sftp"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(6)
+        self.assertIsNone(client.poll(), "ended while idle")
+        client.stdin.write(b"\0\0\0\5\1\0\0\0\3")       # INIT, version 3
+        client.stdin.flush()
+        self.assertEqual(client.stdout.read(9)[4:], b"\2\0\0\0\3")
+        client.communicate(timeout=10)
+
+    def test_mount_that_idles(self):
+        point = self.mount("-o", "ServerAliveInterval=1,ServerAliveCountMax=1,reconnect")
+        time.sleep(4)
+        self.shell('echo x > "$1/file"', point)
+        self.expected["file"] = b"x\n"
+
+
+class Shared(Case):
+    """Many sessions over one connection."""
+
+    def setUp(self):
+        super().setUp()
+        with open(self.path("config"), "a") as file:
+            file.write(f"  ControlPath {self.path('control')}\n")
+        self.master = self.spawn([tool("ssh"), "-F", self.path("config"), "-M", "-N", "server"],
+                                 stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.until(lambda: self.ssh("-O", "check", "server", ok=None).code == 0, 15, "master connected")
+
+    def tearDown(self):
+        self.master.terminate()
+        self.master.wait(10)
+        super().tearDown()
+
+    def test_eight_at_once(self):
+        clients = []
+        for number in range(8):
+            self.write(f"up{number}", content(2_000_000, number))
+            self.write(f"batch{number}", f"put {self.path(f'up{number}')} f{number}\nget f{number} {self.path(f'down{number}')}\n")
+            clients.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", self.path(f"batch{number}"), "server"],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        for number, client in enumerate(clients):
+            out, _ = client.communicate(timeout=40)
+            self.assertEqual(client.returncode, 0, out)
+            self.assertEqual(self.read(f"down{number}"), content(2_000_000, number))
+            self.expected[f"f{number}"] = content(2_000_000, number)
+        self.assertIsNone(self.master.poll())
+
+    def test_thirty_in_a_row(self):
+        for number in range(30):
+            self.write("up", f"{number}")
+            self.sftp(f"put up f{number}", "ls")
+            self.expected[f"f{number}"] = str(number).encode()
+        self.assertIsNone(self.master.poll())

@@ -1,0 +1,154 @@
+"""The end of the server: asked for, in the middle of work, and by SIGKILL."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+from harness import Case, big_file, content, paramiko, tool
+
+
+class Kill(Case):
+    seconds = 100
+    fat = "16"
+
+    def test_synced_files_survive_sigkill(self):
+        """Five times: write, sync, kill, start again, look. What was synced is there, whole."""
+        durable = {}
+        for turn in range(5):
+            if turn:
+                self.server = self.start(self.image)
+                self.look(durable)
+            stop = threading.Event()
+            workers = [threading.Thread(target=self.work, args=(turn, durable, stop)),
+                       threading.Thread(target=self.churn, args=(turn, stop))]
+            before = len(durable)
+            for worker in workers:
+                worker.start()
+            time.sleep(random.Random(turn).uniform(0.4, 1.6))
+            self.until(lambda: len(durable) > before + 2, 20, "files synced")
+            self.server.kill()
+            stop.set()
+            for worker in workers:
+                worker.join(20)
+        self.server = self.start(self.image)
+        self.look(durable)
+        self.assertGreater(len(durable), 15)
+
+    def work(self, turn, durable, stop):
+        """Creates and replaces files, each synced; `durable` has what the server said is safe."""
+        try:
+            remote = self.paramiko_sftp()
+            for number in range(100_000):
+                if stop.is_set():
+                    return
+                name, data = f"t{turn}-{number}", content(random.Random(number).choice([0, 10, 5000, 90_000]), number)
+                self.synced(remote, name, data)
+                durable[name] = {data}
+                # A replacement: before the answer either may be there, after it the new one.
+                state = content(3000, f"{turn}/{number}")
+                self.synced(remote, "next", state)
+                durable["state"] = durable.get("state", {None}) | {state}
+                remote.posix_rename("next", "state")
+        except (OSError, EOFError, paramiko().SSHException):
+            pass
+
+    @staticmethod
+    def synced(remote, name, data):
+        with remote.open(name, "wb") as file:
+            file.write(data)
+            remote._request(paramiko().sftp.CMD_EXTENDED, "fsync@openssh.com", file.handle)
+
+    def churn(self, turn, stop):
+        """Work that nobody asked to be safe, so that the kill lands in the middle of something."""
+        try:
+            remote = self.paramiko_sftp()
+            for number in range(100_000):
+                if stop.is_set():
+                    return
+                remote.mkdir(f"churn{turn}-{number}")
+                with remote.open(f"churn{turn}-{number}/file", "wb") as file:
+                    file.set_pipelined(True)
+                    file.write(content(200_000, number))
+                if number % 3:
+                    remote.remove(f"churn{turn}-{number}/file")
+                    remote.rmdir(f"churn{turn}-{number}")
+        except (OSError, EOFError, paramiko().SSHException):
+            pass
+
+    def look(self, durable):
+        remote = self.paramiko_sftp()
+        for name, allowed in durable.items():
+            try:
+                with remote.open(name, "rb") as file:
+                    got = file.read()
+            except FileNotFoundError:
+                got = None
+            self.assertIn(got, allowed, f"{name} has {None if got is None else len(got)} bytes")
+            durable[name] = {got}
+
+    def test_mounted_sync_survives_sigkill(self):
+        point = self.mount()
+        for number in range(20):
+            self.write(f"up{number}", content(100_000, number))
+            self.shell('dd if="$2" of="$1" bs=16k conv=fsync status=none', f"{point}/f{number}", self.path(f"up{number}"))
+            self.expected[f"f{number}"] = content(100_000, number)
+        self.server.kill()
+        self.start(self.image)
+
+
+class Kill32(Kill):
+    fat = "32"
+    test_mounted_sync_survives_sigkill = None
+
+
+class Stop(Case):
+    seconds = 60
+    size = "300M"
+
+    def in_the_middle(self, *lines):
+        """Starts a transfer, and returns when some of it went through."""
+        self.write("batch", "\n".join(lines) + "\n")
+        client = self.spawn([tool("sftp"), "-F", self.path("config"), "-l", "200000", "-b", self.path("batch"), "server"],
+                            cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return client
+
+    def test_stop_during_an_upload(self):
+        big_file(self.path("big"), 200 << 20)
+        self.write("small", content(100_000))
+        self.sftp("put small small")
+        client = self.in_the_middle("put big big")
+        remote = self.paramiko_sftp()
+        self.until(lambda: "big" in remote.listdir() and remote.stat("big").st_size > 1 << 20, 20, "upload started")
+        self.server.stop()
+        client.communicate(timeout=20)
+        self.assertNotEqual(client.returncode, 0)
+        self.expected["small"] = content(100_000)
+
+    def test_stop_during_a_download(self):
+        self.expected["big"] = big_file(self.path("big"), 100 << 20)
+        self.sftp("put big big")
+        client = self.in_the_middle("get big down")
+        self.until(lambda: os.path.exists(self.path("down")) and os.path.getsize(self.path("down")) > 1 << 20, 20, "download started")
+        self.server.stop()
+        client.communicate(timeout=20)
+
+    def test_stop_with_a_mount(self):
+        """What sshfs was told is written is written, though nobody synced."""
+        point = self.mount()
+        self.shell('echo x > "$1/file"; mkdir "$1/dir"', point)
+        self.server.stop()
+        self.run_program(tool("fusermount3"), "-u", "-z", point)
+        self.mounts.remove(point)
+        self.expected["file"] = b"x\n"
+
+    def test_interrupt(self):
+        self.server.process.send_signal(signal.SIGINT)
+        self.assertEqual(self.server.process.wait(10), 0, self.server.log())
+
+    def test_terminate_twice(self):
+        self.paramiko_sftp()
+        self.server.process.terminate()
+        self.server.stop()

@@ -1,0 +1,64 @@
+"""What stays when the server is stopped and started."""
+
+from harness import Case, content, tool
+
+
+class Again(Case):
+    serve = False
+
+    def fingerprint(self, server):
+        """As ssh-keyscan sees it; the log says the same in OpenSSH's form."""
+        keys = self.run_program(tool("ssh-keyscan"), "-p", str(server.port), "127.0.0.1").out
+        lines = [line.split()[1:] for line in keys.splitlines() if not line.startswith("#")]
+        self.assertEqual([line[0] for line in lines], ["ssh-ed25519"])
+        self.write("scanned", " ".join(lines[0]) + "\n")
+        shown = self.run_program(tool("ssh-keygen"), "-l", "-f", self.path("scanned")).out.split()[1]
+        self.assertIn(shown, server.log())
+        return shown
+
+    def once(self, image, *options):
+        server = self.start(image, *options)
+        shown = self.fingerprint(server)
+        server.stop()
+        return shown
+
+    def test_host_key_stays(self):
+        self.image = self.make_image("disk.img")
+        first = self.once(self.image)
+        self.assertEqual(first, self.once(self.image))
+        other = self.make_image("other.img")
+        self.assertNotEqual(first, self.once(other))
+
+    def test_host_key_from_a_seed(self):
+        self.image = self.make_image("disk.img")
+        other = self.make_image("other.img", fat="32")
+        first = self.once(self.image, "--seed", "a long enough seed")
+        self.assertEqual(first, self.once(other, "--seed", "a long enough seed"))
+        self.assertNotEqual(first, self.once(other, "--seed", "another seed"))
+
+    def test_files_stay(self):
+        self.image = self.make_image("disk.img")
+        for number in range(3):
+            server = self.start(self.image)
+            self.write("up", content(70_000, number))
+            self.sftp(f"put up f{number}", *[f"get f{old} down{old}" for old in range(number)])
+            self.expected[f"f{number}"] = content(70_000, number)
+            server.stop()
+
+    def test_changes_by_others_while_stopped(self):
+        """mtools adds and removes: nothing remembered from before is believed."""
+        self.image = self.make_image("disk.img")
+        server = self.start(self.image)
+        self.write("up", b"ours")
+        self.sftp("put up ours", "put up gone")
+        server.stop()
+        self.write("theirs", content(100_000))
+        self.run_program(tool("mcopy"), "-i", self.image, self.path("theirs"), "::/theirs")
+        self.run_program(tool("mdel"), "-i", self.image, "::/gone")
+        self.server = self.start(self.image)
+        names = self.paramiko_sftp().listdir()
+        self.assertIn("theirs", names)
+        self.assertNotIn("gone", names)
+        self.sftp("get theirs down")
+        self.assertEqual(self.read("down"), content(100_000))
+        self.expected.update({"ours": b"ours", "gone": None, "theirs": content(100_000)})

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Boots the kernel under plain QEMU and checks what a user would see. Needs qemu-system-x86 and
+binutils, and no virtualisation.
+
+    tests/kernel/boot.py [target/mirage-sshfs.elf]
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+ELF = sys.argv[1] if len(sys.argv) > 1 else "target/mirage-sshfs.elf"
+QEMU = "qemu-system-x86_64"
+SIZE_MAX = 2 << 20
+# Seconds. A boot takes well under one; emulation on a busy machine may take many times longer.
+TIME_OUT = 50
+# isa-debug-exit turns the value n that the kernel writes into the exit status 2n + 1.
+POWERED_OFF, RESET_OR_EXITED, FAILED = 0, 1, 3
+
+failures = 0
+
+
+def check(what, problem):
+    """Prints one check; `problem` is empty when it holds."""
+    global failures
+    if problem:
+        failures += 1
+    print(f"{'FAILED' if problem else 'ok':6} {what}{': ' + problem if problem else ''}", flush=True)
+
+
+def boot(machine="q35", cpu="EPYC", memory=32, command_line=""):
+    """Runs the kernel; gives QEMU's exit status (None: it had to be killed) and the console."""
+    command = [QEMU, "-machine", machine, "-accel", "tcg", "-cpu", cpu, "-m", str(memory),
+               "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+               "-kernel", ELF, "-append", command_line]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    try:
+        output, _ = process.communicate(timeout=TIME_OUT)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, status = process.communicate()[0], None
+    return status, output.decode(errors="replace").replace("\r\n", "\n")
+
+
+def problem_of(result, wanted_status, *wanted):
+    """What a boot's result lacks, with the console's end."""
+    status, console = result
+    missing = [line for line in wanted if line not in console]
+    end = f"; the console ends with {console[-600:]!r}"
+    if status is None:
+        return f"did not end within {TIME_OUT} s" + end
+    if missing:
+        return f"the console does not say {missing}" + end
+    if status != wanted_status:
+        return f"QEMU exited with {status} and not {wanted_status}" + end
+    return ""
+
+
+def check_elf():
+    size = os.path.getsize(ELF)
+    check(f"the ELF has {size} bytes, at most {SIZE_MAX}", "too large" if size > SIZE_MAX else "")
+    headers = subprocess.run(["readelf", "-lW", ELF], check=True, capture_output=True, text=True).stdout
+    loads = re.findall(r"^ +LOAD +(?:0x\w+ +){5}([RWE ]{3})", headers, re.M)
+    shown = ", ".join(flags.replace(" ", "") for flags in loads)
+    check(f"no segment is both writable and executable ({shown})",
+          "" if loads and not any("W" in f and "E" in f for f in loads) else headers)
+    check("it needs no loader", "INTERP or DYNAMIC" if re.search("INTERP|DYNAMIC", headers) else "")
+    notes = subprocess.run(["readelf", "-nW", ELF], check=True, capture_output=True, text=True).stdout
+    check("it has the PVH note", "" if re.search(r"Xen\s.*0x0*12\b", notes, re.S) else notes)
+    offset = re.search(r"^ +NOTE +(0x\w+)", headers, re.M)
+    check("the note is where Xen looks for it",
+          "" if offset and int(offset[1], 16) > 0 else "no note header, or one at file offset 0")
+
+
+def check_boots():
+    options = '--port 2222 -l "*:debug"'
+    start = time.monotonic()
+    status, console = boot(command_line=options)
+    took = time.monotonic() - start
+    escaped = options.replace('"', '\\"')
+    check(f"q35, 32 MiB: passes and powers itself off (in {took:.2f} s)",
+          problem_of((status, console), POWERED_OFF, "self-check: passed\n"))
+    for line in console.splitlines():
+        print("      |", line)
+    check("it found the memory and the command line",
+          "" if re.search(r"memory: (29|30|31)\d{3} KiB", console)
+          and f"command line: {escaped}\n" in console else console[:600])
+    check("q35, a CPU without AVX: passes", problem_of(
+        boot(cpu="qemu64,+rdrand"), POWERED_OFF, "self-check: passed\n"))
+    check("q35, every feature QEMU has, 5 GiB: passes", problem_of(
+        boot(cpu="max", memory=5120), POWERED_OFF, "self-check: passed\n"))
+    # microvm has no power-off port, so the kernel ends by isa-debug-exit.
+    check("microvm, 32 MiB: passes", problem_of(
+        boot(machine="microvm"), RESET_OR_EXITED, "self-check: passed\n"))
+    check("8 MiB: stops and says why", problem_of(
+        boot(memory=8), FAILED, "mirage-sshfs cannot run: too little memory"))
+    check("no RDRAND and no RDSEED: stops and says why", problem_of(
+        boot(cpu="qemu64,-rdrand,-rdseed"), FAILED,
+        "mirage-sshfs cannot run: no source of random numbers"))
+
+
+def main():
+    for tool, package in ((QEMU, "qemu-system-x86"), ("readelf", "binutils")):
+        try:
+            subprocess.run([tool, "--version"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            check(f"{tool} runs", f"{error}; Debian's package is {package}")
+    if not os.path.isfile(ELF):
+        check(f"{ELF} exists", "`make kernel` builds it")
+    if not failures:
+        check_elf()
+        check_boots()
+    print(f"{failures} failed" if failures else "all passed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

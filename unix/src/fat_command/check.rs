@@ -1,0 +1,67 @@
+//! `fat check`.
+use super::failure::Failure;
+use super::{Words, output};
+use crate::{Image, Progress, block_on};
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Looks for damage in an image. Nothing is changed: to repair, run fsck.fat on it.
+
+Usage: fat check IMAGE
+
+The exit code is 0 when all is well, 1 when there are problems, 2 when the image could not be
+checked.
+";
+
+pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
+    let (path, rest) = words.image_and_rest(HELP, &mut |_, _| Ok(false))?;
+    if !rest.is_empty() {
+        return Err(Failure::usage(
+            "one image at a time: see `fat check --help`".to_string(),
+        ));
+    }
+    let not_checked =
+        |error: &dyn std::fmt::Display| Failure::NotChecked(format!("{}: {error}", path.display()));
+    let image = Image::open(&path, true).map_err(|error| not_checked(&error))?;
+    let mut progress = Progress::new("checking");
+    let mut problems = BufWriter::new(std::io::stdout().lock());
+    let mut written = Ok(());
+    let checked = block_on(fat::check(
+        &image,
+        &mut |problem| {
+            if written.is_ok() {
+                written = writeln!(problems, "{problem}");
+            }
+        },
+        &mut |done, total| progress.show(done, total),
+    ));
+    drop(progress);
+    let summary = checked.map_err(|error| not_checked(&error))?;
+    let damaged = ExitCode::from(u8::from(summary.problems > 0));
+    let files = output::count(summary.files.into(), "file", "files");
+    let directories = output::count(summary.directories.into(), "directory", "directories");
+    let verdict = match summary.problems {
+        0 => "clean".to_string(),
+        number => {
+            let problems = output::count(number.into(), "problem", "problems");
+            format!("{problems} (to repair: fsck.fat -a {})", path.display())
+        }
+    };
+    let said = written.and_then(|()| {
+        writeln!(
+            problems,
+            "{}: {verdict}: {files}, {directories}, {} of {} clusters in use",
+            path.display(),
+            summary.used,
+            summary.clusters
+        )?;
+        problems.flush()
+    });
+    match said {
+        // The verdict stands even when nobody reads it to the end.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(damaged),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(damaged),
+    }
+}

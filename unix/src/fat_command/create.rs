@@ -1,0 +1,143 @@
+//! `fat create`.
+use super::failure::Failure;
+use super::{Word, Words, output, size};
+use crate::{Image, Progress, block_on};
+use fat::{BlockDevice, FatKind, FormatOptions};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const HELP: &str = "\
+Makes an image with an empty FAT file system. The file takes no room until it is filled.
+
+Usage: fat create [IMAGE [SIZE]] [OPTIONS]
+
+IMAGE is disk.img when it is not given.
+
+  --size SIZE   64M (the default), 1G, 65536K, or a number of bytes
+  --type TYPE   12, 16, 32, or auto (the default): FAT32 from 512M, FAT16 below
+  --label NAME  the name of the volume, at most 11 characters
+  --force       take the place of a file that exists, or format a block device; what is on it
+                is lost
+";
+
+pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
+    words.help = HELP;
+    let (mut image, mut wanted, mut force) = (None, None, false);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let mut options = FormatOptions {
+        time: now.as_secs(),
+        // Like DOS: no two volumes are made at the same moment.
+        volume_id: (now.as_secs() as u32).rotate_left(16) ^ now.subsec_nanos(),
+        ..FormatOptions::default()
+    };
+    while let Some(word) = words.next()? {
+        match word {
+            Word::Operand(operand) if image.is_none() => image = Some(PathBuf::from(operand)),
+            Word::Operand(operand) => set_size(&mut wanted, &operand.into_string()?)?,
+            Word::Option(option) => match option.as_str() {
+                "--size" | "-s" => set_size(&mut wanted, &words.value()?)?,
+                "--type" | "-t" => options.kind = kind(&words.value()?)?,
+                "--label" | "-n" => options.label = label(&words.value()?)?,
+                "--force" | "-f" => force = true,
+                other => return words.unknown(other),
+            },
+        }
+    }
+    let path = image.unwrap_or_else(|| PathBuf::from("disk.img"));
+    let made = make(&path, wanted, force, &options)?;
+    let mut progress = Progress::new("formatting");
+    let formatted = block_on(fat::format(&made.image, &options, &mut |done, total| {
+        progress.show(done, total)
+    }));
+    drop(progress);
+    let geometry = formatted.map_err(|error| {
+        if made.new {
+            // Better none than one that looks finished.
+            let _ = std::fs::remove_file(&path);
+        }
+        Failure::at(&path, error)
+    })?;
+    output::print(&format!(
+        "{}: {}, {}\n",
+        path.display(),
+        geometry.kind,
+        output::size(geometry.size)
+    ))
+}
+
+fn set_size(wanted: &mut Option<u64>, text: &str) -> Result<(), Failure> {
+    let size = size::parse(text).map_err(Failure::usage)?;
+    match wanted.replace(size) {
+        Some(other) if other != size => {
+            Err(Failure::usage("more than one size is given".to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn kind(text: &str) -> Result<Option<FatKind>, Failure> {
+    match text.to_ascii_lowercase().trim_start_matches("fat") {
+        "12" => Ok(Some(FatKind::Fat12)),
+        "16" => Ok(Some(FatKind::Fat16)),
+        "32" => Ok(Some(FatKind::Fat32)),
+        "auto" => Ok(None),
+        _ => Err(Failure::usage(format!(
+            "{text}: no type of FAT: use 12, 16, 32 or auto"
+        ))),
+    }
+}
+
+fn label(text: &str) -> Result<[u8; 11], Failure> {
+    fat::volume_label(text).ok_or_else(|| {
+        Failure::usage(format!(
+            "{text}: no label: use at most 11 letters, digits, spaces, `-` or `_`"
+        ))
+    })
+}
+
+/// An image to be formatted.
+struct Made {
+    image: Image,
+    /// Whether the file is there only since now.
+    new: bool,
+}
+
+fn make(
+    path: &Path,
+    wanted: Option<u64>,
+    force: bool,
+    options: &FormatOptions,
+) -> Result<Made, Failure> {
+    let there = path.metadata();
+    let new = there.is_err();
+    if let Ok(there) = there
+        && there.file_type().is_block_device()
+    {
+        if !force {
+            return Err(Failure::at(
+                path,
+                "a block device: use --force to format it",
+            ));
+        }
+        if wanted.is_some() {
+            return Err(Failure::at(
+                path,
+                "a block device has its own size: leave the size out",
+            ));
+        }
+        let image = Image::open(path, false).map_err(|error| Failure::at(path, error))?;
+        return Ok(Made { image, new });
+    }
+    let size = wanted.unwrap_or(64 << 20);
+    // Before an old image is given up.
+    options
+        .fits(size, 512)
+        .map_err(|error| Failure::at(path, format!("{} is {error}", output::size(size))))?;
+    let image = Image::create(path, size, force).map_err(|error| Failure::at(path, error))?;
+    debug_assert_eq!(image.size(), size);
+    Ok(Made { image, new })
+}
