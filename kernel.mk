@@ -4,20 +4,22 @@ KERNEL := target/mirage-sshfs.elf
 KERNEL_TARGET := x86_64-unknown-linux-gnu
 KERNEL_FLAGS := -C relocation-model=static --cfg getrandom_backend="custom"
 KERNEL_CARGO = RUSTFLAGS='$(KERNEL_FLAGS)' cargo
+KERNEL_UNSTRIPPED = $${CARGO_TARGET_DIR:-target}/$(KERNEL_TARGET)/release/kernel
 KERNEL_MAX := 2097152
 
 .PHONY: kernel test-kernel clippy-kernel
 
 kernel:
 	$(KERNEL_CARGO) build --locked --release --package kernel --target $(KERNEL_TARGET)
-	strip -o $(KERNEL) "$${CARGO_TARGET_DIR:-target}/$(KERNEL_TARGET)/release/kernel"
+	@mkdir -p $(dir $(KERNEL))
+	strip -o $(KERNEL) "$(KERNEL_UNSTRIPPED)"
 	@size=$$(stat -c %s $(KERNEL)); echo "$(KERNEL): $$size bytes"; \
 	test $$size -le $(KERNEL_MAX) || { echo "$(KERNEL) is larger than $(KERNEL_MAX) bytes" >&2; exit 1; }
 
 # The unit tests run on the host, as an ordinary program.
 test-kernel: kernel
 	cargo test --locked --package kernel
-	python3 tests/kernel/boot.py $(KERNEL)
+	$(PYTHON) tests/kernel/boot.py $(KERNEL) "$(KERNEL_UNSTRIPPED)"
 
 clippy-kernel:
 	$(KERNEL_CARGO) clippy --locked --release --package kernel --target $(KERNEL_TARGET) -- -D warnings

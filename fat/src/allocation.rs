@@ -145,9 +145,6 @@ impl<D: BlockDevice> Volume<D> {
     /// Gives clusters back after the next commit.
     pub(crate) fn free_later(&self, runs: &[Run]) {
         self.pending.borrow_mut().frees.extend_from_slice(runs);
-        if !runs.is_empty() {
-            self.note_change();
-        }
     }
 
     /// Shortens a chain to `keep` clusters after the next commit. Until then it must not grow.

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::port::Port;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
 
@@ -60,6 +60,7 @@ fn send(byte: u8) {
     }
 }
 
+/// A line has the seconds since the start, the level, the crate and the message, as under Unix.
 impl Log for Console {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
@@ -68,14 +69,24 @@ impl Log for Console {
     fn log(&self, record: &Record<'_>) {
         let now = clock::since_boot();
         print(format_args!(
-            "[{:5}.{:03}] {:<5} {}: {}\n",
+            "[{:6}.{:03}] {:5} {}: {}\n",
             now.as_secs(),
             now.subsec_millis(),
-            record.level(),
-            record.target(),
+            level_name(record.level()),
+            record.target().split("::").next().unwrap_or_default(),
             record.args(),
         ));
     }
 
     fn flush(&self) {}
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
 }

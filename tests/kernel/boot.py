@@ -2,15 +2,20 @@
 """Boots the kernel under plain QEMU and checks what a user would see. Needs qemu-system-x86 and
 binutils, and no virtualisation.
 
-    tests/kernel/boot.py [target/mirage-sshfs.elf]
+    tests/kernel/boot.py ELF SYMBOLS
+
+ELF is the kernel, SYMBOLS the same before it was stripped.
 """
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
-ELF = sys.argv[1] if len(sys.argv) > 1 else "target/mirage-sshfs.elf"
+from gdb import Gdb
+
+ELF, SYMBOLS = sys.argv[1:]
 QEMU = "qemu-system-x86_64"
 SIZE_MAX = 2 << 20
 # Seconds. A boot takes well under one; emulation on a busy machine may take many times longer.
@@ -29,20 +34,25 @@ def check(what, problem):
     print(f"{'FAILED' if problem else 'ok':6} {what}{': ' + problem if problem else ''}", flush=True)
 
 
-def boot(machine="q35", cpu="EPYC", memory=32, command_line=""):
+def boot(machine="q35", cpu="EPYC", memory=32, command_line="", extra=(), meanwhile=None):
     """Runs the kernel; gives QEMU's exit status (None: it had to be killed) and the console."""
     command = [QEMU, "-machine", machine, "-accel", "tcg", "-cpu", cpu, "-m", str(memory),
                "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-               "-kernel", ELF, "-append", command_line]
+               "-kernel", ELF, "-append", command_line, *extra]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL)
     try:
+        if meanwhile:
+            meanwhile()
         output, _ = process.communicate(timeout=TIME_OUT)
         status = process.returncode
     except subprocess.TimeoutExpired:
         process.kill()
         output, status = process.communicate()[0], None
+    except (OSError, RuntimeError) as error:
+        process.kill()
+        output, status = process.communicate()[0] + f"\ndebugger: {error}".encode(), None
     return status, output.decode(errors="replace").replace("\r\n", "\n")
 
 
@@ -52,7 +62,7 @@ def problem_of(result, wanted_status, *wanted):
     missing = [line for line in wanted if line not in console]
     end = f"; the console ends with {console[-600:]!r}"
     if status is None:
-        return f"did not end within {TIME_OUT} s" + end
+        return f"did not end by itself within {TIME_OUT} s" + end
     if missing:
         return f"the console does not say {missing}" + end
     if status != wanted_status:
@@ -87,7 +97,7 @@ def check_boots():
     for line in console.splitlines():
         print("      |", line)
     check("it found the memory and the command line",
-          "" if re.search(r"memory: (29|30|31)\d{3} KiB", console)
+          "" if re.search(r"kernel: memory: (29|30|31)\d{3} KiB", console)
           and f"command line: {escaped}\n" in console else console[:600])
     check("q35, a CPU without AVX: passes", problem_of(
         boot(cpu="qemu64,+rdrand"), POWERED_OFF, "self-check: passed\n"))
@@ -103,17 +113,64 @@ def check_boots():
         "mirage-sshfs cannot run: no source of random numbers"))
 
 
+def symbols():
+    """The kernel's symbols and their addresses."""
+    lines = subprocess.run(["nm", SYMBOLS], check=True, capture_output=True, text=True).stdout
+    return {name: int(address, 16) for address, _, name in
+            (line.split() for line in lines.splitlines() if len(line.split()) == 3)}
+
+
+def check_crashes():
+    """Makes the running kernel do what a bug would do: each must end in its exception handler."""
+    known = symbols()
+    where = [address for name, address in known.items() if re.search("selfcheck.*allocation", name)]
+    if len(where) != 1:
+        check("the kernel can be made to fail", f"{len(where)} symbols for the first self-check step")
+        return
+    text, constants, stack = known["__text_start"], known["__rodata_start"], known["__stack_bottom"]
+    for what, registers, wanted in (
+            ("a call to address 0", {"rip": 0}, "(page fault), error code 0x10, address 0x0\n"),
+            ("a jump into constants", {"rip": constants},
+             f"(page fault), error code 0x11, address {constants:#x}\n"),
+            ("a jump into the stack", {"rip": stack},
+             f"(page fault), error code 0x11, address {stack:#x}\n"),
+            ("a write to the program", {"rip": known["memset"], "rdi": text, "rdx": 4},
+             f"(page fault), error code 0x3, address {text:#x}\n"),
+            ("a write to constants", {"rip": known["memset"], "rdi": constants, "rdx": 4},
+             f"(page fault), error code 0x3, address {constants:#x}\n"),
+            ("a stack overflow", {"rsp": stack}, "(stack overflow)")):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "gdb")
+            debuggers = []
+
+            def meddle():
+                gdb = Gdb(path, TIME_OUT)
+                debuggers.append(gdb)
+                gdb.run_until(where[0])
+                for register, value in registers.items():
+                    gdb.set(register, value)
+                gdb.go_on()
+
+            result = boot(extra=("-S", "-gdb", f"unix:{path},server=on,wait=off"), meanwhile=meddle)
+            for gdb in debuggers:
+                gdb.close()
+        check(f"{what}: prints the registers and stops",
+              problem_of(result, FAILED, wanted, "\nrip ", "\nrax "))
+
+
 def main():
-    for tool, package in ((QEMU, "qemu-system-x86"), ("readelf", "binutils")):
+    for tool, package in ((QEMU, "qemu-system-x86"), ("readelf", "binutils"), ("nm", "binutils")):
         try:
             subprocess.run([tool, "--version"], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
             check(f"{tool} runs", f"{error}; Debian's package is {package}")
-    if not os.path.isfile(ELF):
-        check(f"{ELF} exists", "`make kernel` builds it")
+    for path in (ELF, SYMBOLS):
+        if not os.path.isfile(path):
+            check(f"{path} exists", "`make kernel` builds it")
     if not failures:
         check_elf()
         check_boots()
+        check_crashes()
     print(f"{failures} failed" if failures else "all passed")
     return 1 if failures else 0
 

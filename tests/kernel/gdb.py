@@ -21,6 +21,9 @@ class Gdb:
                     raise
                 time.sleep(0.01)
         self.received = b""
+        # QEMU lets registers be set only after it has told what they are.
+        self.send("qXfer:features:read:target.xml:0,ffb")
+        self.reply()
 
     def send(self, packet):
         data = packet.encode()
@@ -60,4 +63,6 @@ class Gdb:
 
     def go_on(self):
         self.send("c")
+
+    def close(self):
         self.socket.close()

@@ -106,12 +106,11 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let address = sockets.address()?;
 
     let disk = options.disk.clone().unwrap_or_else(|| "disk.img".into());
-    let image = Image::open(Path::new(&disk), options.read_only)?;
-    let mut progress = Progress::new("formatting");
+    let image = Image::open(&disk, options.read_only).map_err(|e| format!("{disk}: {e}"))?;
     let volume_id = u32::from_ne_bytes(random()?);
-    let opened = server::open_volume(image, &options, volume_id, unix_time(), &mut |done, all| {
-        progress.show(done, all);
-    });
+    let mut progress = Progress::new("formatting");
+    let mut show = |done, all| progress.show(done, all);
+    let opened = server::open_volume(image, &options, volume_id, unix_time(), &mut show);
     let volume = Rc::new(block_on(opened).map_err(|e| format!("{disk}: {e}"))?);
     match volume.read_only() {
         Some(reason) => warn!("{disk} is served read-only: {reason}"),

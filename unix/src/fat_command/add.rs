@@ -1,7 +1,7 @@
 //! `fat add` and `fat mkdir`.
 use super::Words;
 use super::failure::Failure;
-use super::paths::{inside, join, split};
+use super::paths::{inside, join};
 use super::volume::{Volume, with};
 use crate::Progress;
 use fat::{Error, OpenOptions};
