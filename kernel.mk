@@ -22,5 +22,5 @@ test-kernel: kernel
 	$(PYTHON) tests/kernel/boot.py $(KERNEL) "$(KERNEL_UNSTRIPPED)"
 
 clippy-kernel:
-	$(KERNEL_CARGO) clippy --locked --release --package kernel --target $(KERNEL_TARGET) -- -D warnings
-	cargo clippy --locked --package kernel --all-targets -- -D warnings
+	$(KERNEL_CARGO) clippy --locked --no-deps --release --package kernel --target $(KERNEL_TARGET) -- -D warnings
+	cargo clippy --locked --no-deps --package kernel --all-targets -- -D warnings

@@ -1,4 +1,5 @@
 //! Which clusters a growing file gets, and when freed ones may be used again.
+use crate::cache::Class;
 use crate::extents::{Extents, Run};
 use crate::table::{END, Link};
 use crate::volume::Claim;
@@ -12,21 +13,31 @@ const CLAIMS: usize = 64;
 const FREE_STEP: u32 = 4096;
 
 impl<D: BlockDevice> Volume<D> {
-    /// Links `count` new clusters behind `after`, the last of a chain, in the cached table, and adds
-    /// them to `new`. `owner` is who claims what follows them, 0 for nobody. The lock is held
-    /// exclusively. What is in `new` after an error belongs to the chain all the same.
+    /// Adds `count` new clusters to the chain `new`, which may be empty, in the cached table. Up to
+    /// now nothing on the disk refers to that chain. `owner` is who claims what follows them, 0 for
+    /// nobody. The lock is held exclusively. After an error `new` has what was got so far.
     pub(crate) async fn extend(
+        &self,
+        count: u32,
+        owner: u64,
+        new: &mut Extents,
+    ) -> Result<(), Error> {
+        self.require(count).await?;
+        self.extend_near(None, count, owner, new).await
+    }
+
+    /// As `extend`, behind `after` when it is free there, without making room first.
+    pub(crate) async fn extend_near(
         &self,
         after: Option<u32>,
         count: u32,
         owner: u64,
         new: &mut Extents,
     ) -> Result<(), Error> {
-        self.require(count).await?;
         let mut left = count;
         while left > 0 {
-            let before = new.last().or(after);
-            let (start, got) = match self.find_run(before, left, owner).await? {
+            let before = new.last();
+            let (start, got) = match self.find_run(before.or(after), left, owner).await? {
                 Some(run) => run,
                 None => return Err(Error::NoSpace),
             };
@@ -54,9 +65,11 @@ impl<D: BlockDevice> Volume<D> {
     /// Makes sure of `count` free clusters: by a commit when freed ones wait for it, and by a count
     /// when the number is only what the FSInfo sector said.
     pub(crate) async fn require(&self, count: u32) -> Result<(), Error> {
-        if self.free.get() < count {
-            // Closed files may hold clusters too.
-            self.commit().await?;
+        // Closed files may hold clusters too, and what was cut off takes two commits.
+        for _ in 0..2 {
+            if self.free.get() < count {
+                self.commit().await?;
+            }
         }
         if self.free.get() < count && !self.counted.get() {
             self.count_free().await?;
@@ -150,19 +163,53 @@ impl<D: BlockDevice> Volume<D> {
     /// Shortens a chain to `keep` clusters after the next commit. Until then it must not grow.
     pub(crate) fn cut_later(&self, extents: &mut Extents, keep: u32) {
         let rest = extents.truncate(keep);
-        if let Some(last) = extents.last().filter(|_| !rest.is_empty()) {
-            self.pending.borrow_mut().ends.push(last);
+        match extents.last() {
+            Some(_) if rest.is_empty() => {}
+            Some(last) => {
+                let mut pending = self.pending.borrow_mut();
+                pending.ends.push(last);
+                pending.cut.extend_from_slice(&rest);
+            }
+            None => self.free_later(&rest),
         }
-        self.free_later(&rest);
+    }
+
+    /// Links `first`, the start of a chain of new clusters, behind `last`, which was allocated in
+    /// epoch `since`. What the disk knows of is linked by the next commit.
+    pub(crate) async fn join_chains(
+        &self,
+        last: u32,
+        since: Option<u64>,
+        first: u32,
+    ) -> Result<(), Error> {
+        if since == Some(self.epoch.get()) {
+            return self.set_entry(last, first).await;
+        }
+        self.pending.borrow_mut().links.push((last, first));
+        Ok(())
+    }
+
+    /// Links the chains that `join_chains` left to the commit. All of their clusters are on the
+    /// disk. Returns whether there were any.
+    pub(crate) async fn apply_links(&self) -> Result<bool, Error> {
+        let links = self.pending.borrow().links.clone();
+        for (last, first) in &links {
+            self.set_entry(*last, *first).await?;
+        }
+        self.write_dirty(Class::Table).await?;
+        self.pending.borrow_mut().links.clear();
+        Ok(!links.is_empty())
     }
 
     /// Changes the table as `free_later` and `cut_later` asked. The directories on the disk no
     /// longer refer to these clusters.
-    pub(crate) async fn apply_pending(&self) -> Result<(), Error> {
+    pub(crate) async fn apply_frees(&self) -> Result<(), Error> {
         let pending = self.pending.take();
         for last in pending.ends {
             self.set_entry(last, END).await?;
         }
+        // The new ends must be on the disk first.
+        self.pending.borrow_mut().frees = pending.cut;
         for run in pending.frees {
             let end = run.cluster.saturating_add(run.count);
             for cluster in run.cluster..end {

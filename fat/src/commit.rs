@@ -1,10 +1,12 @@
 //! Making changes durable, in an order that no power cut can turn into damage.
 //!
-//! 1. Data have been written. Table sectors are written, which hold new chains and links to them,
-//!    and all is flushed.
-//! 2. Directory sectors are written, through the journal when they are more than one, and flushed.
-//! 3. Only now the table is changed where no entry on the disk refers to it any more: freed
-//!    clusters and shortened chains, which the next commit writes.
+//! 1. Data have been written. Table sectors are written, which hold new chains, and all is flushed.
+//! 2. Chains that the disk knows are linked to the new clusters they grew by. Directory sectors go
+//!    to the journal when they are more than one. Flush.
+//! 3. Directory sectors are written in place and flushed.
+//! 4. Only now the table is changed where no entry on the disk refers to it any more: freed
+//!    clusters and the ends of shortened chains, which the next commit writes. What such a chain
+//!    loses is freed one commit later.
 //!
 //! So a cut leaves at worst clusters that nobody uses, or a chain longer than its file, and no
 //! cluster is used again while the disk still says that it belongs to something else.
@@ -36,6 +38,9 @@ impl<D: BlockDevice> Volume<D> {
             return Ok(());
         }
         self.commit().await?;
+        if self.pending.borrow().clusters() > 0 {
+            self.commit().await?;
+        }
         self.write_dirty(Class::Table).await?;
         self.clear_journal().await?;
         if self.unflushed.get() {
@@ -58,20 +63,21 @@ impl<D: BlockDevice> Volume<D> {
     async fn try_commit(&self) -> Result<(), Error> {
         self.settle().await?;
         self.clear_journal().await?;
-        if self.barrier.get() {
-            self.flush().await?;
-        }
         self.write_dirty(Class::Table).await?;
         if self.unflushed.get() {
             self.flush().await?;
         }
+        let linked = self.apply_links().await?;
+        let recorded = self.write_journal().await?;
+        if linked || recorded {
+            self.flush().await?;
+        }
         if self.cache.dirty_count(Class::Directory) > 0 {
-            self.write_journal().await?;
             self.write_dirty(Class::Directory).await?;
             self.flush().await?;
         }
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        self.apply_pending().await?;
+        self.apply_frees().await?;
         self.nodes.borrow_mut().retain(|_, node| {
             !node.is_closed() || node.needs_settling(self.geometry.cluster_size)
         });

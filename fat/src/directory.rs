@@ -4,7 +4,6 @@ use crate::entry::{self, ATTR_VOLUME_ID, Entry, Kind, MAX_LONG_SLOTS, SLOT};
 use crate::extents::Extents;
 use crate::index::Index;
 use crate::long_name::LongName;
-use crate::table::END;
 use crate::{BlockDevice, Error, FatKind, Volume, name, short_name};
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -27,6 +26,8 @@ pub(crate) struct Directory {
     extents: RefCell<Extents>,
     index: RefCell<Option<Index>>,
     pub(crate) removed: Cell<bool>,
+    /// The commit that its newest cluster belongs to.
+    grown_in: Cell<Option<u64>>,
     used: Cell<u64>,
 }
 
@@ -80,6 +81,7 @@ impl<D: BlockDevice> Volume<D> {
             extents: RefCell::new(extents),
             index: RefCell::new(None),
             removed: Cell::new(false),
+            grown_in: Cell::new(None),
             used: Cell::new(self.clock.get()),
         });
         if !fixed && self.slots(&directory) > MAX_SLOTS {
@@ -256,8 +258,9 @@ impl<D: BlockDevice> Volume<D> {
             total = total.saturating_sub(size);
             if let Some(directory) = directories.get(&id) {
                 directory.index.take();
-                // Who holds it must see when it is removed.
-                if Rc::strong_count(directory) == 1 {
+                // Who holds it must see when it is removed; what it grew by is not linked yet.
+                let grown = directory.grown_in.get() == Some(self.epoch.get());
+                if Rc::strong_count(directory) == 1 && !grown {
                     directories.remove(&id);
                 }
             }
@@ -349,19 +352,20 @@ impl<D: BlockDevice> Volume<D> {
             if directory.id == 0 {
                 return Err(Error::NoSpace);
             }
-            let last = directory.extents.borrow().last();
             let mut new = Extents::default();
-            self.extend(last, 1, 0, &mut new).await?;
+            self.extend(1, 0, &mut new).await?;
             // Zeros must be on the disk before a link leads to them.
             let zeros = self.empty_cluster();
             if let Err(error) = self.write_through(self.cluster_offset(new.first()), &zeros).await {
-                if let Some(last) = last {
-                    self.set_entry(last, END).await?;
-                }
+                self.free_later(new.runs());
                 return Err(error);
             }
+            let last = directory.extents.borrow().last();
+            if let Some(last) = last {
+                self.join_chains(last, directory.grown_in.get(), new.first()).await?;
+            }
             directory.extents.borrow_mut().push(new.first(), 1);
-            self.barrier.set(true);
+            directory.grown_in.set(Some(self.epoch.get()));
         }
         Ok(())
     }

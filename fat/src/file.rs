@@ -100,7 +100,7 @@ impl<D: BlockDevice> Volume<D> {
             nodes.retain(|_, node| {
                 !node.is_closed()
                     || node.needs_settling(self.geometry.cluster_size)
-                    || node.state.borrow().cut_in == Some(self.epoch.get())
+                    || node.is_ahead(self.epoch.get())
             });
         }
     }
@@ -227,17 +227,24 @@ impl<D: BlockDevice> Volume<D> {
             self.commit().await?;
         }
         let missing = self.missing(node, len);
-        let last = {
+        self.require(missing).await?;
+        let (last, since) = {
             let state = node.state.borrow();
             if state.extents.is_full() {
                 return Err(Error::TooManyExtents);
             }
-            state.extents.last()
+            (state.extents.last(), state.grown_in)
         };
         let mut new = Extents::default();
-        let result = self.extend(last, missing, node.number, &mut new).await;
+        let result = self.extend_near(last, missing, node.number, &mut new).await;
+        if new.clusters() == 0 {
+            return result;
+        }
+        if let Some(last) = last {
+            self.join_chains(last, since, new.first()).await?;
+        }
         let mut state = node.state.borrow_mut();
-        state.grown = true;
+        state.grown_in = Some(self.epoch.get());
         for run in new.runs() {
             state.extents.push(run.cluster, run.count);
         }

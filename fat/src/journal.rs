@@ -156,7 +156,7 @@ impl<D: BlockDevice> Volume<D> {
         let len = u32::try_from(size).map_err(|_| Error::TooLarge)?;
         let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
         let mut new = Extents::default();
-        let extended = self.extend(None, clusters, 0, &mut new).await;
+        let extended = self.extend(clusters, 0, &mut new).await;
         if extended.is_err() || new.runs().len() != 1 {
             // A full or fragmented volume goes without.
             self.free_later(new.runs());
@@ -174,18 +174,18 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Records the dirty directory sectors, when they are more than one.
-    pub(crate) async fn write_journal(&self) -> Result<(), Error> {
+    /// Records the dirty directory sectors, when they are more than one. Returns whether it did.
+    pub(crate) async fn write_journal(&self) -> Result<bool, Error> {
         let Some(offset) = self.journal.borrow().as_ref().map(|journal| journal.offset) else {
-            return Ok(());
+            return Ok(false);
         };
         let lines = self.cache.dirty(Class::Directory, 0, CAPACITY.saturating_add(1));
         if lines.len() < 2 {
-            return Ok(());
+            return Ok(false);
         }
         if lines.len() > CAPACITY {
             log::debug!("a commit larger than the journal");
-            return Ok(());
+            return Ok(false);
         }
         let count = u32::try_from(lines.len()).unwrap_or(0);
         let size = u32::try_from(self.sector()).unwrap_or(0);
@@ -206,7 +206,7 @@ impl<D: BlockDevice> Volume<D> {
         record.append(&mut body);
         self.set_live(true);
         self.write_through(offset, &record).await?;
-        self.flush().await
+        Ok(true)
     }
 
     fn set_live(&self, live: bool) {

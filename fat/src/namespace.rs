@@ -26,7 +26,7 @@ impl<D: BlockDevice> Volume<D> {
         attributes: u8,
     ) -> Result<Found, Error> {
         let mut new = Extents::default();
-        self.extend(None, 1, 0, &mut new).await?;
+        self.extend(1, 0, &mut new).await?;
         let mut entry = self.new_entry(attributes);
         entry.set_cluster(new.first());
         let mut cluster = self.empty_cluster();

@@ -27,10 +27,10 @@ pub(crate) struct State {
     pub(crate) len: u32,
     /// The entry on the disk is older than this.
     pub(crate) dirty: bool,
-    /// Clusters were added: there may be more than `len` needs.
-    pub(crate) grown: bool,
-    /// The commit that shortens the chain: before it the chain must not grow.
+    /// The epoch whose commit shortens the chain: before it the chain must not grow.
     pub(crate) cut_in: Option<u64>,
+    /// The epoch that the last cluster was allocated in.
+    pub(crate) grown_in: Option<u64>,
 }
 
 impl Node {
@@ -45,10 +45,16 @@ impl Node {
                 extents,
                 len: entry.len(),
                 dirty: false,
-                grown: false,
                 cut_in: None,
+                grown_in: None,
             }),
         })
+    }
+
+    /// Whether the chain in the table is not yet the one in memory.
+    pub(crate) fn is_ahead(&self, epoch: u64) -> bool {
+        let state = self.state.borrow();
+        state.cut_in == Some(epoch) || state.grown_in == Some(epoch)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -81,7 +87,7 @@ impl State {
     /// How many clusters to keep, when the file has more than it needs because it grew.
     pub(crate) fn surplus(&self, cluster_size: u32) -> Option<u32> {
         let needed = self.len.div_ceil(cluster_size.max(1));
-        (self.grown && self.extents.clusters() > needed).then_some(needed)
+        (self.grown_in.is_some() && self.extents.clusters() > needed).then_some(needed)
     }
 
     /// The entry as the disk should have it.

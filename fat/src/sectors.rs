@@ -91,13 +91,9 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Writes the dirty table sectors when they take up much of the cache. That is safe at any
-    /// time: they hold chains that no entry on the disk refers to yet, and ends and free marks only
-    /// once no entry does any more.
+    /// time: what must not be written yet is pending and not in the cache.
     pub(crate) async fn relieve(&self) -> Result<(), Error> {
         if self.cache.dirty_count(Class::Table) > self.cache.capacity() / 4 {
-            if self.barrier.get() {
-                self.flush().await?;
-            }
             self.write_dirty(Class::Table).await?;
         }
         Ok(())
@@ -105,13 +101,11 @@ impl<D: BlockDevice> Volume<D> {
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.unflushed.set(false);
-        let barrier = self.barrier.replace(false);
-        if let Err(error) = self.device.flush().await {
+        let flushed = self.device.flush().await;
+        if flushed.is_err() {
             self.unflushed.set(true);
-            self.barrier.set(barrier);
-            return Err(error.into());
         }
-        Ok(())
+        Ok(flushed?)
     }
 
     /// Writes past the cache.

@@ -56,8 +56,6 @@ pub struct Volume<D> {
     pub(crate) marked: Cell<bool>,
     /// Something was written since the last flush.
     pub(crate) unflushed: Cell<bool>,
-    /// A table sector must not be written before the next flush.
-    pub(crate) barrier: Cell<bool>,
     /// Counts commits.
     pub(crate) epoch: Cell<u64>,
     pub(crate) journal: RefCell<Option<Journal>>,
@@ -66,17 +64,29 @@ pub struct Volume<D> {
     label: RefCell<[u8; 11]>,
 }
 
-/// What the next commit does to the table once the directories on the disk no longer refer to it.
+/// Changes of the table that a commit makes late, because a chain that the disk knows must be whole
+/// at every moment. Who holds such a chain in memory keeps it there until then.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    pub(crate) frees: Vec<Run>,
-    /// Clusters that become the last of their chain.
+    /// `(last cluster of a chain, first of its new ones)`: linked when the new ones are on the disk.
+    pub(crate) links: Vec<(u32, u32)>,
+    /// Clusters that become the last of their chain, once the size on the disk is that small.
     pub(crate) ends: Vec<u32>,
+    /// What no entry will refer to any more.
+    pub(crate) frees: Vec<Run>,
+    /// What lies behind `ends`: free one commit later.
+    pub(crate) cut: Vec<Run>,
 }
 
 impl Pending {
+    /// How many clusters become free.
     pub(crate) fn clusters(&self) -> u32 {
-        self.frees.iter().fold(0, |sum, run| sum.saturating_add(run.count))
+        let runs = self.frees.iter().chain(&self.cut);
+        runs.fold(0, |sum, run| sum.saturating_add(run.count))
+    }
+
+    fn len(&self) -> usize {
+        self.links.len() + self.ends.len() + self.frees.len() + self.cut.len()
     }
 }
 
@@ -116,7 +126,6 @@ impl<D: BlockDevice> Volume<D> {
             changed_since: Cell::new(None),
             marked: Cell::new(false),
             unflushed: Cell::new(false),
-            barrier: Cell::new(false),
             epoch: Cell::new(1),
             journal: RefCell::new(None),
             damaged: Cell::new(false),
@@ -233,10 +242,7 @@ impl<D: BlockDevice> Volume<D> {
             self.settle().await?;
         }
         let open = self.nodes.borrow().len();
-        let pieces = {
-            let pending = self.pending.borrow();
-            pending.frees.len().saturating_add(pending.ends.len())
-        };
+        let pieces = self.pending.borrow().len();
         // Each open file may add the sector of its entry.
         if directory.saturating_add(open.min(most / 2)).saturating_add(ONE_OPERATION) > most
             || pieces > 10_000

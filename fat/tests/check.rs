@@ -1,4 +1,5 @@
 //! Damage done to good volumes, byte by byte: a check names it, and fsck.fat agrees.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod image_file;
 
 use fat::{BlockDevice, FatKind, FormatOptions, Geometry, Problem, Summary};

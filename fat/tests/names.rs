@@ -131,7 +131,7 @@ fn a_full_root_directory_says_so() {
 
 #[test]
 fn a_directory_has_at_most_65536_slots() {
-    let disk = mkfs(128 * 1024, &["-F", "32", "-s", "8"]);
+    let disk = mkfs(128 * 1024, &["-F", "32", "-s", "2"]);
     let volume = mount(&disk);
     block_on(async {
         volume.create_dir("/d").await.unwrap();

@@ -55,8 +55,10 @@ impl<F: Files> Server<F> {
         let server = self.clone();
         async move {
             let reply = server.answer(&request).await.unwrap_or_else(|status| {
-                if status.code != StatusCode::Eof {
-                    debug!("{:?}: {}", request.operation, status.message);
+                match &request.operation {
+                    _ if status.code == StatusCode::Eof => {}
+                    Operation::Refused(_) => debug!("refused: {}", status.message),
+                    operation => debug!("{operation:?}: {}", status.message),
                 }
                 reply::status(request.id(), status)
             });

@@ -7,6 +7,13 @@ import stat
 from harness import Case, content, paramiko
 
 
+def int64(value):
+    """How paramiko marks a number of 64 bits; the name depends on its version."""
+    module = paramiko()
+    kind = module.sftp.int64 if hasattr(module.sftp, "int64") else module.py3compat.long
+    return kind(value)
+
+
 class Files(Case):
     def setUp(self):
         super().setUp()
@@ -89,8 +96,8 @@ class Files(Case):
             file.write(b"new")
         self.assertEqual(self.get("file"), b"new more")
         with self.assertRaises(OSError):
-            self.remote.open("file", "xb")
-        with self.remote.open("fresh", "xb") as file:
+            self.remote.open("file", "wx")
+        with self.remote.open("fresh", "wx") as file:
             file.write(b"x")
         with self.assertRaises(FileNotFoundError):
             self.remote.open("missing", "r+b")
@@ -152,6 +159,8 @@ class Attributes(Case):
         self.assertTrue(stat.S_ISREG(self.remote.stat("mirage.pub").st_mode))
 
     def test_listing_carries_attributes(self):
+        self.remote.mkdir("many")
+        self.remote.chdir("many")
         for number in range(250):
             with self.remote.open(f"a long name with the number {number}", "wb") as file:
                 file.write(b"x" * number)
@@ -160,7 +169,7 @@ class Attributes(Case):
             entry = listed[f"a long name with the number {number}"]
             self.assertEqual(entry.st_size, number)
             self.assertTrue(stat.S_ISREG(entry.st_mode))
-        self.assertEqual(len([name for name in listed if name not in (".", "..")]), 251)
+        self.assertEqual(len([name for name in listed if name not in (".", "..")]), 250)
 
     def test_times(self):
         self.remote.mkdir("d")
@@ -199,7 +208,7 @@ class Handles(Case):
         wire = paramiko().sftp
         for handle in [b"", b"0", b"\0\0\0\0", b"\xff" * 4, b"/mirage.pub", b"h" * 300]:
             with self.assertRaises(OSError):
-                self.remote._request(wire.CMD_READ, handle, wire.int64(0), 10)
+                self.remote._request(wire.CMD_READ, handle, int64(0), 10)
             with self.assertRaises(OSError):
                 self.remote._request(wire.CMD_CLOSE, handle)
         self.assertIn("mirage.pub", self.remote.listdir())
@@ -210,7 +219,7 @@ class Handles(Case):
         handle = file.handle
         file.close()
         with self.assertRaises(OSError):
-            self.remote._request(wire.CMD_READ, handle, wire.int64(0), 10)
+            self.remote._request(wire.CMD_READ, handle, int64(0), 10)
 
     def test_handles_have_a_limit_that_others_do_not_feel(self):
         opened = []

@@ -5,6 +5,7 @@ mod check;
 mod create;
 mod failure;
 mod list;
+mod mkdir;
 mod output;
 mod paths;
 mod remove;
@@ -70,7 +71,7 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "list" | "ls" => list::run,
         "cat" => list::cat,
         "rm" => remove::run,
-        "mkdir" => add::mkdir,
+        "mkdir" => mkdir::run,
         "check" => check::run,
         "help" => return output::print(HELP),
         other => {

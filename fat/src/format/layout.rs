@@ -55,26 +55,22 @@ impl Layout {
         let mut cluster_size = usual_cluster_size(kind, size).max(bytes_per_sector);
         loop {
             let layout = Self::with_clusters(kind, size, bytes_per_sector, cluster_size);
-            match layout.map(|layout| layout.clusters) {
-                Some(clusters) if clusters > most => {
+            match layout {
+                // The fewest and the most lie far more than a factor of two apart: a size that
+                // was doubled is never halved again.
+                Some(layout) if layout.clusters > most => {
                     cluster_size = cluster_size.saturating_mul(2);
                     if cluster_size > LARGEST_CLUSTER {
                         let most = most.saturating_mul(LARGEST_CLUSTER);
                         return Err(FormatError::TooLarge { kind, most });
                     }
-                    // Doubled to fit and too few then: the counts that fit lie far more than a
-                    // factor of two apart, so this cannot go back and forth.
                 }
-                Some(clusters) if clusters >= fewest => {
-                    return layout.ok_or(FormatError::TooSmall { kind, least: 0 });
-                }
+                Some(layout) if layout.clusters >= fewest => return Ok(layout),
                 _ => {
                     cluster_size /= 2;
                     if cluster_size < bytes_per_sector {
-                        return Err(FormatError::TooSmall {
-                            kind,
-                            least: least_size(kind, bytes_per_sector),
-                        });
+                        let least = least_size(kind, bytes_per_sector);
+                        return Err(FormatError::TooSmall { kind, least });
                     }
                 }
             }

@@ -26,7 +26,8 @@ const DATA: u8 = 103;
 /// SSH_FXF_READ, and no attributes.
 const FOR_READING: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 0];
 
-/// A client that has a key on the volume logs in and reads the file in pieces.
+/// A client that has a key on the volume logs in and reads the file in pieces; then the server
+/// stops.
 pub fn read_a_file() -> Result<String, String> {
     let user_seed = seed()?;
     let user = KeyPair::from_seed(Seed::new(user_seed));
@@ -71,6 +72,7 @@ pub fn read_a_file() -> Result<String, String> {
     if read != content {
         return Err("the file came back different".into());
     }
+    session.stop()?;
     Ok(format!("{LENGTH} bytes read"))
 }
 
@@ -112,12 +114,28 @@ struct Served {
 }
 
 impl Served {
+    fn turn(&mut self) -> Turn {
+        let monotonic = clock::since_boot().as_millis() as u64;
+        self.server.turn(Now { monotonic, unix: 0 })
+    }
+
+    /// Stops the server, which flushes the volume.
+    fn stop(&mut self) -> Result<(), String> {
+        self.server.stop();
+        loop {
+            match self.turn() {
+                Turn::Stopped => return Ok(()),
+                Turn::Moved => (),
+                Turn::Idle(_) => return Err("the server does not stop".into()),
+            }
+        }
+    }
+
     /// Sends a request and turns both sides until its reply is there, which must be of `kind`.
     fn ask(&mut self, kind: u8, packet: Vec<u8>) -> Result<Reply, String> {
         self.client.send(&packet);
         loop {
-            let monotonic = clock::since_boot().as_millis() as u64;
-            let served = self.server.turn(Now { monotonic, unix: 0 }) == Turn::Moved;
+            let served = self.turn() == Turn::Moved;
             let moved = self
                 .client
                 .step(&mut self.end)

@@ -54,6 +54,17 @@ fn a_large_directory_comes_whole_and_in_large_replies() {
 }
 
 #[test]
+fn a_file_system_may_give_fewer_names_than_it_is_asked_for() {
+    let mut s = Session::new();
+    s.files.put("/a", b"");
+    s.files.put("/b", b"");
+    s.files.short_reads.set(Some(1));
+    let names = list(&mut s, "/").concat();
+    let names: Vec<_> = names.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, [".", "..", "a", "b"]);
+}
+
+#[test]
 fn replies_with_the_longest_names_stay_within_what_every_client_takes() {
     let mut s = Session::new();
     for n in 0..100 {

@@ -28,7 +28,7 @@ pub struct Memory {
     pub held: Cell<bool>,
     /// Each operation when it got on, in order.
     pub log: RefCell<Vec<String>>,
-    /// The most bytes that one read gives.
+    /// The most bytes that one read gives, or names that one readdir does.
     pub short_reads: Cell<Option<usize>>,
     /// Files that are open, told by their drops.
     pub open: Rc<Cell<usize>>,
@@ -237,6 +237,7 @@ impl Files for Memory {
     async fn readdir(&self, dir: &Dir, most: usize) -> Result<Vec<Name>, Status> {
         self.gate(format!("readdir {most}")).await;
         let mut rest = dir.rest.borrow_mut();
+        let most = most.min(self.short_reads.get().unwrap_or(most));
         let most = most.min(rest.len());
         Ok(rest.drain(..most).collect())
     }

@@ -1,6 +1,10 @@
 //! The stream cut into packets: back-pressure, INIT first, lengths.
-use crate::client::{Fields, INIT, READ, STAT, Session, body, framed, string};
-use sftp::{Fatal, Packets};
+use crate::client::{
+    Fields, INIT, READ, Reply, Running, STAT, Session, body, framed, poll, string,
+};
+use crate::memory::Memory;
+use sftp::{Fatal, Packets, Server};
+use std::rc::Rc;
 
 fn init() -> Vec<u8> {
     framed(&body(INIT, 3, &Fields::default()))
@@ -22,14 +26,12 @@ fn fatal_of(stream: &[u8]) -> Option<Fatal> {
 
 #[test]
 fn version_3_and_the_extensions_are_told() {
-    use crate::client::Reply;
-    use crate::memory::Memory;
-    let server = sftp::Server::new(std::rc::Rc::<Memory>::default(), 1);
+    let server = Server::new(Rc::<Memory>::default(), 1);
     let mut packets = Packets::new();
     // A client of version 6 with an extension of its own.
     let fields = string("vendor-id").string("x");
     packets.push(&framed(&body(INIT, 6, &fields)));
-    let mut future: crate::client::Running = Box::pin(server.run(packets.next().unwrap().unwrap()));
+    let mut future: Running = Box::pin(server.run(packets.next().unwrap().unwrap()));
     let told = [
         ("posix-rename@openssh.com", "1"),
         ("statvfs@openssh.com", "2"),
@@ -37,10 +39,7 @@ fn version_3_and_the_extensions_are_told() {
         ("limits@openssh.com", "1"),
     ];
     let told = told.map(|(name, version)| (name.to_owned(), version.to_owned()));
-    assert_eq!(
-        crate::client::poll(&mut future),
-        Some(Reply::Version(3, told.to_vec()))
-    );
+    assert_eq!(poll(&mut future), Some(Reply::Version(3, told.to_vec())));
 }
 
 #[test]
@@ -90,11 +89,14 @@ fn lengths_that_no_request_has_end_the_session() {
 
 #[test]
 fn once_fatal_it_stays_so_and_takes_nothing() {
-    let mut packets = Packets::new();
-    packets.push(&[0; 4]);
-    for _ in 0..2 {
-        assert!(packets.next().is_err());
-        assert_eq!(packets.push(&init()), 0);
+    let not_init = framed(&body(STAT, 1, &string("/")));
+    for stream in [vec![0; 4], not_init] {
+        let mut packets = Packets::new();
+        packets.push(&stream);
+        for _ in 0..2 {
+            assert!(packets.next().is_err());
+            assert_eq!(packets.push(&init()), 0);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `fat add` and `fat mkdir`.
+//! `fat add`.
 use super::Words;
 use super::failure::Failure;
 use super::paths::{inside, join};
@@ -7,11 +7,12 @@ use crate::Progress;
 use fat::{Error, OpenOptions};
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
-const ADD_HELP: &str = "\
+const HELP: &str = "\
 Copies files into an image, and directories with all that is in them. A file of the same name is
 replaced once its successor is complete. Times are kept.
 
@@ -22,7 +23,7 @@ Usage: fat add IMAGE FILE… [--to DIRECTORY]
 
 pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let mut to = "/".to_string();
-    let (image, files) = words.image_and_rest(ADD_HELP, &mut |option, words| {
+    let (image, files) = words.image_and_rest(HELP, &mut |option, words| {
         let known = matches!(option, "--to" | "-t");
         if known {
             to = inside(words.value()?.into())?;
@@ -39,19 +40,24 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     for file in files {
         let path = PathBuf::from(file);
         let kind = path.metadata().map_err(|error| Failure::at(&path, error))?;
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(Failure::at(&path, "neither a file nor a directory"));
+        }
         let whole = path
             .canonicalize()
             .map_err(|error| Failure::at(&path, error))?;
         // `.` and `dir/..` have names too, once they are whole; a link keeps its own.
         let name = path.file_name().or(whole.file_name()).unwrap_or_default();
         let name = name.to_os_string().into_string()?;
+        let size = if kind.is_dir() { 0 } else { kind.len() };
         sources.push(Source {
             path,
             name,
             is_dir: kind.is_dir(),
-            size: kind.len(),
+            size,
         });
     }
+    let itself = image.metadata().map(|image| identity(&image)).ok();
     with(&image, false, async |volume| {
         volume.create_dirs(&to).await?;
         let mut adding = Adding {
@@ -61,6 +67,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
             total: sources.iter().map(|source| source.size).sum(),
             piece: vec![0; PIECE],
             skipped: false,
+            itself,
         };
         for source in sources {
             adding.add(source, &to).await?;
@@ -76,6 +83,11 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
 const PIECE: usize = 1 << 20;
 /// What a file is called until it is complete.
 const UNFINISHED: &str = ".fat-add.tmp";
+
+/// What tells a file of the host from every other.
+fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
 
 struct Source {
     path: PathBuf,
@@ -94,6 +106,8 @@ struct Adding<'a> {
     piece: Vec<u8>,
     /// Whether something was left out.
     skipped: bool,
+    /// The image, which may lie in a directory that is added to it.
+    itself: Option<(u64, u64)>,
 }
 
 impl Adding<'_> {
@@ -127,10 +141,10 @@ impl Adding<'_> {
             let metadata = path
                 .metadata()
                 .ok()
-                .filter(|at| at.is_file() || kind.is_dir());
+                .filter(|at| at.is_file() && self.itself != Some(identity(at)) || kind.is_dir());
             let (Some(metadata), Ok(name)) = (metadata, entry.file_name().into_string()) else {
                 eprintln!(
-                    "fat: {}: left out: neither a file nor a directory that FAT can name",
+                    "fat: {}: left out: no file or directory that FAT can hold",
                     path.display()
                 );
                 self.skipped = true;
@@ -168,7 +182,12 @@ impl Adding<'_> {
             .ok()
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map(|time| time.as_secs());
-        let mut done = self.copy(&mut from, source, &target, modified).await;
+        let copied = self.copy(&mut from, &target, modified).await;
+        // The name that the user knows, not that of an unfinished file.
+        let mut done = copied.map_err(|failure| match failure {
+            CopyFailure::Source(error) => Failure::at(source, error),
+            CopyFailure::Volume(error) => volume.failure(inside, error),
+        });
         if done.is_ok() && target != inside {
             let renamed = volume.fat.rename(&target, inside, true).await;
             done = renamed.map_err(|error| volume.failure(inside, error));
@@ -183,72 +202,46 @@ impl Adding<'_> {
     async fn copy(
         &mut self,
         from: &mut File,
-        source: &Path,
         to: &str,
         modified: Option<u64>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CopyFailure> {
         let fat = &self.volume.fat;
-        let failed = |error: Error| Failure::at(source, error);
         let options = OpenOptions {
             write: true,
             create: true,
             truncate: true,
             ..OpenOptions::default()
         };
-        let file = fat.open(to, &options).await.map_err(failed)?;
+        let file = fat.open(to, &options).await?;
         let mut offset = 0u64;
         loop {
-            let length = from
-                .read(&mut self.piece)
-                .map_err(|error| Failure::at(source, error))?;
-            if length == 0 {
+            let length = from.read(&mut self.piece)?;
+            let Some(piece) = self.piece.get(..length).filter(|piece| !piece.is_empty()) else {
                 break;
-            }
-            fat.write(&file, offset, self.piece.get(..length).unwrap_or_default())
-                .await
-                .map_err(failed)?;
+            };
+            fat.write(&file, offset, piece).await?;
             offset = offset.saturating_add(length as u64);
             self.done = self.done.saturating_add(length as u64);
             self.progress.show(self.done.min(self.total), self.total);
         }
-        fat.set_file_times(&file, modified, None)
-            .await
-            .map_err(failed)
+        Ok(fat.set_file_times(&file, modified, None).await?)
     }
 }
 
-const MKDIR_HELP: &str = "\
-Makes directories in an image.
+/// Which side of a copy failed.
+enum CopyFailure {
+    Source(std::io::Error),
+    Volume(Error),
+}
 
-Usage: fat mkdir IMAGE PATH… [-p]
-
-  -p, --parents  make those above it too, and take one that is there already
-";
-
-pub(super) fn mkdir(words: &mut Words) -> Result<ExitCode, Failure> {
-    let mut parents = false;
-    let (image, operands) = words.image_and_rest(MKDIR_HELP, &mut |option, _| {
-        let known = matches!(option, "-p" | "--parents");
-        parents |= known;
-        Ok(known)
-    })?;
-    if operands.is_empty() {
-        return Err(Failure::usage(
-            "which directory? See `fat mkdir --help`".to_string(),
-        ));
+impl From<std::io::Error> for CopyFailure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Source(error)
     }
-    let mut paths = Vec::new();
-    for operand in operands {
-        paths.push(inside(operand)?);
+}
+
+impl From<Error> for CopyFailure {
+    fn from(error: Error) -> Self {
+        Self::Volume(error)
     }
-    with(&image, false, async |volume| {
-        for path in &paths {
-            if parents {
-                volume.create_dirs(path).await?;
-            } else {
-                volume.create_dir(path).await?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    })
 }

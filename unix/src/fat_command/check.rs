@@ -31,7 +31,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         &image,
         &mut |problem| {
             if written.is_ok() {
-                written = writeln!(problems, "{problem}");
+                written = writeln!(problems, "{}", output::plain(&problem.to_string()));
             }
         },
         &mut |done, total| progress.show(done, total),

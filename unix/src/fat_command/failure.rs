@@ -44,7 +44,7 @@ impl Failure {
             Self::Said => return ExitCode::FAILURE,
             Self::OutputClosed => return ExitCode::SUCCESS,
         };
-        eprintln!("fat: {text}");
+        eprintln!("fat: {}", output::plain(&text));
         ExitCode::from(code)
     }
 }

@@ -75,11 +75,7 @@ async fn list(
 }
 
 fn line(output: &mut impl Write, name: &str, metadata: &Metadata) -> Result<(), Failure> {
-    // Names come from the disk and go to a terminal.
-    let name: String = name
-        .chars()
-        .map(|char| if char.is_control() { '?' } else { char })
-        .collect();
+    let name = output::plain(name);
     let time = output::time(metadata.modified);
     if metadata.is_dir {
         writeln!(output, "{:>10}  {time}  {name}/", "-")?;

@@ -10,6 +10,13 @@ pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Text with names from a disk in it, which must not control the terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|char| if char.is_control() { '?' } else { char })
+        .collect()
+}
+
 /// A size with at most one decimal: `64 MiB`, `1.5 GiB`, `20 bytes`.
 pub(super) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];

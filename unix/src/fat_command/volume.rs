@@ -2,7 +2,7 @@
 use super::failure::Failure;
 use super::paths::{join, split};
 use crate::{Image, block_on};
-use fat::{DirEntry, Error, Metadata, MountOptions};
+use fat::{BlockDevice, DirEntry, Error, Metadata, MountOptions};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +24,9 @@ pub(super) fn with<T>(
 ) -> Result<T, Failure> {
     let failed = |error: &dyn Display| Failure::at(image, error);
     let disk = Image::open(image, read_only).map_err(|error| failed(&error))?;
+    if disk.read_only() && !read_only {
+        return Err(failed(&"it may not be written: check its owner and mode"));
+    }
     block_on(async {
         let options = MountOptions {
             read_only,

@@ -1,0 +1,280 @@
+//! A cut after every write, and with the writes since the last flush in part: what was synced is
+//! there, and the volume is one that the engine was in at some moment since.
+mod common;
+use common::*;
+use fat::Volume;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+type Tree = BTreeMap<String, Option<Vec<u8>>>;
+
+/// States of the tree with the number of events logged when they began.
+struct History {
+    states: RefCell<Vec<(usize, Tree)>>,
+    /// `(events logged, index of the state)` at each sync.
+    syncs: RefCell<Vec<(usize, usize)>>,
+    disk: Disk,
+}
+
+impl History {
+    /// Notes a state that may be met from now on.
+    fn may(&self, change: impl FnOnce(&mut Tree)) {
+        let mut states = self.states.borrow_mut();
+        let mut tree = states.last().unwrap().1.clone();
+        change(&mut tree);
+        states.push((self.disk.logged(), tree));
+    }
+
+    async fn sync(&self, volume: &Volume<Disk>) {
+        volume.sync().await.unwrap();
+        let state = self.states.borrow().len() - 1;
+        self.syncs.borrow_mut().push((self.disk.logged(), state));
+    }
+
+    async fn put(&self, volume: &Volume<Disk>, path: &str, data: &[u8]) {
+        self.may(|tree| drop(tree.insert(path.into(), Some(Vec::new()))));
+        let file = volume.open(path, &REWRITE).await.unwrap();
+        self.may(|tree| drop(tree.insert(path.into(), Some(data.to_vec()))));
+        volume.write(&file, 0, data).await.unwrap();
+    }
+
+    async fn append(&self, volume: &Volume<Disk>, path: &str, data: &[u8]) {
+        self.may(|tree| tree.get_mut(path).unwrap().as_mut().unwrap().extend(data));
+        let file = volume.open(path, &WRITE).await.unwrap();
+        let end = volume.file_metadata(&file).len;
+        volume.write(&file, end, data).await.unwrap();
+    }
+
+    async fn truncate(&self, volume: &Volume<Disk>, path: &str, len: usize) {
+        self.may(|tree| tree.get_mut(path).unwrap().as_mut().unwrap().truncate(len));
+        let file = volume.open(path, &WRITE).await.unwrap();
+        volume.set_len(&file, len as u64).await.unwrap();
+    }
+
+    async fn mkdir(&self, volume: &Volume<Disk>, path: &str) {
+        self.may(|tree| drop(tree.insert(path.into(), None)));
+        volume.create_dir(path).await.unwrap();
+    }
+
+    async fn remove(&self, volume: &Volume<Disk>, path: &str) {
+        let mut dir = false;
+        self.may(|tree| dir = tree.remove(path).unwrap().is_none());
+        if dir { volume.remove_dir(path).await } else { volume.remove_file(path).await }.unwrap();
+    }
+
+    async fn rename(&self, volume: &Volume<Disk>, from: &str, to: &str) {
+        self.may(|tree| {
+            let inside = format!("{from}/");
+            let moved: Vec<String> = tree
+                .keys()
+                .filter(|key| *key == from || key.starts_with(&inside))
+                .cloned()
+                .collect();
+            for old in moved {
+                let value = tree.remove(&old).unwrap();
+                tree.insert(to.to_string() + &old[from.len()..], value);
+            }
+        });
+        volume.rename(from, to, true).await.unwrap();
+    }
+}
+
+async fn workload(history: &History, volume: &Volume<Disk>) {
+    let h = history;
+    h.mkdir(volume, "/documents").await;
+    h.mkdir(volume, "/documents/inner folder with a long name").await;
+    h.put(volume, "/stable", &pattern(1, 70_000)).await;
+    h.sync(volume).await;
+    for round in 0..3 {
+        for number in 0..20 {
+            let path = format!("/documents/a file with a rather long name {number}.txt");
+            h.put(volume, &path, &pattern(number + round, 3000)).await;
+        }
+        h.sync(volume).await;
+        h.put(volume, "/documents/new", &pattern(90 + round, 40_000)).await;
+        h.sync(volume).await;
+        let target = "/documents/a file with a rather long name 3.txt";
+        h.rename(volume, "/documents/new", target).await;
+        h.append(volume, target, &pattern(5, 20_000)).await;
+        h.sync(volume).await;
+        h.truncate(volume, target, 10_000).await;
+        h.append(volume, target, &pattern(6, 9_000)).await;
+        h.rename(volume, target, "/documents/inner folder with a long name/moved").await;
+        for number in (0..20).filter(|number| *number != 3) {
+            let path = format!("/documents/a file with a rather long name {number}.txt");
+            h.remove(volume, &path).await;
+        }
+        h.put(volume, "/reuser", &pattern(round, 60_000)).await;
+        h.sync(volume).await;
+        h.rename(volume, "/documents", "/elsewhere").await;
+        h.mkdir(volume, "/documents").await;
+        h.rename(volume, "/elsewhere/inner folder with a long name", "/documents/inner").await;
+        h.sync(volume).await;
+        h.remove(volume, "/elsewhere").await;
+        h.rename(volume, "/documents/inner", "/documents/inner folder with a long name").await;
+    }
+    h.sync(volume).await;
+}
+
+async fn tree(volume: &Volume<Disk>) -> Tree {
+    let mut tree = Tree::new();
+    let mut dirs = vec![String::new()];
+    while let Some(dir) = dirs.pop() {
+        for name in list(volume, &dir).await.unwrap() {
+            let path = format!("{dir}/{name}");
+            if volume.metadata(&path).await.unwrap().is_dir {
+                dirs.push(path.clone());
+                tree.insert(path, None);
+            } else {
+                let data = get(volume, &path).await.unwrap();
+                tree.insert(path, Some(data));
+            }
+        }
+    }
+    tree
+}
+
+/// Lines of fsck.fat that mean leaked clusters, a volume that was in use, or tables whose second
+/// copy is older.
+fn harmless(report: &str) -> bool {
+    report.lines().all(|line| {
+        ["Dirty bit", "unused cluster", "Free cluster summary", "cluster chain length is >",
+         "Truncating file", "FATs differ", "Using first FAT", "differences between boot sector",
+         "mostly harmless", "65:01/00", "Not automatically", "Automatically", "IMAGE:", "Leaving", "Auto-correcting",
+         "There are", "/", "Reclaimed"]
+            .iter()
+            .any(|known| line.contains(known))
+    })
+}
+
+fn check(image: Vec<u8>, at: usize, history: &History, fsck_too: bool, what: &str) {
+    let disk = Disk::new(image);
+    let volume = mount(&disk);
+    println!("{what} {at}");
+    assert_eq!(volume.read_only(), None);
+    let found = block_on(tree(&volume));
+    let syncs = history.syncs.borrow();
+    let from = syncs.iter().filter(|(logged, _)| *logged <= at).map(|sync| sync.1).max().unwrap();
+    let states = history.states.borrow();
+    let possible = states[from..].iter().take_while(|(begun, _)| *begun <= at);
+    // A state may also be met that began exactly here.
+    let matched = possible.map(|(_, tree)| tree).any(|tree| *tree == found);
+    if !matched {
+        let names: Vec<_> = found.iter().map(|(k, v)| (k, v.as_ref().map(Vec::len))).collect();
+        panic!("{what} {at}: none of the states since the last sync, but {names:#?}");
+    }
+    assert_eq!(volume.read_only(), None, "{what} {at}");
+    if fsck_too {
+        let report = fsck(&disk.image());
+        assert!(harmless(&report), "{what} {at}: {report}");
+    }
+    // The volume can be used on.
+    block_on(async {
+        put(&volume, "/after", &pattern(1, 200_000)).await.unwrap();
+        volume.remove_file("/after").await.unwrap();
+        volume.unmount().await.unwrap();
+        assert!(tree(&volume).await == found);
+    });
+}
+
+#[test]
+fn every_prefix_of_the_writes_is_a_state_since_the_last_sync() {
+    for (kind, disk) in [
+        ("FAT16", mkfs(9000, &["-F", "16", "-s", "2"])),
+        ("FAT32", mkfs(34_000, &["-F", "32", "-s", "1"])),
+    ] {
+        let volume = mount(&disk);
+        block_on(volume.write_record("key", b"secret")).unwrap();
+        block_on(volume.sync()).unwrap();
+        let before = disk.image();
+        disk.record();
+        let history = History {
+            states: RefCell::new(vec![(0, Tree::new())]),
+            syncs: RefCell::new(vec![(0, 0)]),
+            disk: disk.clone(),
+        };
+        block_on(workload(&history, &volume));
+        let log = disk.0.log.take().unwrap();
+        println!("{kind}: {} events", log.len());
+        let mut image = before.clone();
+        let mut flushed = before;
+        let mut since_flush: Vec<(usize, Vec<u8>)> = Vec::new();
+        let mut random = Random::new(7);
+        for (at, event) in log.iter().enumerate() {
+            match event {
+                Event::Write(offset, data) => {
+                    image[*offset..*offset + data.len()].copy_from_slice(data);
+                    since_flush.push((*offset, data.clone()));
+                }
+                Event::Flush => {
+                    flushed.clone_from(&image);
+                    since_flush.clear();
+                }
+            }
+            check(image.clone(), at + 1, &history, at % 50 == 0, kind);
+            // The same moment with some of the unflushed writes missing, sector by sector.
+            if !since_flush.is_empty() && random.below(3) == 0 {
+                let mut torn = flushed.clone();
+                for (offset, data) in &since_flush {
+                    for (index, sector) in data.chunks(512).enumerate() {
+                        if random.below(2) == 0 {
+                            let to = offset + index * 512;
+                            torn[to..to + 512].copy_from_slice(sector);
+                        }
+                    }
+                }
+                check(torn, at + 1, &history, false, "torn");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_journal_what_was_synced_and_left_alone_survives() {
+    let disk = mkfs(2048, &["-F", "12"]);
+    let volume = mount(&disk);
+    let before = disk.image();
+    disk.record();
+    let history = History {
+        states: RefCell::new(vec![(0, Tree::new())]),
+        syncs: RefCell::new(Vec::new()),
+        disk: disk.clone(),
+    };
+    block_on(workload(&history, &volume));
+    let synced = history.syncs.borrow()[0].0;
+    let log = disk.0.log.take().unwrap();
+    let mut image = before;
+    for (at, event) in log.iter().enumerate() {
+        if let Event::Write(offset, data) = event {
+            image[*offset..*offset + data.len()].copy_from_slice(data);
+        }
+        if at >= synced {
+            let volume = mount(&Disk::new(image.clone()));
+            let data = block_on(get(&volume, "/stable")).unwrap();
+            assert!(data == pattern(1, 70_000), "{at}");
+            block_on(tree(&volume));
+        }
+    }
+}
+
+#[test]
+fn a_journal_does_not_undo_what_another_system_wrote() {
+    let disk = mkfs(9000, &["-F", "16", "-s", "2"]);
+    let volume = mount(&disk);
+    block_on(async {
+        volume.write_record("key", b"secret").await.unwrap();
+        for number in 0..40 {
+            put(&volume, &format!("/file number {number}"), b"x").await.unwrap();
+        }
+        volume.sync().await.unwrap();
+    });
+    // Cut here: the journal holds the last commit. Another system removes all that is in the root.
+    let file = TempFile::new(&disk.image());
+    let status = std::process::Command::new("mdel")
+        .args(["-i", file.0.to_str().unwrap(), "::/file*"])
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .status();
+    assert!(status.unwrap().success());
+    let again = mount(&Disk::new(std::fs::read(&file.0).unwrap()));
+    assert!(block_on(list(&again, "/")).unwrap().is_empty());
+}
