@@ -52,7 +52,8 @@ impl<D: BlockDevice> Volume<D> {
             new.push(start, got);
             self.free.set(self.free.get().saturating_sub(got));
             let next = last.saturating_add(1);
-            self.next_free.set(if self.is_cluster(next) { next } else { 2 });
+            self.next_free
+                .set(if self.is_cluster(next) { next } else { 2 });
             if owner != 0 {
                 self.claim(owner, next);
             }
@@ -74,7 +75,11 @@ impl<D: BlockDevice> Volume<D> {
         if self.free.get() < count && !self.counted.get() {
             self.count_free().await?;
         }
-        if self.free.get() < count { Err(Error::NoSpace) } else { Ok(()) }
+        if self.free.get() < count {
+            Err(Error::NoSpace)
+        } else {
+            Ok(())
+        }
     }
 
     /// Up to `want` free neighbouring clusters, after `after` when they are free, else from where
@@ -107,7 +112,10 @@ impl<D: BlockDevice> Volume<D> {
         };
         let mut count = 1u32;
         while count < want {
-            let Some(next) = start.checked_add(count).filter(|next| self.is_cluster(*next)) else {
+            let Some(next) = start
+                .checked_add(count)
+                .filter(|next| self.is_cluster(*next))
+            else {
                 break;
             };
             if self.claimed(next, owner).is_some() || self.entry(next).await? != 0 {
@@ -137,7 +145,9 @@ impl<D: BlockDevice> Volume<D> {
     fn claimed(&self, cluster: u32, owner: u64) -> Option<u32> {
         let claims = self.claims.borrow();
         let mut others = claims.iter().filter(|claim| claim.owner != owner);
-        others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
+        others
+            .find(|claim| (claim.start..claim.end).contains(&cluster))
+            .map(|claim| claim.end)
     }
 
     fn claim(&self, owner: u64, start: u32) {
@@ -148,11 +158,17 @@ impl<D: BlockDevice> Volume<D> {
         if claims.len() >= CLAIMS {
             claims.remove(0);
         }
-        claims.push(Claim { owner, start, end: start.saturating_add(ahead) });
+        claims.push(Claim {
+            owner,
+            start,
+            end: start.saturating_add(ahead),
+        });
     }
 
     pub(crate) fn unclaim(&self, owner: u64) {
-        self.claims.borrow_mut().retain(|claim| claim.owner != owner);
+        self.claims
+            .borrow_mut()
+            .retain(|claim| claim.owner != owner);
     }
 
     /// Gives clusters back after the next commit.
@@ -217,11 +233,16 @@ impl<D: BlockDevice> Volume<D> {
                     return Err(self.damage("two files share a cluster"));
                 }
                 self.set_entry(cluster, 0).await?;
-                if cluster % FREE_STEP == 0 {
+                if cluster.is_multiple_of(FREE_STEP) {
                     self.relieve().await?;
                 }
             }
-            self.free.set(self.free.get().saturating_add(run.count).min(self.geometry.clusters));
+            self.free.set(
+                self.free
+                    .get()
+                    .saturating_add(run.count)
+                    .min(self.geometry.clusters),
+            );
         }
         Ok(())
     }

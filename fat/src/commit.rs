@@ -20,7 +20,11 @@ impl<D: BlockDevice> Volume<D> {
     /// Returns when everything done before the call survives a power cut.
     pub async fn sync(&self) -> Result<(), Error> {
         let _lock = self.lock.exclusive().await;
-        if self.marked.get() { self.commit().await } else { Ok(()) }
+        if self.marked.get() {
+            self.commit().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns when everything done to this file before the call survives a power cut.
@@ -78,9 +82,9 @@ impl<D: BlockDevice> Volume<D> {
         }
         self.epoch.set(self.epoch.get().wrapping_add(1));
         self.apply_frees().await?;
-        self.nodes.borrow_mut().retain(|_, node| {
-            !node.is_closed() || node.needs_settling(self.geometry.cluster_size)
-        });
+        self.nodes
+            .borrow_mut()
+            .retain(|_, node| !node.is_closed() || node.needs_settling(self.geometry.cluster_size));
         Ok(())
     }
 
@@ -99,7 +103,10 @@ impl<D: BlockDevice> Volume<D> {
                     }
                 }
                 let dirty = core::mem::take(&mut state.dirty);
-                state.place.filter(|_| dirty).map(|place| (place, state.settled()))
+                state
+                    .place
+                    .filter(|_| dirty)
+                    .map(|place| (place, state.settled()))
             };
             if let Some((place, entry)) = write
                 && let Err(error) = self.write_entry(place, &entry).await

@@ -23,7 +23,10 @@ impl<D: BlockDevice> Volume<D> {
     pub async fn open_dir(&self, path: &str) -> Result<Dir, Error> {
         let _lock = self.lock.shared().await;
         let directory = self.directory_at(path).await?;
-        Ok(Dir { directory, next: Cell::new(0) })
+        Ok(Dir {
+            directory,
+            next: Cell::new(0),
+        })
     }
 
     /// Up to `most` further entries; none at the end. What exists all the while is listed exactly
@@ -33,10 +36,15 @@ impl<D: BlockDevice> Volume<D> {
         let mut entries = Vec::new();
         let mut next = dir.next.get();
         while entries.len() < most && !dir.directory.removed.get() {
-            let Some(found) = self.next_entry(&dir.directory, &mut next).await? else { break };
+            let Some(found) = self.next_entry(&dir.directory, &mut next).await? else {
+                break;
+            };
             if !self.is_reserved(&dir.directory, &found.name) {
                 let metadata = self.metadata_of(&found);
-                entries.push(DirEntry { name: found.name, metadata });
+                entries.push(DirEntry {
+                    name: found.name,
+                    metadata,
+                });
             }
         }
         dir.next.set(next);

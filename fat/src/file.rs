@@ -1,14 +1,14 @@
 //! Opening, reading, writing and resizing files.
-use crate::directory::Found;
 use crate::entry::{ATTR_ARCHIVE, Entry};
 use crate::extents::Extents;
+use crate::lookup::Found;
 use crate::node::{File, Node, OpenOptions, State};
 use crate::path::Parent;
 use crate::{BlockDevice, Error, Metadata, Volume};
 use alloc::rc::Rc;
 
 /// What one step of filling a hole with zeros writes.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Closed files are looked for when more nodes than this are kept.
 const IDLE_NODES: usize = 32;
 
@@ -39,10 +39,16 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn open_existing(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
-        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+        let Some(Parent {
+            directory, name, ..
+        }) = self.parent(path).await?
+        else {
             return Err(Error::IsADirectory);
         };
-        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        let found = self
+            .visible(&directory, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         if options.create_new {
             return Err(Error::AlreadyExists);
         }
@@ -59,7 +65,10 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn create(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
-        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+        let Some(Parent {
+            directory, name, ..
+        }) = self.parent(path).await?
+        else {
             return Err(Error::IsADirectory);
         };
         self.claimable(&directory, name).await?;
@@ -83,14 +92,23 @@ impl<D: BlockDevice> Volume<D> {
         }
         let first = found.entry.cluster(self.wide());
         let len = found.entry.len();
-        let extents = if first == 0 { Extents::default() } else { self.chain(first).await? };
+        let extents = if first == 0 {
+            Extents::default()
+        } else {
+            self.chain(first).await?
+        };
         if extents.clusters() < len.div_ceil(self.geometry.cluster_size.max(1)) {
             return Err(self.damage("a file longer than its cluster chain"));
         }
         self.clock.set(self.clock.get().wrapping_add(1));
         let node = Node::new(self.clock.get(), found.place, found.entry, extents);
         // Somebody else may have opened it while the chain was read.
-        Ok(self.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
+        Ok(self
+            .nodes
+            .borrow_mut()
+            .entry(found.place)
+            .or_insert(node)
+            .clone())
     }
 
     /// Forgets closed files that nothing remains to be done for.
@@ -119,7 +137,9 @@ impl<D: BlockDevice> Volume<D> {
         let len = u64::from(file.node.state.borrow().len);
         let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let most = buf.len().min(left);
-        let Some(buf) = buf.get_mut(..most).filter(|buf| !buf.is_empty()) else { return Ok(0) };
+        let Some(buf) = buf.get_mut(..most).filter(|buf| !buf.is_empty()) else {
+            return Ok(0);
+        };
         let extents = file.node.piece(offset, most, self.geometry.cluster_size);
         self.read_data(&extents.0, extents.1, buf).await?;
         Ok(most)
@@ -127,6 +147,15 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Writes all of `data` at byte `offset`, or fails. A hole before it is filled with zeros.
     pub async fn write(&self, file: &File, offset: u64, data: &[u8]) -> Result<(), Error> {
+        self.write_at(file, Some(offset), data).await
+    }
+
+    /// Writes all of `data` at the end of the file, wherever other writers have moved it.
+    pub async fn append(&self, file: &File, data: &[u8]) -> Result<(), Error> {
+        self.write_at(file, None, data).await
+    }
+
+    async fn write_at(&self, file: &File, at: Option<u64>, data: &[u8]) -> Result<(), Error> {
         if !file.write {
             return Err(Error::NotOpenForThis);
         }
@@ -134,21 +163,25 @@ impl<D: BlockDevice> Volume<D> {
         if data.is_empty() {
             return Ok(());
         }
-        let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
-        let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
         let node = &file.node;
         let _lock = node.lock.exclusive().await;
-        self.mark_shared().await?;
         let len = u64::from(node.state.borrow().len);
+        let offset = at.unwrap_or(len);
+        let end = offset
+            .checked_add(data.len() as u64)
+            .ok_or(Error::TooLarge)?;
+        let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
+        self.mark_shared().await?;
         if offset > len {
             self.require_for(node, end).await?;
             self.fill(node, len, offset).await?;
         }
         self.reserve(node, end).await?;
-        let valid = len.max(offset);
-        let (extents, at) = node.piece(offset, data.len(), self.geometry.cluster_size);
-        let valid = valid.saturating_sub(offset.saturating_sub(at));
-        self.write_data(&extents, at, data, valid).await?;
+        let (extents, inside) = node.piece(offset, data.len(), self.geometry.cluster_size);
+        let valid = len
+            .max(offset)
+            .saturating_sub(offset.saturating_sub(inside));
+        self.write_data(&extents, inside, data, valid).await?;
         let mut state = node.state.borrow_mut();
         state.len = state.len.max(end);
         self.touch(&mut state);
@@ -259,7 +292,8 @@ impl<D: BlockDevice> Volume<D> {
             let end = (at / step).saturating_add(1).saturating_mul(step).min(to);
             let zeros = ZEROS.get(..usize::try_from(end.saturating_sub(at)).unwrap_or(0));
             let zeros = zeros.unwrap_or_default();
-            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
+            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?)
+                .await?;
             let (extents, inside) = node.piece(at, zeros.len(), self.geometry.cluster_size);
             // What the file holds ends where the zeros begin.
             self.write_data(&extents, inside, zeros, inside).await?;

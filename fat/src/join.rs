@@ -11,8 +11,8 @@ pub(crate) async fn join<F>(requests: impl Iterator<Item = F>) -> Result<(), Dev
 where
     F: Future<Output = Result<(), DeviceError>>,
 {
-    let mut running: Vec<(Pin<Box<F>>, Option<Result<(), DeviceError>>)> =
-        requests.map(|request| (Box::pin(request), None)).collect();
+    type Request<F> = (Pin<Box<F>>, Option<Result<(), DeviceError>>);
+    let mut running: Vec<Request<F>> = requests.map(|request| (Box::pin(request), None)).collect();
     poll_fn(|context| {
         let mut pending = false;
         for (request, result) in &mut running {
@@ -23,8 +23,15 @@ where
                 }
             }
         }
-        if pending { Poll::Pending } else { Poll::Ready(()) }
+        if pending {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     })
     .await;
-    running.into_iter().filter_map(|(_, result)| result).collect()
+    running
+        .into_iter()
+        .filter_map(|(_, result)| result)
+        .collect()
 }

@@ -30,11 +30,19 @@ impl State {
 
 impl Lock {
     pub(crate) fn shared(&self) -> Acquire<'_> {
-        Acquire { lock: self, exclusive: false, ticket: None }
+        Acquire {
+            lock: self,
+            exclusive: false,
+            ticket: None,
+        }
     }
 
     pub(crate) fn exclusive(&self) -> Acquire<'_> {
-        Acquire { lock: self, exclusive: true, ticket: None }
+        Acquire {
+            lock: self,
+            exclusive: true,
+            ticket: None,
+        }
     }
 }
 
@@ -53,7 +61,10 @@ impl<'a> Future for Acquire<'a> {
         let mut state = lock.state.borrow_mut();
         let first = match self.ticket {
             None => state.queue.is_empty(),
-            Some(mine) => state.queue.front().is_some_and(|(ticket, _)| *ticket == mine),
+            Some(mine) => state
+                .queue
+                .front()
+                .is_some_and(|(ticket, _)| *ticket == mine),
         };
         if first && !state.writer && (!self.exclusive || state.readers == 0) {
             if self.ticket.take().is_some() {
@@ -66,7 +77,10 @@ impl<'a> Future for Acquire<'a> {
                 // The next one may be a reader too.
                 state.wake_front();
             }
-            return Poll::Ready(Guard { lock, exclusive: self.exclusive });
+            return Poll::Ready(Guard {
+                lock,
+                exclusive: self.exclusive,
+            });
         }
         match self.ticket {
             Some(mine) => {

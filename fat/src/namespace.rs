@@ -1,7 +1,8 @@
 //! Making directories, removing files and directories.
-use crate::directory::{Directory, Found};
+use crate::directory::Directory;
 use crate::entry::{ATTR_DIRECTORY, Entry};
 use crate::extents::Extents;
+use crate::lookup::Found;
 use crate::path::Parent;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec::Vec;
@@ -9,13 +10,18 @@ use alloc::vec::Vec;
 impl<D: BlockDevice> Volume<D> {
     pub async fn create_dir(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+        let Some(Parent {
+            directory, name, ..
+        }) = self.parent(path).await?
+        else {
             return Err(Error::AlreadyExists);
         };
         if self.claimable(&directory, name).await?.is_some() {
             return Err(Error::AlreadyExists);
         }
-        self.make_dir(&directory, name, ATTR_DIRECTORY).await.map(|_| ())
+        self.make_dir(&directory, name, ATTR_DIRECTORY)
+            .await
+            .map(|_| ())
     }
 
     /// Makes a directory under a name that is not there. The lock is held exclusively.
@@ -37,7 +43,10 @@ impl<D: BlockDevice> Volume<D> {
         for (to, from) in cluster.iter_mut().zip(entry.0.iter().chain(&above.0)) {
             *to = *from;
         }
-        let made = match self.write_through(self.cluster_offset(new.first()), &cluster).await {
+        let made = match self
+            .write_through(self.cluster_offset(new.first()), &cluster)
+            .await
+        {
             Ok(()) => self.insert(parent, name, entry).await,
             Err(error) => Err(error),
         };
@@ -49,15 +58,25 @@ impl<D: BlockDevice> Volume<D> {
 
     /// What `..` says in a directory inside this one: 0 for the root.
     pub(crate) fn dots_cluster(&self, parent: &Directory) -> u32 {
-        if parent.id == self.root_id() { 0 } else { parent.id }
+        if parent.id == self.root_id() {
+            0
+        } else {
+            parent.id
+        }
     }
 
     pub async fn remove_file(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+        let Some(Parent {
+            directory, name, ..
+        }) = self.parent(path).await?
+        else {
             return Err(Error::IsADirectory);
         };
-        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        let found = self
+            .visible(&directory, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         self.remove_found(&directory, &found).await
     }
 
@@ -98,10 +117,18 @@ impl<D: BlockDevice> Volume<D> {
 
     pub async fn remove_dir(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent { directory, name, ancestors }) = self.parent(path).await? else {
+        let Some(Parent {
+            directory,
+            name,
+            ancestors,
+        }) = self.parent(path).await?
+        else {
             return Err(Error::Root);
         };
-        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        let found = self
+            .visible(&directory, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         let removed = self.enter(&found, &ancestors).await?;
         if !self.is_empty(&removed).await? {
             return Err(Error::NotEmpty);

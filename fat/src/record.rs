@@ -1,7 +1,8 @@
 //! Small files of the server itself, in a hidden folder that no path leads to.
-use crate::directory::{Directory, Found};
+use crate::directory::Directory;
 use crate::entry::{ATTR_DIRECTORY, ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::extents::Extents;
+use crate::lookup::Found;
 use crate::path::SYSTEM_FOLDER;
 use crate::{BlockDevice, Error, Volume, journal};
 use alloc::rc::Rc;
@@ -24,8 +25,12 @@ impl<D: BlockDevice> Volume<D> {
     /// The contents of the record `name`, or nothing when it was never written.
     pub async fn read_record(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let _lock = self.lock.shared().await;
-        let Some(folder) = self.system_folder().await? else { return Ok(None) };
-        let Some(found) = self.find(&folder, name).await? else { return Ok(None) };
+        let Some(folder) = self.system_folder().await? else {
+            return Ok(None);
+        };
+        let Some(found) = self.find(&folder, name).await? else {
+            return Ok(None);
+        };
         let len = usize::try_from(found.entry.len()).unwrap_or(usize::MAX);
         if len > MAX_RECORD {
             return Err(Error::TooLarge);

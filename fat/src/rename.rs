@@ -1,6 +1,6 @@
 //! Moving files and directories.
-use crate::directory::Found;
 use crate::entry::Entry;
+use crate::lookup::Found;
 use crate::path::Parent;
 use crate::{BlockDevice, Error, Volume};
 
@@ -12,7 +12,10 @@ impl<D: BlockDevice> Volume<D> {
         let _change = self.change().await?;
         let source = self.parent(from).await?.ok_or(Error::Root)?;
         let target = self.parent(to).await?.ok_or(Error::Root)?;
-        let found = self.visible(&source.directory, source.name).await?.ok_or(Error::NotFound)?;
+        let found = self
+            .visible(&source.directory, source.name)
+            .await?
+            .ok_or(Error::NotFound)?;
         let occupied = self.claimable(&target.directory, target.name).await?;
         if found.entry.is_dir() && target.ancestors.contains(&found.entry.cluster(self.wide())) {
             return Err(Error::IntoItself);
@@ -94,8 +97,17 @@ impl<D: BlockDevice> Volume<D> {
             }
         }
         self.erase(&source.directory, found).await?;
-        let new = Found { entry, ..there.clone() };
-        self.moved(found, &new, target, source.directory.id != target.directory.id).await
+        let new = Found {
+            entry,
+            ..there.clone()
+        };
+        self.moved(
+            found,
+            &new,
+            target,
+            source.directory.id != target.directory.id,
+        )
+        .await
     }
 
     /// Takes along what belongs to a moved entry: the open file, the `..` of a directory.

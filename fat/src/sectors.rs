@@ -16,7 +16,10 @@ impl<D: BlockDevice> Volume<D> {
     /// The line that `offset` lies in, and where in it.
     pub(crate) fn line_of(&self, offset: u64) -> (u64, usize) {
         let inside = offset.saturating_sub(self.geometry.start) % self.cache.line_size();
-        (offset.saturating_sub(inside), usize::try_from(inside).unwrap_or(0))
+        (
+            offset.saturating_sub(inside),
+            usize::try_from(inside).unwrap_or(0),
+        )
     }
 
     /// Brings the line at `base` into the cache, and with it what follows of the `ahead` bytes from
@@ -51,7 +54,9 @@ impl<D: BlockDevice> Volume<D> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, Error> {
         self.load(base, ahead).await?;
-        self.cache.with(base, f).ok_or(Error::Device(DeviceError::OutOfRange))
+        self.cache
+            .with(base, f)
+            .ok_or(Error::Device(DeviceError::OutOfRange))
     }
 
     /// Calls `f` with the line at `base` to change it. The lock is held exclusively.
@@ -62,7 +67,9 @@ impl<D: BlockDevice> Volume<D> {
         f: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Error> {
         self.load(base, 0).await?;
-        self.cache.update(base, class, f).ok_or(Error::Device(DeviceError::OutOfRange))
+        self.cache
+            .update(base, class, f)
+            .ok_or(Error::Device(DeviceError::OutOfRange))
     }
 
     /// Writes all dirty sectors of a class, those of the table to every copy in use.
@@ -70,7 +77,9 @@ impl<D: BlockDevice> Volume<D> {
         let mut from = 0;
         loop {
             let lines = self.cache.dirty(class, from, BATCH);
-            let Some(last) = lines.last() else { return Ok(()) };
+            let Some(last) = lines.last() else {
+                return Ok(());
+            };
             from = last.offset.saturating_add(1);
             let written: Vec<u64> = lines.iter().map(|line| line.offset).collect();
             let runs = merge(lines, self.cache.line_size());
@@ -81,7 +90,8 @@ impl<D: BlockDevice> Volume<D> {
             };
             let device = &self.device;
             join(copies.iter().flat_map(|copy| {
-                runs.iter().map(move |(at, data)| device.write(at.saturating_add(*copy), data))
+                runs.iter()
+                    .map(move |(at, data)| device.write(at.saturating_add(*copy), data))
             }))
             .await?;
             for offset in written {

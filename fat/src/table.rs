@@ -25,7 +25,10 @@ const COUNT_CHUNK: u64 = 64 * 1024;
 
 /// Little-endian value of two or four bytes.
 fn value(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -41,7 +44,9 @@ impl<D: BlockDevice> Volume<D> {
     /// Where the table that is read starts.
     fn table(&self) -> u64 {
         let active = u64::from(self.geometry.active_table.unwrap_or(0));
-        self.geometry.table_start.saturating_add(active.saturating_mul(self.geometry.table_size))
+        self.geometry
+            .table_start
+            .saturating_add(active.saturating_mul(self.geometry.table_size))
     }
 
     /// How far the tables that are written lie behind the one that is read.
@@ -63,9 +68,11 @@ impl<D: BlockDevice> Volume<D> {
 
     async fn table_bytes(&self, byte: u64, width: usize) -> Result<u32, Error> {
         let (base, at, ahead) = self.table_line(byte);
-        self.line(base, ahead, |line| line.get(at..at.saturating_add(width)).map(value))
-            .await?
-            .ok_or_else(|| self.damage("the table is too small"))
+        self.line(base, ahead, |line| {
+            line.get(at..at.saturating_add(width)).map(value)
+        })
+        .await?
+        .ok_or_else(|| self.damage("the table is too small"))
     }
 
     /// The value of entry `number`, FAT12's and FAT16's special values widened to those of FAT32.
@@ -74,8 +81,16 @@ impl<D: BlockDevice> Volume<D> {
             let byte = u64::from(number).saturating_add(u64::from(number / 2));
             let low = self.table_bytes(byte, 1).await?;
             let both = self.table_bytes(byte.saturating_add(1), 1).await? << 8 | low;
-            let value = if number % 2 == 0 { both & 0xFFF } else { both >> 4 };
-            return Ok(if value >= 0xFF7 { value | 0x0FFF_F000 } else { value });
+            let value = if number.is_multiple_of(2) {
+                both & 0xFFF
+            } else {
+                both >> 4
+            };
+            return Ok(if value >= 0xFF7 {
+                value | 0x0FFF_F000
+            } else {
+                value
+            });
         };
         let byte = u64::from(number).saturating_mul(u64::from(width));
         let value = self.table_bytes(byte, width as usize).await?;
@@ -93,7 +108,7 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn set_entry(&self, number: u32, new: u32) -> Result<(), Error> {
         let Some(width) = self.width() else {
             let byte = u64::from(number).saturating_add(u64::from(number / 2));
-            let shift = if number % 2 == 0 { 0 } else { 4 };
+            let shift = if number.is_multiple_of(2) { 0 } else { 4 };
             let (bits, mask) = ((new & 0xFFF) << shift, !(0xFFF << shift));
             for half in 0..2u64 {
                 let (base, at, _) = self.table_line(byte.saturating_add(half));
@@ -152,7 +167,10 @@ impl<D: BlockDevice> Volume<D> {
             self.table_line(u64::from(cluster).saturating_mul(u64::from(width)));
         let (count, last) = self
             .line(base, ahead, |line| {
-                let entries = line.get(at..).unwrap_or_default().chunks_exact(width as usize);
+                let entries = line
+                    .get(at..)
+                    .unwrap_or_default()
+                    .chunks_exact(width as usize);
                 let (mut count, mut next) = (0u32, cluster);
                 for entry in entries {
                     let entry = self.widen(value(entry));
@@ -205,13 +223,19 @@ impl<D: BlockDevice> Volume<D> {
                 self.table_line(u64::from(cluster).saturating_mul(u64::from(width)));
             let (seen, free) = self
                 .line(base, ahead, |line| {
-                    let mut entries =
-                        line.get(at..).unwrap_or_default().chunks_exact(width as usize);
+                    let mut entries = line
+                        .get(at..)
+                        .unwrap_or_default()
+                        .chunks_exact(width as usize);
                     let seen = entries.len();
-                    (seen, entries.position(|entry| self.widen(value(entry)) == 0))
+                    (
+                        seen,
+                        entries.position(|entry| self.widen(value(entry)) == 0),
+                    )
                 })
                 .await?;
-            if let Some(found) = free.and_then(|free| cluster.checked_add(u32::try_from(free).ok()?))
+            if let Some(found) =
+                free.and_then(|free| cluster.checked_add(u32::try_from(free).ok()?))
             {
                 return Ok((found < to).then_some(found));
             }
@@ -235,8 +259,12 @@ impl<D: BlockDevice> Volume<D> {
             let mut data = vec![0; usize::try_from(COUNT_CHUNK).unwrap_or(0)];
             while left > 0 && at < self.geometry.table_size {
                 let len = COUNT_CHUNK.min(self.geometry.table_size.saturating_sub(at));
-                let chunk = data.get_mut(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
-                self.device.read(self.table().saturating_add(at), chunk).await?;
+                let chunk = data
+                    .get_mut(..usize::try_from(len).unwrap_or(0))
+                    .unwrap_or_default();
+                self.device
+                    .read(self.table().saturating_add(at), chunk)
+                    .await?;
                 let skipped = if at == 0 { skip } else { 0 };
                 let entries = chunk.chunks_exact(width as usize).take(left);
                 left = left.saturating_sub(entries.len());

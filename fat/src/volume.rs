@@ -24,7 +24,10 @@ pub struct MountOptions {
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self { read_only: false, cache_bytes: 1 << 20 }
+        Self {
+            read_only: false,
+            cache_bytes: 1 << 20,
+        }
     }
 }
 
@@ -164,8 +167,16 @@ impl<D: BlockDevice> Volume<D> {
     /// sector. Empty when there is none.
     pub fn label(&self) -> String {
         let label = *self.label.borrow();
-        let text: String =
-            label.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '_' }).collect();
+        let text: String = label
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii() {
+                    char::from(*byte)
+                } else {
+                    '_'
+                }
+            })
+            .collect();
         match text.trim_end_matches([' ', '\0']) {
             "NO NAME" => String::new(),
             text => text.to_string(),
@@ -188,12 +199,13 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The time of the oldest change that a power cut would lose, in Unix seconds.
     pub fn unsynced_since(&self) -> Option<u64> {
-        let closed = || {
-            self.orphans.borrow().iter().any(|node| node.is_closed())
-                || self.nodes.borrow().values().any(|node| {
-                    node.is_closed() && node.needs_settling(self.geometry.cluster_size)
-                })
-        };
+        let closed =
+            || {
+                self.orphans.borrow().iter().any(|node| node.is_closed())
+                    || self.nodes.borrow().values().any(|node| {
+                        node.is_closed() && node.needs_settling(self.geometry.cluster_size)
+                    })
+            };
         let now = || (self.marked.get() && closed()).then(|| self.now());
         self.changed_since.get().or_else(now)
     }
@@ -205,7 +217,11 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) fn writable(&self) -> Result<(), Error> {
-        if self.read_only.get().is_some() { Err(Error::ReadOnly) } else { Ok(()) }
+        if self.read_only.get().is_some() {
+            Err(Error::ReadOnly)
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes that the disk contradicts itself: from now on nothing is changed any more.
@@ -244,7 +260,10 @@ impl<D: BlockDevice> Volume<D> {
         let open = self.nodes.borrow().len();
         let pieces = self.pending.borrow().len();
         // Each open file may add the sector of its entry.
-        if directory.saturating_add(open.min(most / 2)).saturating_add(ONE_OPERATION) > most
+        if directory
+            .saturating_add(open.min(most / 2))
+            .saturating_add(ONE_OPERATION)
+            > most
             || pieces > 10_000
         {
             self.commit().await?;

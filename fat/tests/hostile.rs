@@ -1,4 +1,5 @@
 //! Volumes damaged at random: every operation returns, nothing panics.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::*;
 use fat::{MountOptions, Volume};
@@ -24,7 +25,9 @@ async fn exercise(volume: &Volume<Disk>) {
     let mut dirs = vec![(String::new(), 0)];
     let mut visited = 0;
     while let Some((dir, depth)) = dirs.pop() {
-        let Ok(open) = volume.open_dir(&dir).await else { continue };
+        let Ok(open) = volume.open_dir(&dir).await else {
+            continue;
+        };
         while let Ok(entries) = volume.read_dir(&open, 50).await {
             if entries.is_empty() || visited > 500 {
                 break;
@@ -48,8 +51,12 @@ async fn exercise(volume: &Volume<Disk>) {
         }
         let _ = put(volume, &format!("{dir}/a new file with a name"), &[1; 9000]).await;
         let _ = volume.create_dir(&format!("{dir}/new dir")).await;
-        let _ = volume.rename(&format!("{dir}/new dir"), "/moved", true).await;
-        let _ = volume.remove_file(&format!("{dir}/a file with a long name 3")).await;
+        let _ = volume
+            .rename(&format!("{dir}/new dir"), "/moved", true)
+            .await;
+        let _ = volume
+            .remove_file(&format!("{dir}/a file with a long name 3"))
+            .await;
         let _ = volume.remove_dir(&dir).await;
     }
     let _ = volume.read_record("key").await;

@@ -1,12 +1,23 @@
 //! Random operations against a simple model, one after the other and many at once.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::*;
 use fat::{Error, File, Volume};
 use std::collections::BTreeMap;
 
 const NAMES: [&str; 12] = [
-    "a", "B", "readme.txt", "README.TXT.bak", "a longer name", "a longer name 2", "x:y", "dir", "Дом",
-    "UPPER.BIN", "z.", "name with many many many characters in it so that it needs slots",
+    "a",
+    "B",
+    "readme.txt",
+    "README.TXT.bak",
+    "a longer name",
+    "a longer name 2",
+    "x:y",
+    "dir",
+    "Дом",
+    "UPPER.BIN",
+    "z.",
+    "name with many many many characters in it so that it needs slots",
 ];
 
 /// What there should be: directories are `None`.
@@ -43,7 +54,9 @@ impl Model<'_> {
     }
 
     fn open_here(&mut self, path: &str) -> Option<&mut (Option<String>, File, Vec<u8>)> {
-        self.open.iter_mut().find(|(name, _, _)| name.as_deref() == Some(path))
+        self.open
+            .iter_mut()
+            .find(|(name, _, _)| name.as_deref() == Some(path))
     }
 
     async fn step(&mut self) {
@@ -183,7 +196,11 @@ impl Model<'_> {
     }
 
     async fn verify(&self, volume: &Volume<Disk>) {
-        let dirs = self.tree.iter().filter(|(_, value)| value.is_none()).map(|(path, _)| path);
+        let dirs = self
+            .tree
+            .iter()
+            .filter(|(_, value)| value.is_none())
+            .map(|(path, _)| path);
         for dir in dirs.chain([&self.root]) {
             let inside = format!("{dir}/");
             let mut expected: Vec<&str> = self

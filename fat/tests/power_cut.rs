@@ -1,5 +1,6 @@
 //! A cut after every write, and with the writes since the last flush in part: what was synced is
 //! there, and the volume is one that the engine was in at some moment since.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::*;
 use fat::Volume;
@@ -59,7 +60,12 @@ impl History {
     async fn remove(&self, volume: &Volume<Disk>, path: &str) {
         let mut dir = false;
         self.may(|tree| dir = tree.remove(path).unwrap().is_none());
-        if dir { volume.remove_dir(path).await } else { volume.remove_file(path).await }.unwrap();
+        if dir {
+            volume.remove_dir(path).await
+        } else {
+            volume.remove_file(path).await
+        }
+        .unwrap();
     }
 
     async fn rename(&self, volume: &Volume<Disk>, from: &str, to: &str) {
@@ -82,7 +88,8 @@ impl History {
 async fn workload(history: &History, volume: &Volume<Disk>) {
     let h = history;
     h.mkdir(volume, "/documents").await;
-    h.mkdir(volume, "/documents/inner folder with a long name").await;
+    h.mkdir(volume, "/documents/inner folder with a long name")
+        .await;
     h.put(volume, "/stable", &pattern(1, 70_000)).await;
     h.sync(volume).await;
     for round in 0..3 {
@@ -91,7 +98,8 @@ async fn workload(history: &History, volume: &Volume<Disk>) {
             h.put(volume, &path, &pattern(number + round, 3000)).await;
         }
         h.sync(volume).await;
-        h.put(volume, "/documents/new", &pattern(90 + round, 40_000)).await;
+        h.put(volume, "/documents/new", &pattern(90 + round, 40_000))
+            .await;
         h.sync(volume).await;
         let target = "/documents/a file with a rather long name 3.txt";
         h.rename(volume, "/documents/new", target).await;
@@ -99,7 +107,12 @@ async fn workload(history: &History, volume: &Volume<Disk>) {
         h.sync(volume).await;
         h.truncate(volume, target, 10_000).await;
         h.append(volume, target, &pattern(6, 9_000)).await;
-        h.rename(volume, target, "/documents/inner folder with a long name/moved").await;
+        h.rename(
+            volume,
+            target,
+            "/documents/inner folder with a long name/moved",
+        )
+        .await;
         for number in (0..20).filter(|number| *number != 3) {
             let path = format!("/documents/a file with a rather long name {number}.txt");
             h.remove(volume, &path).await;
@@ -108,10 +121,20 @@ async fn workload(history: &History, volume: &Volume<Disk>) {
         h.sync(volume).await;
         h.rename(volume, "/documents", "/elsewhere").await;
         h.mkdir(volume, "/documents").await;
-        h.rename(volume, "/elsewhere/inner folder with a long name", "/documents/inner").await;
+        h.rename(
+            volume,
+            "/elsewhere/inner folder with a long name",
+            "/documents/inner",
+        )
+        .await;
         h.sync(volume).await;
         h.remove(volume, "/elsewhere").await;
-        h.rename(volume, "/documents/inner", "/documents/inner folder with a long name").await;
+        h.rename(
+            volume,
+            "/documents/inner",
+            "/documents/inner folder with a long name",
+        )
+        .await;
     }
     h.sync(volume).await;
 }
@@ -138,12 +161,28 @@ async fn tree(volume: &Volume<Disk>) -> Tree {
 /// copy is older.
 fn harmless(report: &str) -> bool {
     report.lines().all(|line| {
-        ["Dirty bit", "unused cluster", "Free cluster summary", "cluster chain length is >",
-         "Truncating file", "FATs differ", "Using first FAT", "differences between boot sector",
-         "mostly harmless", "65:01/00", "Not automatically", "Automatically", "IMAGE:", "Leaving", "Auto-correcting",
-         "There are", "/", "Reclaimed"]
-            .iter()
-            .any(|known| line.contains(known))
+        [
+            "Dirty bit",
+            "unused cluster",
+            "Free cluster summary",
+            "cluster chain length is >",
+            "Truncating file",
+            "FATs differ",
+            "Using first FAT",
+            "differences between boot sector",
+            "mostly harmless",
+            "65:01/00",
+            "Not automatically",
+            "Automatically",
+            "IMAGE:",
+            "Leaving",
+            "Auto-correcting",
+            "There are",
+            "/",
+            "Reclaimed",
+        ]
+        .iter()
+        .any(|known| line.contains(known))
     })
 }
 
@@ -154,13 +193,21 @@ fn check(image: Vec<u8>, at: usize, history: &History, fsck_too: bool, what: &st
     assert_eq!(volume.read_only(), None);
     let found = block_on(tree(&volume));
     let syncs = history.syncs.borrow();
-    let from = syncs.iter().filter(|(logged, _)| *logged <= at).map(|sync| sync.1).max().unwrap();
+    let from = syncs
+        .iter()
+        .filter(|(logged, _)| *logged <= at)
+        .map(|sync| sync.1)
+        .max()
+        .unwrap();
     let states = history.states.borrow();
     let possible = states[from..].iter().take_while(|(begun, _)| *begun <= at);
     // A state may also be met that began exactly here.
     let matched = possible.map(|(_, tree)| tree).any(|tree| *tree == found);
     if !matched {
-        let names: Vec<_> = found.iter().map(|(k, v)| (k, v.as_ref().map(Vec::len))).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|(k, v)| (k, v.as_ref().map(Vec::len)))
+            .collect();
         panic!("{what} {at}: none of the states since the last sync, but {names:#?}");
     }
     assert_eq!(volume.read_only(), None, "{what} {at}");
@@ -264,7 +311,9 @@ fn a_journal_does_not_undo_what_another_system_wrote() {
     block_on(async {
         volume.write_record("key", b"secret").await.unwrap();
         for number in 0..40 {
-            put(&volume, &format!("/file number {number}"), b"x").await.unwrap();
+            put(&volume, &format!("/file number {number}"), b"x")
+                .await
+                .unwrap();
         }
         volume.sync().await.unwrap();
     });
