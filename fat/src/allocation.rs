@@ -1,9 +1,10 @@
 //! Which clusters a growing file gets, and when freed ones may be used again.
 use crate::cache::Class;
 use crate::extents::{Extents, Run};
+use crate::node::Node;
 use crate::table::{END, Link};
-use crate::volume::Claim;
 use crate::{BlockDevice, Error, Volume};
+use alloc::rc::Rc;
 
 /// How far ahead of a growing file others keep off, in bytes.
 const CLAIM: u32 = 1 << 20;
@@ -12,26 +13,38 @@ const CLAIMS: usize = 64;
 /// Clusters freed between two looks at the number of dirty sectors.
 const FREE_STEP: u32 = 4096;
 
+/// The file that grows, if it is one.
+type Owner<'a> = Option<&'a Rc<Node>>;
+
+/// Clusters that other files leave alone while `owner` is open and grows into them. Memory only.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    owner: Rc<Node>,
+    start: u32,
+    end: u32,
+}
+
+impl Claim {
+    fn is_of(&self, owner: Owner<'_>) -> bool {
+        owner.is_some_and(|owner| Rc::ptr_eq(owner, &self.owner))
+    }
+}
+
 impl<D: BlockDevice> Volume<D> {
     /// Adds `count` new clusters to the chain `new`, which may be empty, in the cached table. Up to
-    /// now nothing on the disk refers to that chain. `owner` is who claims what follows them, 0 for
-    /// nobody. The lock is held exclusively. After an error `new` has what was got so far.
-    pub(crate) async fn extend(
-        &self,
-        count: u32,
-        owner: u64,
-        new: &mut Extents,
-    ) -> Result<(), Error> {
+    /// now nothing on the disk refers to that chain. The lock is held exclusively. After an error `new` has what was got so far.
+    pub(crate) async fn extend(&self, count: u32, new: &mut Extents) -> Result<(), Error> {
         self.require(count).await?;
-        self.extend_near(None, count, owner, new).await
+        self.extend_near(None, count, None, new).await
     }
 
-    /// As `extend`, behind `after` when it is free there, without making room first.
+    /// As `extend`, behind `after` when it is free there, without making room first. Other files
+    /// keep off what follows while `owner` is open.
     pub(crate) async fn extend_near(
         &self,
         after: Option<u32>,
         count: u32,
-        owner: u64,
+        owner: Owner<'_>,
         new: &mut Extents,
     ) -> Result<(), Error> {
         let mut left = count;
@@ -52,9 +65,8 @@ impl<D: BlockDevice> Volume<D> {
             new.push(start, got);
             self.free.set(self.free.get().saturating_sub(got));
             let next = last.saturating_add(1);
-            self.next_free
-                .set(if self.is_cluster(next) { next } else { 2 });
-            if owner != 0 {
+            self.next_free.set(if self.is_cluster(next) { next } else { 2 });
+            if let Some(owner) = owner {
                 self.claim(owner, next);
             }
             left = left.saturating_sub(got);
@@ -75,11 +87,7 @@ impl<D: BlockDevice> Volume<D> {
         if self.free.get() < count && !self.counted.get() {
             self.count_free().await?;
         }
-        if self.free.get() < count {
-            Err(Error::NoSpace)
-        } else {
-            Ok(())
-        }
+        if self.free.get() < count { Err(Error::NoSpace) } else { Ok(()) }
     }
 
     /// Up to `want` free neighbouring clusters, after `after` when they are free, else from where
@@ -88,7 +96,7 @@ impl<D: BlockDevice> Volume<D> {
         &self,
         after: Option<u32>,
         want: u32,
-        owner: u64,
+        owner: Owner<'_>,
     ) -> Result<Option<(u32, u32)>, Error> {
         let mut start = None;
         if let Some(next) = after.and_then(|after| after.checked_add(1))
@@ -112,10 +120,7 @@ impl<D: BlockDevice> Volume<D> {
         };
         let mut count = 1u32;
         while count < want {
-            let Some(next) = start
-                .checked_add(count)
-                .filter(|next| self.is_cluster(*next))
-            else {
+            let Some(next) = start.checked_add(count).filter(|next| self.is_cluster(*next)) else {
                 break;
             };
             if self.claimed(next, owner).is_some() || self.entry(next).await? != 0 {
@@ -126,7 +131,7 @@ impl<D: BlockDevice> Volume<D> {
         Ok(Some((start, count)))
     }
 
-    async fn search(&self, owner: u64) -> Result<Option<u32>, Error> {
+    async fn search(&self, owner: Owner<'_>) -> Result<Option<u32>, Error> {
         let end = self.geometry.clusters.saturating_add(2);
         let hint = self.next_free.get().clamp(2, end);
         for (from, to) in [(hint, end), (2, hint)] {
@@ -142,33 +147,28 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Where somebody else's claim on this cluster ends.
-    fn claimed(&self, cluster: u32, owner: u64) -> Option<u32> {
+    fn claimed(&self, cluster: u32, owner: Owner<'_>) -> Option<u32> {
         let claims = self.claims.borrow();
-        let mut others = claims.iter().filter(|claim| claim.owner != owner);
-        others
-            .find(|claim| (claim.start..claim.end).contains(&cluster))
-            .map(|claim| claim.end)
+        let mut others =
+            claims.iter().filter(|claim| !claim.owner.is_closed() && !claim.is_of(owner));
+        others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
     }
 
-    fn claim(&self, owner: u64, start: u32) {
+    fn claim(&self, owner: &Rc<Node>, start: u32) {
         let few = self.geometry.clusters / 64;
         let ahead = (CLAIM / self.geometry.cluster_size.max(1)).min(few);
         let mut claims = self.claims.borrow_mut();
-        claims.retain(|claim| claim.owner != owner);
+        claims.retain(|claim| !claim.owner.is_closed() && !claim.is_of(Some(owner)));
         if claims.len() >= CLAIMS {
             claims.remove(0);
         }
-        claims.push(Claim {
-            owner,
-            start,
-            end: start.saturating_add(ahead),
-        });
+        claims.push(Claim { owner: owner.clone(), start, end: start.saturating_add(ahead) });
     }
 
-    pub(crate) fn unclaim(&self, owner: u64) {
-        self.claims
-            .borrow_mut()
-            .retain(|claim| claim.owner != owner);
+    /// Forgets what closed files claimed.
+    pub(crate) fn drop_claims(&self) {
+        let mut claims = self.claims.borrow_mut();
+        claims.retain(|claim| !claim.owner.is_closed());
     }
 
     /// Gives clusters back after the next commit.
@@ -237,12 +237,7 @@ impl<D: BlockDevice> Volume<D> {
                     self.relieve().await?;
                 }
             }
-            self.free.set(
-                self.free
-                    .get()
-                    .saturating_add(run.count)
-                    .min(self.geometry.clusters),
-            );
+            self.free.set(self.free.get().saturating_add(run.count).min(self.geometry.clusters));
         }
         Ok(())
     }

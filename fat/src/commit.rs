@@ -20,11 +20,10 @@ impl<D: BlockDevice> Volume<D> {
     /// Returns when everything done before the call survives a power cut.
     pub async fn sync(&self) -> Result<(), Error> {
         let _lock = self.lock.exclusive().await;
-        if self.marked.get() {
-            self.commit().await
-        } else {
-            Ok(())
+        if self.unsynced_since().is_none() && !self.unflushed.get() {
+            return Ok(());
         }
+        self.commit().await
     }
 
     /// Returns when everything done to this file before the call survives a power cut.
@@ -92,21 +91,16 @@ impl<D: BlockDevice> Volume<D> {
     /// do not need.
     pub(crate) async fn settle(&self) -> Result<(), Error> {
         self.sweep_orphans();
+        self.drop_claims();
         let nodes: Vec<Rc<Node>> = self.nodes.borrow().values().cloned().collect();
         for node in &nodes {
             let write = {
                 let mut state = node.state.borrow_mut();
-                if node.is_closed() {
-                    self.unclaim(node.number);
-                    if state.surplus(self.geometry.cluster_size).is_some() {
-                        self.cut(&mut state);
-                    }
+                if node.is_closed() && state.surplus(self.geometry.cluster_size).is_some() {
+                    self.cut(&mut state);
                 }
                 let dirty = core::mem::take(&mut state.dirty);
-                state
-                    .place
-                    .filter(|_| dirty)
-                    .map(|place| (place, state.settled()))
+                state.place.filter(|_| dirty).map(|place| (place, state.settled()))
             };
             if let Some((place, entry)) = write
                 && let Err(error) = self.write_entry(place, &entry).await

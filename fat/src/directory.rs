@@ -23,6 +23,8 @@ pub(crate) struct Directory {
     extents: RefCell<Extents>,
     pub(crate) index: RefCell<Option<Index>>,
     pub(crate) removed: Cell<bool>,
+    /// Where the entry is that led here; 0 for the root directory, which has none.
+    pub(crate) entry_place: Cell<u64>,
     /// The commit that its newest cluster belongs to.
     grown_in: Cell<Option<u64>>,
     used: Cell<u64>,
@@ -35,11 +37,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// What identifies the root directory.
     pub(crate) fn root_id(&self) -> u32 {
-        if self.wide() {
-            self.geometry.root_cluster
-        } else {
-            0
-        }
+        if self.wide() { self.geometry.root_cluster } else { 0 }
     }
 
     pub(crate) async fn root(&self) -> Result<Rc<Directory>, Error> {
@@ -53,16 +51,13 @@ impl<D: BlockDevice> Volume<D> {
             return Ok(directory.clone());
         }
         let fixed = id == 0 && !self.wide();
-        let extents = if fixed {
-            Extents::default()
-        } else {
-            self.chain(id).await?
-        };
+        let extents = if fixed { Extents::default() } else { self.chain(id).await? };
         let directory = Rc::new(Directory {
             id,
             extents: RefCell::new(extents),
             index: RefCell::new(None),
             removed: Cell::new(false),
+            entry_place: Cell::new(0),
             grown_in: Cell::new(None),
             used: Cell::new(self.clock.get()),
         });
@@ -90,20 +85,14 @@ impl<D: BlockDevice> Volume<D> {
         let byte = u64::from(slot).checked_mul(SLOT as u64)?;
         if directory.id == 0 {
             let size = u64::from(self.geometry.root_entries) * SLOT as u64;
-            return Some((
-                self.geometry.root_start.checked_add(byte)?,
-                size.checked_sub(byte)?,
-            ));
+            return Some((self.geometry.root_start.checked_add(byte)?, size.checked_sub(byte)?));
         }
         let cluster_size = u64::from(self.geometry.cluster_size);
         let at = u32::try_from(byte / cluster_size).ok()?;
         let (cluster, left) = directory.extents.borrow().find(at)?;
         let inside = byte % cluster_size;
         let offset = self.cluster_offset(cluster).checked_add(inside)?;
-        Some((
-            offset,
-            (u64::from(left) * cluster_size).checked_sub(inside)?,
-        ))
+        Some((offset, (u64::from(left) * cluster_size).checked_sub(inside)?))
     }
 
     /// Where a cluster starts on the disk. The number has been checked.
@@ -131,18 +120,10 @@ impl<D: BlockDevice> Volume<D> {
         let mut directories = self.directories.borrow_mut();
         let mut by_use: Vec<(u64, u32, usize)> = directories
             .values()
-            .map(|dir| {
-                (
-                    dir.used.get(),
-                    dir.id,
-                    dir.index.borrow().as_ref().map_or(0, Index::size),
-                )
-            })
+            .map(|dir| (dir.used.get(), dir.id, dir.index.borrow().as_ref().map_or(0, Index::size)))
             .collect();
         by_use.sort_unstable();
-        let mut total = by_use
-            .iter()
-            .fold(size, |total, (_, _, size)| total.saturating_add(*size));
+        let mut total = by_use.iter().fold(size, |total, (_, _, size)| total.saturating_add(*size));
         for (_, id, size) in by_use {
             if total <= INDEX_BYTES && directories.len() <= DIRECTORIES {
                 break;
@@ -169,20 +150,16 @@ impl<D: BlockDevice> Volume<D> {
                 return Err(Error::NoSpace);
             }
             let mut new = Extents::default();
-            self.extend(1, 0, &mut new).await?;
+            self.extend(1, &mut new).await?;
             // Zeros must be on the disk before a link leads to them.
             let zeros = self.empty_cluster();
-            if let Err(error) = self
-                .write_through(self.cluster_offset(new.first()), &zeros)
-                .await
-            {
+            if let Err(error) = self.write_through(self.cluster_offset(new.first()), &zeros).await {
                 self.free_later(new.runs());
                 return Err(error);
             }
             let last = directory.extents.borrow().last();
             if let Some(last) = last {
-                self.join_chains(last, directory.grown_in.get(), new.first())
-                    .await?;
+                self.join_chains(last, directory.grown_in.get(), new.first()).await?;
             }
             directory.extents.borrow_mut().push(new.first(), 1);
             directory.grown_in.set(Some(self.epoch.get()));

@@ -39,16 +39,10 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn open_existing(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
-        let Some(Parent {
-            directory, name, ..
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::IsADirectory);
         };
-        let found = self
-            .visible(&directory, name)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
         if options.create_new {
             return Err(Error::AlreadyExists);
         }
@@ -65,15 +59,13 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn create(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
-        let Some(Parent {
-            directory, name, ..
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::IsADirectory);
         };
         self.claimable(&directory, name).await?;
         let entry = self.new_entry(ATTR_ARCHIVE);
         let found = self.insert(&directory, name, entry).await?;
+        self.touch_directory(&directory).await?;
         Ok(File::new(self.node(&found).await?, options))
     }
 
@@ -92,23 +84,13 @@ impl<D: BlockDevice> Volume<D> {
         }
         let first = found.entry.cluster(self.wide());
         let len = found.entry.len();
-        let extents = if first == 0 {
-            Extents::default()
-        } else {
-            self.chain(first).await?
-        };
+        let extents = if first == 0 { Extents::default() } else { self.chain(first).await? };
         if extents.clusters() < len.div_ceil(self.geometry.cluster_size.max(1)) {
             return Err(self.damage("a file longer than its cluster chain"));
         }
-        self.clock.set(self.clock.get().wrapping_add(1));
-        let node = Node::new(self.clock.get(), found.place, found.entry, extents);
+        let node = Node::new(found.place, found.entry, extents);
         // Somebody else may have opened it while the chain was read.
-        Ok(self
-            .nodes
-            .borrow_mut()
-            .entry(found.place)
-            .or_insert(node)
-            .clone())
+        Ok(self.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
     }
 
     /// Forgets closed files that nothing remains to be done for.
@@ -167,9 +149,7 @@ impl<D: BlockDevice> Volume<D> {
         let _lock = node.lock.exclusive().await;
         let len = u64::from(node.state.borrow().len);
         let offset = at.unwrap_or(len);
-        let end = offset
-            .checked_add(data.len() as u64)
-            .ok_or(Error::TooLarge)?;
+        let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
         let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
         self.mark_shared().await?;
         if offset > len {
@@ -178,9 +158,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         self.reserve(node, end).await?;
         let (extents, inside) = node.piece(offset, data.len(), self.geometry.cluster_size);
-        let valid = len
-            .max(offset)
-            .saturating_sub(offset.saturating_sub(inside));
+        let valid = len.max(offset).saturating_sub(offset.saturating_sub(inside));
         self.write_data(&extents, inside, data, valid).await?;
         let mut state = node.state.borrow_mut();
         state.len = state.len.max(end);
@@ -251,7 +229,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Allocates what a file of `len` bytes needs. The node is locked exclusively.
-    async fn reserve(&self, node: &Node, len: u32) -> Result<(), Error> {
+    async fn reserve(&self, node: &Rc<Node>, len: u32) -> Result<(), Error> {
         if self.missing(node, len) == 0 {
             return Ok(());
         }
@@ -269,7 +247,7 @@ impl<D: BlockDevice> Volume<D> {
             (state.extents.last(), state.grown_in)
         };
         let mut new = Extents::default();
-        let result = self.extend_near(last, missing, node.number, &mut new).await;
+        let result = self.extend_near(last, missing, Some(node), &mut new).await;
         if new.clusters() == 0 {
             return result;
         }
@@ -285,15 +263,14 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Writes zeros over `from..to`, allocating as it goes.
-    async fn fill(&self, node: &Node, from: u64, to: u64) -> Result<(), Error> {
+    async fn fill(&self, node: &Rc<Node>, from: u64, to: u64) -> Result<(), Error> {
         let step = ZEROS.len() as u64;
         let mut at = from;
         while at < to {
             let end = (at / step).saturating_add(1).saturating_mul(step).min(to);
             let zeros = ZEROS.get(..usize::try_from(end.saturating_sub(at)).unwrap_or(0));
             let zeros = zeros.unwrap_or_default();
-            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?)
-                .await?;
+            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
             let (extents, inside) = node.piece(at, zeros.len(), self.geometry.cluster_size);
             // What the file holds ends where the zeros begin.
             self.write_data(&extents, inside, zeros, inside).await?;

@@ -187,7 +187,7 @@ impl<D: BlockDevice> Volume<D> {
         let len = u32::try_from(size).map_err(|_| Error::TooLarge)?;
         let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
         let mut new = Extents::default();
-        let extended = self.extend(clusters, 0, &mut new).await;
+        let extended = self.extend(clusters, &mut new).await;
         if extended.is_err() || new.runs().len() != 1 {
             // A full or fragmented volume goes without.
             self.free_later(new.runs());

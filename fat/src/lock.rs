@@ -30,19 +30,11 @@ impl State {
 
 impl Lock {
     pub(crate) fn shared(&self) -> Acquire<'_> {
-        Acquire {
-            lock: self,
-            exclusive: false,
-            ticket: None,
-        }
+        Acquire { lock: self, exclusive: false, ticket: None }
     }
 
     pub(crate) fn exclusive(&self) -> Acquire<'_> {
-        Acquire {
-            lock: self,
-            exclusive: true,
-            ticket: None,
-        }
+        Acquire { lock: self, exclusive: true, ticket: None }
     }
 }
 
@@ -61,10 +53,7 @@ impl<'a> Future for Acquire<'a> {
         let mut state = lock.state.borrow_mut();
         let first = match self.ticket {
             None => state.queue.is_empty(),
-            Some(mine) => state
-                .queue
-                .front()
-                .is_some_and(|(ticket, _)| *ticket == mine),
+            Some(mine) => state.queue.front().is_some_and(|(ticket, _)| *ticket == mine),
         };
         if first && !state.writer && (!self.exclusive || state.readers == 0) {
             if self.ticket.take().is_some() {
@@ -77,10 +66,7 @@ impl<'a> Future for Acquire<'a> {
                 // The next one may be a reader too.
                 state.wake_front();
             }
-            return Poll::Ready(Guard {
-                lock,
-                exclusive: self.exclusive,
-            });
+            return Poll::Ready(Guard { lock, exclusive: self.exclusive });
         }
         match self.ticket {
             Some(mine) => {
@@ -125,5 +111,51 @@ impl Drop for Guard<'_> {
             state.readers = state.readers.saturating_sub(1);
         }
         state.wake_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+
+    fn poll<'a>(acquire: &mut Pin<Box<Acquire<'a>>>) -> Option<Guard<'a>> {
+        match acquire.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(guard) => Some(guard),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn waiters_are_served_in_their_order() {
+        let lock = Lock::default();
+        let (mut reader, mut second) = (Box::pin(lock.shared()), Box::pin(lock.shared()));
+        let first = poll(&mut reader).unwrap();
+        let beside = poll(&mut second).unwrap();
+        let (mut writer, mut late) = (Box::pin(lock.exclusive()), Box::pin(lock.shared()));
+        assert!(poll(&mut writer).is_none());
+        assert!(poll(&mut late).is_none(), "a reader overtook a writer");
+        drop(first);
+        assert!(poll(&mut writer).is_none());
+        drop(beside);
+        assert!(poll(&mut late).is_none());
+        let writing = poll(&mut writer).unwrap();
+        assert!(poll(&mut late).is_none());
+        drop(writing);
+        assert!(poll(&mut late).is_some());
+    }
+
+    #[test]
+    fn who_gives_up_waiting_holds_nobody_up() {
+        let lock = Lock::default();
+        let mut reader = Box::pin(lock.shared());
+        let reading = poll(&mut reader).unwrap();
+        let (mut writer, mut late) = (Box::pin(lock.exclusive()), Box::pin(lock.shared()));
+        assert!(poll(&mut writer).is_none());
+        assert!(poll(&mut late).is_none());
+        drop(writer);
+        assert!(poll(&mut late).is_some());
+        drop(reading);
+        assert!(poll(&mut Box::pin(lock.exclusive())).is_some());
     }
 }

@@ -10,18 +10,14 @@ use alloc::vec::Vec;
 impl<D: BlockDevice> Volume<D> {
     pub async fn create_dir(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent {
-            directory, name, ..
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::AlreadyExists);
         };
         if self.claimable(&directory, name).await?.is_some() {
             return Err(Error::AlreadyExists);
         }
-        self.make_dir(&directory, name, ATTR_DIRECTORY)
-            .await
-            .map(|_| ())
+        self.make_dir(&directory, name, ATTR_DIRECTORY).await?;
+        self.touch_directory(&directory).await
     }
 
     /// Makes a directory under a name that is not there. The lock is held exclusively.
@@ -32,7 +28,7 @@ impl<D: BlockDevice> Volume<D> {
         attributes: u8,
     ) -> Result<Found, Error> {
         let mut new = Extents::default();
-        self.extend(1, 0, &mut new).await?;
+        self.extend(1, &mut new).await?;
         let mut entry = self.new_entry(attributes);
         entry.set_cluster(new.first());
         let mut cluster = self.empty_cluster();
@@ -43,10 +39,7 @@ impl<D: BlockDevice> Volume<D> {
         for (to, from) in cluster.iter_mut().zip(entry.0.iter().chain(&above.0)) {
             *to = *from;
         }
-        let made = match self
-            .write_through(self.cluster_offset(new.first()), &cluster)
-            .await
-        {
+        let made = match self.write_through(self.cluster_offset(new.first()), &cluster).await {
             Ok(()) => self.insert(parent, name, entry).await,
             Err(error) => Err(error),
         };
@@ -58,25 +51,15 @@ impl<D: BlockDevice> Volume<D> {
 
     /// What `..` says in a directory inside this one: 0 for the root.
     pub(crate) fn dots_cluster(&self, parent: &Directory) -> u32 {
-        if parent.id == self.root_id() {
-            0
-        } else {
-            parent.id
-        }
+        if parent.id == self.root_id() { 0 } else { parent.id }
     }
 
     pub async fn remove_file(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent {
-            directory, name, ..
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::IsADirectory);
         };
-        let found = self
-            .visible(&directory, name)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
         self.remove_found(&directory, &found).await
     }
 
@@ -92,7 +75,7 @@ impl<D: BlockDevice> Volume<D> {
         let clusters = self.clusters_to_free(found).await?;
         self.erase(directory, found).await?;
         self.unlink_node(found.place, clusters);
-        Ok(())
+        self.touch_directory(directory).await
     }
 
     /// The clusters of a file that nobody has open.
@@ -117,25 +100,17 @@ impl<D: BlockDevice> Volume<D> {
 
     pub async fn remove_dir(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent {
-            directory,
-            name,
-            ancestors,
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, ancestors }) = self.parent(path).await? else {
             return Err(Error::Root);
         };
-        let found = self
-            .visible(&directory, name)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
         let removed = self.enter(&found, &ancestors).await?;
         if !self.is_empty(&removed).await? {
             return Err(Error::NotEmpty);
         }
         self.erase(&directory, &found).await?;
         self.forget(&removed);
-        Ok(())
+        self.touch_directory(&directory).await
     }
 
     pub(crate) async fn is_empty(&self, directory: &Directory) -> Result<bool, Error> {
@@ -148,7 +123,6 @@ impl<D: BlockDevice> Volume<D> {
         let (closed, open): (Vec<_>, Vec<_>) = orphans.drain(..).partition(|node| node.is_closed());
         *orphans = open;
         for node in closed {
-            self.unclaim(node.number);
             self.free_later(&node.state.borrow_mut().extents.truncate(0));
         }
     }

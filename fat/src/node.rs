@@ -12,8 +12,6 @@ use core::cell::{Cell, RefCell};
 pub(crate) struct Node {
     /// Of the file's data: readers share it, a writer has it alone.
     pub(crate) lock: Lock,
-    /// Never used twice.
-    pub(crate) number: u64,
     opens: Cell<u32>,
     pub(crate) state: RefCell<State>,
 }
@@ -34,10 +32,9 @@ pub(crate) struct State {
 }
 
 impl Node {
-    pub(crate) fn new(number: u64, place: u64, entry: Entry, extents: Extents) -> Rc<Self> {
+    pub(crate) fn new(place: u64, entry: Entry, extents: Extents) -> Rc<Self> {
         Rc::new(Self {
             lock: Lock::default(),
-            number,
             opens: Cell::new(0),
             state: RefCell::new(State {
                 place: Some(place),
@@ -73,20 +70,13 @@ impl Node {
         let number = |byte: u64| u32::try_from(byte / cluster_size).unwrap_or(u32::MAX);
         let last = offset.saturating_add(len as u64).saturating_sub(1);
         let to = number(last).saturating_add(1);
-        (
-            self.state.borrow().extents.slice(number(offset), to),
-            offset % cluster_size,
-        )
+        (self.state.borrow().extents.slice(number(offset), to), offset % cluster_size)
     }
 
     pub(crate) fn metadata(&self) -> Metadata {
         let state = self.state.borrow();
         let metadata = Metadata::new(&state.entry, state.place.unwrap_or(0));
-        Metadata {
-            len: u64::from(state.len),
-            is_dir: false,
-            ..metadata
-        }
+        Metadata { len: u64::from(state.len), is_dir: false, ..metadata }
     }
 }
 
@@ -102,11 +92,7 @@ impl State {
         let mut entry = self.entry;
         entry.set_len(self.len);
         // An empty file has no clusters; what was allocated for it comes to light with its size.
-        entry.set_cluster(if self.len == 0 {
-            0
-        } else {
-            self.extents.first()
-        });
+        entry.set_cluster(if self.len == 0 { 0 } else { self.extents.first() });
         entry
     }
 }
@@ -136,11 +122,7 @@ pub struct File {
 impl File {
     pub(crate) fn new(node: Rc<Node>, options: &OpenOptions) -> Self {
         node.opens.set(node.opens.get().saturating_add(1));
-        Self {
-            node,
-            read: options.read,
-            write: options.write,
-        }
+        Self { node, read: options.read, write: options.write }
     }
 }
 

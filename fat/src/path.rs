@@ -20,25 +20,15 @@ impl<D: BlockDevice> Volume<D> {
     /// The directory that holds the last component of a path; nothing for the root itself. The lock
     /// is held.
     pub(crate) async fn parent<'a>(&self, path: &'a str) -> Result<Option<Parent<'a>>, Error> {
-        let mut components = path
-            .split('/')
-            .filter(|component| !component.is_empty())
-            .peekable();
+        let mut components = path.split('/').filter(|component| !component.is_empty()).peekable();
         let mut directory = self.root().await?;
         let mut ancestors = Vec::new();
         ancestors.push(directory.id);
         while let Some(name) = components.next() {
             if components.peek().is_none() {
-                return Ok(Some(Parent {
-                    directory,
-                    name,
-                    ancestors,
-                }));
+                return Ok(Some(Parent { directory, name, ancestors }));
             }
-            let found = self
-                .visible(&directory, name)
-                .await?
-                .ok_or(Error::NotFound)?;
+            let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
             directory = self.enter(&found, &ancestors).await?;
             ancestors.push(directory.id);
         }
@@ -58,7 +48,9 @@ impl<D: BlockDevice> Volume<D> {
         if cluster == 0 || ancestors.contains(&cluster) {
             return Err(self.damage("a directory inside itself"));
         }
-        self.directory(cluster).await
+        let directory = self.directory(cluster).await?;
+        directory.entry_place.set(found.place);
+        Ok(directory)
     }
 
     /// Whether this is the server's own folder, by whatever name it was found.
@@ -94,15 +86,8 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn directory_at(&self, path: &str) -> Result<Rc<Directory>, Error> {
         match self.parent(path).await? {
             None => self.root().await,
-            Some(Parent {
-                directory,
-                name,
-                ancestors,
-            }) => {
-                let found = self
-                    .visible(&directory, name)
-                    .await?
-                    .ok_or(Error::NotFound)?;
+            Some(Parent { directory, name, ancestors }) => {
+                let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
                 self.enter(&found, &ancestors).await
             }
         }
@@ -110,16 +95,10 @@ impl<D: BlockDevice> Volume<D> {
 
     pub async fn metadata(&self, path: &str) -> Result<Metadata, Error> {
         let _lock = self.lock.shared().await;
-        let Some(Parent {
-            directory, name, ..
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(Metadata::root());
         };
-        let found = self
-            .visible(&directory, name)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
         Ok(self.metadata_of(&found))
     }
 

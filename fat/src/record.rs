@@ -88,7 +88,7 @@ impl<D: BlockDevice> Volume<D> {
     ) -> Result<(), Error> {
         let len = u32::try_from(data.len()).map_err(|_| Error::TooLarge)?;
         let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
-        self.extend(clusters, 0, new).await?;
+        self.extend(clusters, new).await?;
         self.write_data(new, 0, data, 0).await?;
         let mut entry = match &existing {
             Some(found) => found.entry,

@@ -12,10 +12,7 @@ impl<D: BlockDevice> Volume<D> {
         let _change = self.change().await?;
         let source = self.parent(from).await?.ok_or(Error::Root)?;
         let target = self.parent(to).await?.ok_or(Error::Root)?;
-        let found = self
-            .visible(&source.directory, source.name)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let found = self.visible(&source.directory, source.name).await?.ok_or(Error::NotFound)?;
         let occupied = self.claimable(&target.directory, target.name).await?;
         if found.entry.is_dir() && target.ancestors.contains(&found.entry.cluster(self.wide())) {
             return Err(Error::IntoItself);
@@ -25,12 +22,14 @@ impl<D: BlockDevice> Volume<D> {
                 if found.name == target.name {
                     return Ok(());
                 }
-                self.move_entry(&source, &found, &target).await
+                self.move_entry(&source, &found, &target).await?;
             }
-            Some(_) if !replace => Err(Error::AlreadyExists),
-            Some(there) => self.replace(&source, &found, &target, &there).await,
-            None => self.move_entry(&source, &found, &target).await,
+            Some(_) if !replace => return Err(Error::AlreadyExists),
+            Some(there) => self.replace(&source, &found, &target, &there).await?,
+            None => self.move_entry(&source, &found, &target).await?,
         }
+        self.touch_directory(&source.directory).await?;
+        self.touch_directory(&target.directory).await
     }
 
     /// The entry with what an open file knows better.
@@ -97,17 +96,8 @@ impl<D: BlockDevice> Volume<D> {
             }
         }
         self.erase(&source.directory, found).await?;
-        let new = Found {
-            entry,
-            ..there.clone()
-        };
-        self.moved(
-            found,
-            &new,
-            target,
-            source.directory.id != target.directory.id,
-        )
-        .await
+        let new = Found { entry, ..there.clone() };
+        self.moved(found, &new, target, source.directory.id != target.directory.id).await
     }
 
     /// Takes along what belongs to a moved entry: the open file, the `..` of a directory.

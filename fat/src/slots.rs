@@ -18,10 +18,7 @@ impl<D: BlockDevice> Volume<D> {
         };
         let (base, at) = self.line_of(place);
         let ahead = left.saturating_add(at as u64);
-        Ok(Some((
-            self.line(base, ahead, |line| copy_slot(line, at)).await?,
-            place,
-        )))
+        Ok(Some((self.line(base, ahead, |line| copy_slot(line, at)).await?, place)))
     }
 
     pub(crate) async fn read_entry(&self, place: u64) -> Result<Entry, Error> {
@@ -37,6 +34,21 @@ impl<D: BlockDevice> Volume<D> {
             }
         })
         .await
+    }
+
+    /// Sets the time of the last change of a directory that was just entered by its path.
+    pub(crate) async fn touch_directory(&self, directory: &Directory) -> Result<(), Error> {
+        let place = directory.entry_place.get();
+        if place == 0 {
+            return Ok(());
+        }
+        let mut entry = self.read_entry(place).await?;
+        let before = entry.0;
+        entry.set_modified(self.now());
+        if entry.0 != before {
+            self.write_entry(place, &entry).await?;
+        }
+        Ok(())
     }
 
     /// Adds an entry under `name`, which is not there yet. The lock is held exclusively.
@@ -56,16 +68,11 @@ impl<D: BlockDevice> Volume<D> {
                     index.as_ref().is_some_and(|index| index.has(hash))
                 };
                 let short = short_name::generate(name, taken).ok_or(Error::NoSpace)?;
-                (
-                    short,
-                    entry::long_slots(&units, short_name::checksum(&short)),
-                )
+                (short, entry::long_slots(&units, short_name::checksum(&short)))
             }
         };
         entry.set_name(short, 0);
-        let count = u32::try_from(long.len())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
+        let count = u32::try_from(long.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.indexed(directory).await?;
         let (first, end) = match directory.index.borrow_mut().as_mut() {
             Some(index) => (index.free_slots(count), index.end),
@@ -84,13 +91,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         let slot = after.saturating_sub(1);
         let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
-        let found = Found {
-            entry,
-            name: name.into(),
-            slot,
-            first_slot: first,
-            place,
-        };
+        let found = Found { entry, name: name.into(), slot, first_slot: first, place };
         if let Some(index) = directory.index.borrow_mut().as_mut() {
             for slot in first..after {
                 index.set_used(slot, true);

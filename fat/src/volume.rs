@@ -1,4 +1,5 @@
 //! A mounted volume: what all its operations share.
+use crate::allocation::Claim;
 use crate::cache::{Cache, Class};
 use crate::directory::Directory;
 use crate::extents::Run;
@@ -24,10 +25,7 @@ pub struct MountOptions {
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self {
-            read_only: false,
-            cache_bytes: 1 << 20,
-        }
+        Self { read_only: false, cache_bytes: 1 << 20 }
     }
 }
 
@@ -93,14 +91,6 @@ impl Pending {
     }
 }
 
-/// Clusters that other files leave alone while `owner` grows into them. Memory only.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    pub(crate) owner: u64,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
-
 impl<D: BlockDevice> Volume<D> {
     /// Reads the boot sector, completes a commit that a power cut interrupted, and finds out how
     /// many clusters are free. Writes nothing else.
@@ -140,8 +130,11 @@ impl<D: BlockDevice> Volume<D> {
         match volume.start().await {
             Ok(()) => Ok(volume),
             Err(Error::Device(error)) => Err(MountError::Device(error)),
-            // Damage has switched the volume to read-only: what can be read is served.
-            Err(_) => Ok(volume),
+            // What can be read is served.
+            Err(_) => {
+                volume.damage("the root directory or the system folder cannot be read");
+                Ok(volume)
+            }
         }
     }
 
@@ -169,13 +162,7 @@ impl<D: BlockDevice> Volume<D> {
         let label = *self.label.borrow();
         let text: String = label
             .iter()
-            .map(|byte| {
-                if byte.is_ascii() {
-                    char::from(*byte)
-                } else {
-                    '_'
-                }
-            })
+            .map(|byte| if byte.is_ascii() { char::from(*byte) } else { '_' })
             .collect();
         match text.trim_end_matches([' ', '\0']) {
             "NO NAME" => String::new(),
@@ -193,7 +180,8 @@ impl<D: BlockDevice> Volume<D> {
         self.now.set(unix_seconds);
     }
 
-    pub(crate) fn now(&self) -> u64 {
+    /// The clock, in Unix seconds.
+    pub fn now(&self) -> u64 {
         self.now.get()
     }
 
@@ -217,11 +205,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) fn writable(&self) -> Result<(), Error> {
-        if self.read_only.get().is_some() {
-            Err(Error::ReadOnly)
-        } else {
-            Ok(())
-        }
+        if self.read_only.get().is_some() { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// Notes that the disk contradicts itself: from now on nothing is changed any more.
@@ -260,10 +244,7 @@ impl<D: BlockDevice> Volume<D> {
         let open = self.nodes.borrow().len();
         let pieces = self.pending.borrow().len();
         // Each open file may add the sector of its entry.
-        if directory
-            .saturating_add(open.min(most / 2))
-            .saturating_add(ONE_OPERATION)
-            > most
+        if directory.saturating_add(open.min(most / 2)).saturating_add(ONE_OPERATION) > most
             || pieces > 10_000
         {
             self.commit().await?;

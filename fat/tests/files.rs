@@ -24,14 +24,8 @@ fn what_is_written_is_read_back_also_by_mtools() {
         let again = mount(&disk);
         block_on(async {
             assert_eq!(get(&again, "/Hello World.bin").await.unwrap(), data);
-            assert_eq!(
-                list(&again, "/").await.unwrap(),
-                ["Folder", "Hello World.bin"]
-            );
-            assert_eq!(
-                list(&again, "/Folder").await.unwrap(),
-                ["SMALL.TXT", "empty"]
-            );
+            assert_eq!(list(&again, "/").await.unwrap(), ["Folder", "Hello World.bin"]);
+            assert_eq!(list(&again, "/Folder").await.unwrap(), ["SMALL.TXT", "empty"]);
         });
         assert_eq!(again.label(), "TEST");
     }
@@ -45,12 +39,7 @@ fn files_of_mtools_are_read() {
         let image = TempFile::new(&disk.image());
         for target in ["::/lower.txt", "::/Ein langer Name.dat"] {
             let status = std::process::Command::new("mcopy")
-                .args([
-                    "-i",
-                    image.0.to_str().unwrap(),
-                    source.0.to_str().unwrap(),
-                    target,
-                ])
+                .args(["-i", image.0.to_str().unwrap(), source.0.to_str().unwrap(), target])
                 .status();
             assert!(status.unwrap().success());
         }
@@ -133,10 +122,7 @@ fn shrinking_and_growing_again_within_one_commit() {
             // Closed and opened again while the table still has the long chain.
             drop(file);
             let file = volume.open("/f", &WRITE).await.unwrap();
-            volume
-                .write(&file, 30_000, &pattern(2, 50_000))
-                .await
-                .unwrap();
+            volume.write(&file, 30_000, &pattern(2, 50_000)).await.unwrap();
             let mut expected = pattern(1, 30_000);
             expected.extend(pattern(2, 50_000));
             assert_eq!(read_file(&volume, &file).await.unwrap(), expected);
@@ -169,52 +155,22 @@ fn open_says_what_is_wrong() {
     block_on(async {
         volume.create_dir("/d").await.unwrap();
         put(&volume, "/f", b"1").await.unwrap();
-        let new = OpenOptions {
-            create_new: true,
-            ..WRITE
-        };
-        assert_eq!(
-            volume.open("/f", &new).await.unwrap_err(),
-            Error::AlreadyExists
-        );
-        assert_eq!(
-            volume.open("/d", &READ).await.unwrap_err(),
-            Error::IsADirectory
-        );
-        assert_eq!(
-            volume.open("/", &READ).await.unwrap_err(),
-            Error::IsADirectory
-        );
-        assert_eq!(
-            volume.open("/no", &READ).await.unwrap_err(),
-            Error::NotFound
-        );
-        assert_eq!(
-            volume.open("/f/x", &WRITE).await.unwrap_err(),
-            Error::NotADirectory
-        );
-        assert_eq!(
-            volume.open("/no/x", &WRITE).await.unwrap_err(),
-            Error::NotFound
-        );
+        let new = OpenOptions { create_new: true, ..WRITE };
+        assert_eq!(volume.open("/f", &new).await.unwrap_err(), Error::AlreadyExists);
+        assert_eq!(volume.open("/d", &READ).await.unwrap_err(), Error::IsADirectory);
+        assert_eq!(volume.open("/", &READ).await.unwrap_err(), Error::IsADirectory);
+        assert_eq!(volume.open("/no", &READ).await.unwrap_err(), Error::NotFound);
+        assert_eq!(volume.open("/f/x", &WRITE).await.unwrap_err(), Error::NotADirectory);
+        assert_eq!(volume.open("/no/x", &WRITE).await.unwrap_err(), Error::NotFound);
         let long = format!("/{}", "n".repeat(256));
-        assert_eq!(
-            volume.open(&long, &WRITE).await.unwrap_err(),
-            Error::NameTooLong
-        );
+        assert_eq!(volume.open(&long, &WRITE).await.unwrap_err(), Error::NameTooLong);
         let file = volume.open("/f", &READ).await.unwrap();
-        assert_eq!(
-            volume.write(&file, 0, b"x").await,
-            Err(Error::NotOpenForThis)
-        );
+        assert_eq!(volume.write(&file, 0, b"x").await, Err(Error::NotOpenForThis));
         let file = volume.open("/f", &WRITE).await.unwrap();
         let reads = volume.write(&file, u64::from(u32::MAX), b"x").await;
         assert_eq!(reads, Err(Error::TooLarge));
         assert_eq!(volume.set_len(&file, 1 << 32).await, Err(Error::TooLarge));
-        assert_eq!(
-            volume.set_len(&file, u64::from(u32::MAX)).await,
-            Err(Error::NoSpace)
-        );
+        assert_eq!(volume.set_len(&file, u64::from(u32::MAX)).await, Err(Error::NoSpace));
         assert_eq!(volume.metadata("/f").await.unwrap().len, 1);
     });
 }
@@ -228,19 +184,10 @@ fn times_and_attributes() {
             volume.create_dir("/d").await.unwrap();
             let made = volume.metadata("/f").await.unwrap();
             assert_eq!((made.modified, made.created), (NOW, NOW), "{kind}");
-            volume
-                .set_times("/f", Some(1_000_000_001), Some(1_000_000_001))
-                .await
-                .unwrap();
-            volume
-                .set_times("/d", Some(1_500_000_000), None)
-                .await
-                .unwrap();
+            volume.set_times("/f", Some(1_000_000_001), Some(1_000_000_001)).await.unwrap();
+            volume.set_times("/d", Some(1_500_000_000), None).await.unwrap();
             volume.set_read_only("/f", true).await.unwrap();
-            assert_eq!(
-                volume.open("/f", &WRITE).await.unwrap_err(),
-                Error::ReadOnlyFile
-            );
+            assert_eq!(volume.open("/f", &WRITE).await.unwrap_err(), Error::ReadOnlyFile);
             volume.unmount().await.unwrap();
         });
         let again = mount(&disk);
@@ -253,10 +200,7 @@ fn times_and_attributes() {
             assert!(again.metadata("/").await.unwrap().is_dir);
             again.set_read_only("/f", false).await.unwrap();
             let file = again.open("/f", &WRITE).await.unwrap();
-            again
-                .set_file_times(&file, Some(1_200_000_000), None)
-                .await
-                .unwrap();
+            again.set_file_times(&file, Some(1_200_000_000), None).await.unwrap();
             assert_eq!(again.file_metadata(&file).modified, 1_200_000_000);
             again.set_time(NOW + 60);
             again.write(&file, 0, b"2").await.unwrap();
@@ -282,17 +226,12 @@ fn a_full_volume_says_so_and_gives_all_back() {
             assert_eq!(error, Error::NoSpace, "{kind}");
             assert_eq!(volume.file_metadata(&file).len, at);
             drop(file);
-            assert_eq!(
-                put(&volume, "/more", &pattern(2, 200_000)).await,
-                Err(Error::NoSpace)
-            );
+            assert_eq!(put(&volume, "/more", &pattern(2, 200_000)).await, Err(Error::NoSpace));
             volume.remove_file("/more").await.unwrap();
             volume.remove_file("/big").await.unwrap();
             assert_eq!(volume.space().await.unwrap(), before);
             // What was freed just now can be used at once.
-            put(&volume, "/big", &pattern(3, at as usize))
-                .await
-                .unwrap();
+            put(&volume, "/big", &pattern(3, at as usize)).await.unwrap();
             assert_eq!(get(&volume, "/big").await.unwrap(), pattern(3, at as usize));
             volume.remove_file("/big").await.unwrap();
             volume.unmount().await.unwrap();
@@ -311,18 +250,12 @@ fn read_only_mounts_write_nothing() {
         volume.unmount().await.unwrap();
     });
     let before = disk.image();
-    let options = MountOptions {
-        read_only: true,
-        ..MountOptions::default()
-    };
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
     let volume = block_on(Volume::mount(disk.clone(), &options)).unwrap();
     assert!(volume.read_only().is_some());
     block_on(async {
         assert_eq!(put(&volume, "/g", b"1").await, Err(Error::ReadOnly));
-        assert_eq!(
-            volume.open("/f", &WRITE).await.unwrap_err(),
-            Error::ReadOnly
-        );
+        assert_eq!(volume.open("/f", &WRITE).await.unwrap_err(), Error::ReadOnly);
         assert_eq!(volume.create_dir("/d").await, Err(Error::ReadOnly));
         assert_eq!(volume.remove_file("/f").await, Err(Error::ReadOnly));
         assert_eq!(volume.rename("/f", "/g", true).await, Err(Error::ReadOnly));
@@ -369,10 +302,7 @@ fn many_writers_and_readers_at_once_stay_in_few_pieces() {
                     let file = volume.open(&path, &WRITE).await.unwrap();
                     let data = pattern(number, 2_000_000);
                     for (index, part) in data.chunks(32_768).enumerate() {
-                        volume
-                            .write(&file, index as u64 * 32_768, part)
-                            .await
-                            .unwrap();
+                        volume.write(&file, index as u64 * 32_768, part).await.unwrap();
                     }
                     volume.sync_file(&file).await.unwrap();
                     assert_eq!(read_file(volume, &file).await.unwrap(), data);
@@ -388,13 +318,106 @@ fn many_writers_and_readers_at_once_stay_in_few_pieces() {
         for number in 0..4 {
             let file = again.open(&format!("/file {number}"), &READ).await.unwrap();
             let before = disk.0.reads.get();
-            assert_eq!(
-                read_file(&again, &file).await.unwrap(),
-                pattern(number, 2_000_000)
-            );
+            assert_eq!(read_file(&again, &file).await.unwrap(), pattern(number, 2_000_000));
             // 62 writes of 32 KiB each would be 62 pieces without reservations.
             let requests = disk.0.reads.get() - before;
             assert!(requests <= 16, "{requests} requests");
         }
+    });
+}
+
+#[test]
+fn appends_of_many_do_not_overwrite_each_other() {
+    let disk = mkfs(4096, &[]);
+    let volume = mount(&disk);
+    disk.0.slow.set(true);
+    run_all(
+        (0..4)
+            .map(|number: u8| {
+                let volume = &volume;
+                Box::pin(async move {
+                    let file = volume.open("/log", &WRITE).await.unwrap();
+                    for _ in 0..50 {
+                        volume.append(&file, &[number; 100]).await.unwrap();
+                    }
+                }) as _
+            })
+            .collect(),
+    );
+    let data = block_on(get(&volume, "/log")).unwrap();
+    assert_eq!(data.len(), 4 * 50 * 100);
+    assert!(data.chunks(100).all(|line| line.iter().all(|byte| *byte == line[0])));
+}
+
+#[test]
+fn small_files_written_one_after_the_other_lie_together() {
+    let disk = mkfs(64 * 1024, &["-F", "32", "-s", "1"]);
+    let volume = mount(&disk);
+    let before = disk.image();
+    block_on(async {
+        for number in 0..100 {
+            put(&volume, &format!("/F{number}"), &[1; 4096]).await.unwrap();
+        }
+        volume.unmount().await.unwrap();
+    });
+    let after = disk.image();
+    let last = (0..after.len()).rev().find(|at| after[*at] != before[*at]).unwrap();
+    let data = usize::try_from(volume.geometry().data_start).unwrap();
+    assert!(last < data + 100 * 4096 * 2, "the last byte is at {}", last - data);
+}
+
+#[test]
+fn a_directory_changes_its_time_with_its_entries() {
+    let volume = mount(&mkfs(4096, &[]));
+    block_on(async {
+        volume.create_dir("/d").await.unwrap();
+        volume.create_dir("/e").await.unwrap();
+        let mut now = NOW;
+        let mut later = || {
+            now += 60;
+            volume.set_time(now);
+            now
+        };
+        let time = async |path| volume.metadata(path).await.unwrap().modified;
+        let made = later();
+        put(&volume, "/d/f", b"1").await.unwrap();
+        assert_eq!((time("/d").await, time("/e").await), (made, NOW));
+        let moved = later();
+        volume.rename("/d/f", "/e/f", true).await.unwrap();
+        assert_eq!((time("/d").await, time("/e").await), (moved, moved));
+        let removed = later();
+        volume.remove_file("/e/f").await.unwrap();
+        assert_eq!((time("/d").await, time("/e").await), (moved, removed));
+    });
+}
+
+#[test]
+fn without_mirroring_one_table_is_used_alone() {
+    let disk = mkfs(40 * 1024, &["-F", "32", "-s", "1"]);
+    // Extended flags: mirroring off, the second table is active.
+    disk.0.data.borrow_mut()[0x28] = 0x81;
+    let volume = mount(&disk);
+    let start = usize::try_from(volume.geometry().table_start).unwrap();
+    let size = usize::try_from(volume.geometry().table_size).unwrap();
+    let before = disk.image();
+    block_on(async {
+        put(&volume, "/f", &pattern(1, 50_000)).await.unwrap();
+        volume.unmount().await.unwrap();
+    });
+    assert!(disk.image()[start..start + size] == before[start..start + size]);
+    let again = mount(&disk);
+    assert_eq!(block_on(get(&again, "/f")).unwrap(), pattern(1, 50_000));
+}
+
+#[test]
+fn syncing_again_without_a_change_costs_nothing() {
+    let disk = mkfs(4096, &[]);
+    let volume = mount(&disk);
+    block_on(async {
+        put(&volume, "/f", b"1").await.unwrap();
+        volume.sync().await.unwrap();
+        let before = disk.requests();
+        volume.sync().await.unwrap();
+        assert_eq!(disk.requests(), before);
     });
 }

@@ -3,6 +3,8 @@
 mod common;
 use common::*;
 use fat::{MountOptions, Volume};
+use std::future::Future;
+use std::task::{Context, Waker};
 
 fn populated(disk: &Disk) -> Vec<u8> {
     let volume = mount(disk);
@@ -51,12 +53,8 @@ async fn exercise(volume: &Volume<Disk>) {
         }
         let _ = put(volume, &format!("{dir}/a new file with a name"), &[1; 9000]).await;
         let _ = volume.create_dir(&format!("{dir}/new dir")).await;
-        let _ = volume
-            .rename(&format!("{dir}/new dir"), "/moved", true)
-            .await;
-        let _ = volume
-            .remove_file(&format!("{dir}/a file with a long name 3"))
-            .await;
+        let _ = volume.rename(&format!("{dir}/new dir"), "/moved", true).await;
+        let _ = volume.remove_file(&format!("{dir}/a file with a long name 3")).await;
         let _ = volume.remove_dir(&dir).await;
     }
     let _ = volume.read_record("key").await;
@@ -124,5 +122,35 @@ fn a_failing_disk_gives_errors_and_nothing_else() {
         if let Ok(volume) = mounted {
             block_on(exercise(&volume));
         }
+    }
+}
+
+#[test]
+fn an_operation_that_is_dropped_holds_no_lock() {
+    let disk = mkfs(16 * 1024, &["-F", "16", "-s", "4"]);
+    let good = populated(&disk);
+    for polls in 0..60 {
+        let disk = Disk::new(good.clone());
+        let volume = mount(&disk);
+        disk.0.slow.set(true);
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let mut dropped = Box::pin(async {
+                put(&volume, "/one/dropped", &pattern(1, 50_000)).await.unwrap();
+                volume.rename("/one/dropped", "/other/x", true).await.unwrap();
+                volume.sync().await.unwrap();
+            });
+            for _ in 0..polls {
+                if dropped.as_mut().poll(&mut context).is_ready() {
+                    break;
+                }
+            }
+        }
+        disk.0.slow.set(false);
+        block_on(async {
+            put(&volume, "/after", &pattern(2, 50_000)).await.unwrap();
+            assert_eq!(get(&volume, "/after").await.unwrap(), pattern(2, 50_000));
+            volume.unmount().await.unwrap();
+        });
     }
 }

@@ -27,15 +27,9 @@ impl fmt::Display for NoClock {
 
 /// Starts the clock.
 pub fn init() -> Result<(), NoClock> {
-    let rate = xen_rate()
-        .or_else(kvm_rate)
-        .or_else(crystal_rate)
-        .or_else(measured_rate);
+    let rate = xen_rate().or_else(kvm_rate).or_else(crystal_rate).or_else(measured_rate);
     let rate = rate.filter(|&rate| rate > 0).ok_or(NoClock)?;
-    CLOCK.call_once(|| Clock {
-        start: time_stamp(),
-        rate,
-    });
+    CLOCK.call_once(|| Clock { start: time_stamp(), rate });
     Ok(())
 }
 
@@ -44,11 +38,7 @@ pub fn since_boot() -> Duration {
     CLOCK.get().map_or(Duration::ZERO, |clock| {
         let counts = u128::from(time_stamp().saturating_sub(clock.start));
         let nanoseconds = (counts * 1_000_000_000).checked_div(clock.rate.into());
-        Duration::from_nanos(
-            nanoseconds
-                .and_then(|n| n.try_into().ok())
-                .unwrap_or(u64::MAX),
-        )
+        Duration::from_nanos(nanoseconds.and_then(|n| n.try_into().ok()).unwrap_or(u64::MAX))
     })
 }
 
@@ -63,9 +53,7 @@ fn kvm_rate() -> Option<u64> {
     let hypervisor = __cpuid(1).ecx & (1 << 31) != 0;
     let range = TIMING..0x4000_0100;
     let known = hypervisor && range.contains(&__cpuid(0x4000_0000).eax);
-    known
-        .then(|| u64::from(__cpuid(TIMING).eax) * 1000)
-        .filter(|&rate| rate > 0)
+    known.then(|| u64::from(__cpuid(TIMING).eax) * 1000).filter(|&rate| rate > 0)
 }
 
 /// Leaf 0x15: the core crystal's rate in Hz and the counter's ratio to it (Intel SDM 2A, CPUID).

@@ -68,9 +68,6 @@ pub fn triple_fault() -> ! {
 pub fn xen_leaves() -> Option<u32> {
     (0x4000_0000..0x4001_0000).step_by(0x100).find(|&base| {
         let leaf = __cpuid(base);
-        [leaf.ebx, leaf.ecx, leaf.edx]
-            .map(u32::to_le_bytes)
-            .as_flattened()
-            == b"XenVMMXenVMM"
+        [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).as_flattened() == b"XenVMMXenVMM"
     })
 }

@@ -42,11 +42,7 @@ struct Generator {
 impl Generator {
     fn new(source: RandomInstructions) -> Result<Self, NoEntropy> {
         let chacha = seeded(source, [0; 32])?;
-        Ok(Self {
-            source,
-            chacha,
-            left: RESEED_AFTER,
-        })
+        Ok(Self { source, chacha, left: RESEED_AFTER })
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {

@@ -19,10 +19,7 @@ pub struct TooSmall(u64);
 impl fmt::Display for TooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (found, needed) = (self.0 >> 10, MINIMUM >> 10);
-        write!(
-            f,
-            "too little memory: {found} KiB are free for the heap, {needed} KiB are needed"
-        )
+        write!(f, "too little memory: {found} KiB are free for the heap, {needed} KiB are needed")
     }
 }
 
@@ -34,9 +31,7 @@ impl fmt::Display for TooSmall {
 pub unsafe fn init(ram: &[Region]) -> Result<u64, TooSmall> {
     let image = memory::image();
     let free = || ram.iter().flat_map(|region| region.free_parts(&image));
-    let size = free().fold(0, |sum: u64, part| {
-        sum.saturating_add(part.end - part.start)
-    });
+    let size = free().fold(0, |sum: u64, part| sum.saturating_add(part.end - part.start));
     if size < MINIMUM {
         return Err(TooSmall(size));
     }

@@ -223,27 +223,16 @@ mod tests {
             let returned = unsafe { memcpy(to[16..].as_mut_ptr(), from.as_ptr(), len) };
             assert_eq!(returned, to[16..].as_mut_ptr());
             assert_eq!(&to[16..16 + len], from);
-            assert!(
-                to[..16].iter().chain(&to[16 + len..]).all(|&b| b == 0xee),
-                "{len}"
-            );
+            assert!(to[..16].iter().chain(&to[16 + len..]).all(|&b| b == 0xee), "{len}");
         }
     }
 
     #[test]
     fn memmove_copies_whatever_overlaps() {
         for len in lengths() {
-            for (from, to) in [
-                (0, 1),
-                (1, 0),
-                (0, 8),
-                (8, 0),
-                (0, 17),
-                (17, 0),
-                (0, 100),
-                (100, 0),
-                (5, 5),
-            ] {
+            for (from, to) in
+                [(0, 1), (1, 0), (0, 8), (8, 0), (0, 17), (17, 0), (0, 100), (100, 0), (5, 5)]
+            {
                 let mut bytes = pattern(len + 100);
                 let mut expected = bytes.clone();
                 for (i, byte) in bytes[from..from + len].iter().enumerate() {
@@ -265,13 +254,7 @@ mod tests {
             let returned = unsafe { memset(bytes[16..].as_mut_ptr(), 0x1a5, len) };
             assert_eq!(returned, bytes[16..].as_mut_ptr());
             assert!(bytes[16..16 + len].iter().all(|&b| b == 0xa5), "{len}");
-            assert!(
-                bytes[..16]
-                    .iter()
-                    .chain(&bytes[16 + len..])
-                    .all(|&b| b == 0xee),
-                "{len}"
-            );
+            assert!(bytes[..16].iter().chain(&bytes[16 + len..]).all(|&b| b == 0xee), "{len}");
         }
     }
 

@@ -71,11 +71,7 @@ impl fmt::Display for BootError {
             Self::NoMemoryMap => f.write_str("it has no memory map"),
             Self::TooManyRegions(n) => write!(f, "a memory map of {n} entries"),
             Self::OverlappingRegions(r) => {
-                write!(
-                    f,
-                    "memory {:#x} to {:#x} is described twice",
-                    r.start, r.end
-                )
+                write!(f, "memory {:#x} to {:#x} is described twice", r.start, r.end)
             }
             Self::CommandLineTooLong => {
                 write!(f, "a command line longer than {COMMAND_LINE_MAX} bytes")
@@ -114,9 +110,7 @@ fn command_line(
         let at = address.saturating_add(line.len() as u64);
         match memory.bytes(at, 1) {
             Some([0]) => return Ok(line),
-            Some([byte]) => line
-                .push(*byte)
-                .map_err(|_| BootError::CommandLineTooLong)?,
+            Some([byte]) => line.push(*byte).map_err(|_| BootError::CommandLineTooLong)?,
             _ => return Err(BootError::BadAddress(at)),
         }
     }
@@ -131,24 +125,16 @@ fn ram(
     let mut ram = Vec::new();
     let mut all: Vec<Region, REGIONS_MAX> = Vec::new();
     for i in 0..u64::from(entries) {
-        let entry = Fields {
-            memory,
-            address: address.saturating_add(i.saturating_mul(24)),
-        };
+        let entry = Fields { memory, address: address.saturating_add(i.saturating_mul(24)) };
         let start = entry.u64(0)?;
-        let region = Region {
-            start,
-            end: start.saturating_add(entry.u64(8)?),
-        };
+        let region = Region { start, end: start.saturating_add(entry.u64(8)?) };
         if region.start == region.end {
             continue;
         }
         if entry.u32(16)? == RAM {
-            ram.push(region)
-                .map_err(|_| BootError::TooManyRegions(entries))?;
+            ram.push(region).map_err(|_| BootError::TooManyRegions(entries))?;
         }
-        all.push(region)
-            .map_err(|_| BootError::TooManyRegions(entries))?;
+        all.push(region).map_err(|_| BootError::TooManyRegions(entries))?;
     }
     // The heap relies on this: memory given twice would be owned twice.
     for region in &ram {
@@ -156,11 +142,7 @@ fn ram(
             return Err(BootError::OverlappingRegions(*region));
         }
     }
-    if ram.is_empty() {
-        Err(BootError::NoMemoryMap)
-    } else {
-        Ok(ram)
-    }
+    if ram.is_empty() { Err(BootError::NoMemoryMap) } else { Ok(ram) }
 }
 
 /// Little-endian fields at offsets from an address.
@@ -172,10 +154,7 @@ struct Fields<'a, M> {
 impl<M: Physical> Fields<'_, M> {
     fn array<const N: usize>(&self, offset: u64) -> Result<[u8; N], BootError> {
         let at = self.address.saturating_add(offset);
-        let bytes = self
-            .memory
-            .bytes(at, N as u64)
-            .and_then(|b| b.try_into().ok());
+        let bytes = self.memory.bytes(at, N as u64).and_then(|b| b.try_into().ok());
         bytes.ok_or(BootError::BadAddress(at))
     }
 
@@ -226,35 +205,21 @@ mod tests {
     }
 
     /// As Xen describes a domain of 32 MiB.
-    const XEN: &[(u64, u64, u32)] = &[
-        (0, 0x200_0000, 1),
-        (0xfc00_0000, 0x1000, 3),
-        (0xfeff_8000, 0x8000, 2),
-    ];
+    const XEN: &[(u64, u64, u32)] =
+        &[(0, 0x200_0000, 1), (0xfc00_0000, 0x1000, 3), (0xfeff_8000, 0x8000, 2)];
 
     #[test]
     fn command_line_and_ram_are_found() {
         let info = BootInfo::read(&Fake::new(b"--port 22\0", XEN), 0x1000).unwrap();
         assert_eq!(info.command_line, b"--port 22");
-        assert_eq!(
-            info.ram.as_slice(),
-            [Region {
-                start: 0,
-                end: 0x200_0000
-            }]
-        );
+        assert_eq!(info.ram.as_slice(), [Region { start: 0, end: 0x200_0000 }]);
     }
 
     #[test]
     fn no_command_line_is_an_empty_one() {
         let mut memory = Fake::new(b"", XEN);
         memory.put(0x018, &[0; 8]);
-        assert!(
-            BootInfo::read(&memory, 0x1000)
-                .unwrap()
-                .command_line
-                .is_empty()
-        );
+        assert!(BootInfo::read(&memory, 0x1000).unwrap().command_line.is_empty());
     }
 
     #[test]
@@ -267,10 +232,7 @@ mod tests {
         let mut old = Fake::new(b"", XEN);
         old.put(0x004, &[0; 4]);
         assert_eq!(read(&old, 0x1000), Err(BootError::NoMemoryMap));
-        assert_eq!(
-            read(&Fake::new(b"", &[(0, 4096, 2)]), 0x1000),
-            Err(BootError::NoMemoryMap)
-        );
+        assert_eq!(read(&Fake::new(b"", &[(0, 4096, 2)]), 0x1000), Err(BootError::NoMemoryMap));
         let mut endless = good;
         endless.0[0x100..].fill(b'x');
         endless.put(0x028, &0x1000u64.to_le_bytes());
@@ -292,15 +254,8 @@ mod tests {
 
     #[test]
     fn memory_that_is_described_twice_is_refused() {
-        let twice = Region {
-            start: 0,
-            end: 0x200_0000,
-        };
-        for second in [
-            (0x100_0000, 0x1000, 1),
-            (0x100_0000, 0x1000, 2),
-            (0, 0x200_0000, 1),
-        ] {
+        let twice = Region { start: 0, end: 0x200_0000 };
+        for second in [(0x100_0000, 0x1000, 1), (0x100_0000, 0x1000, 2), (0, 0x200_0000, 1)] {
             let memory = Fake::new(b"", &[(0, 0x200_0000, 1), second]);
             let error = BootInfo::read(&memory, 0x1000).map(|_| ());
             assert_eq!(error, Err(BootError::OverlappingRegions(twice)));
@@ -311,9 +266,7 @@ mod tests {
     fn the_heap_gets_neither_the_image_nor_the_firmware_memory() {
         let parts = |start, end| {
             let parts = Region { start, end }.free_parts(&(0x10_0000..0x18_0000));
-            parts
-                .map(|p| (p.start, p.end))
-                .collect::<std::vec::Vec<_>>()
+            parts.map(|p| (p.start, p.end)).collect::<std::vec::Vec<_>>()
         };
         assert_eq!(parts(0, 0x200_0000), [(0x18_0000, 0x200_0000)]);
         assert_eq!(parts(0, 0x9_fc00), []);

@@ -42,11 +42,7 @@ pub fn run() -> Result<(), Failed> {
         print(format_args!("self-check: {step}: {found} ({took} ms)\n"));
     }
     let (used, size) = memory::stack_use();
-    print(format_args!(
-        "self-check: stack: {} of {} KiB used\n",
-        used >> 10,
-        size >> 10
-    ));
+    print(format_args!("self-check: stack: {} of {} KiB used\n", used >> 10, size >> 10));
     print(format_args!("self-check: passed\n"));
     Ok(())
 }

@@ -156,10 +156,7 @@ struct TablePointer {
 
 impl TablePointer {
     fn to<T>(table: &'static T) -> Self {
-        Self {
-            limit: (size_of::<T>() - 1) as u16,
-            base: address(table),
-        }
+        Self { limit: (size_of::<T>() - 1) as u16, base: address(table) }
     }
 }
 

@@ -19,9 +19,7 @@ pub struct HostKey(SignKey);
 impl HostKey {
     /// The key whose RFC 8032 private key is `seed`.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SignKey::Ed25519(
-            sunset::ed25519_dalek::SigningKey::from_bytes(seed),
-        ))
+        Self(SignKey::Ed25519(sunset::ed25519_dalek::SigningKey::from_bytes(seed)))
     }
 }
 
@@ -170,12 +168,7 @@ impl Session {
     }
 
     fn progress(&mut self, host_key: &HostKey) -> Result<Progress, Ended> {
-        let Self {
-            runner,
-            auth,
-            channels,
-            ..
-        } = self;
+        let Self { runner, auth, channels, .. } = self;
         let event = match runner.progress()? {
             sunset::Event::None => return Ok(Progress::Quiet),
             sunset::Event::Serv(event) => event,
@@ -262,10 +255,7 @@ impl Session {
                 match self.runner.forget_channel(channel.handle) {
                     Ok(()) => debug!("channel {number} is free"),
                     Err(handle) => {
-                        *slot = Some(Channel {
-                            closed_told: true,
-                            ..Channel::new(handle)
-                        })
+                        *slot = Some(Channel { closed_told: true, ..Channel::new(handle) })
                     }
                 }
             }
@@ -360,9 +350,9 @@ impl Session {
     /// Sends what fits now on a channel and says how much that was.
     pub fn send(&mut self, number: usize, data: &[u8]) -> Result<usize, Ended> {
         match self.channels.get(number) {
-            Some(Some(channel)) if !channel.closed_told && channel.finish.is_none() => Ok(self
-                .runner
-                .write_channel(&channel.handle, ChanData::Normal, data)?),
+            Some(Some(channel)) if !channel.closed_told && channel.finish.is_none() => {
+                Ok(self.runner.write_channel(&channel.handle, ChanData::Normal, data)?)
+            }
             // Nobody is there to read it.
             _ => Ok(data.len()),
         }

@@ -22,21 +22,9 @@ const CHANGES: &[Change] = &[
         from: "#![cfg_attr(not(any(feature = \"std\", test)), no_std)]\n#![forbid(unsafe_code)]\n",
         to: "",
     },
-    Change {
-        file: "lib.rs",
-        from: "#![deny(unused_must_use)]\n",
-        to: "",
-    },
-    Change {
-        file: "lib.rs",
-        from: "#![allow(clippy::large_enum_variant)]\n",
-        to: "",
-    },
-    Change {
-        file: "lib.rs",
-        from: "#![allow(clippy::collapsible_if)]\n",
-        to: "",
-    },
+    Change { file: "lib.rs", from: "#![deny(unused_must_use)]\n", to: "" },
+    Change { file: "lib.rs", from: "#![allow(clippy::large_enum_variant)]\n", to: "" },
+    Change { file: "lib.rs", from: "#![allow(clippy::collapsible_if)]\n", to: "" },
     // Windows and packets of file transfer. 32 KiB is what OpenSSH's clients send at most.
     Change {
         file: "config.rs",
@@ -49,11 +37,7 @@ const CHANGES: &[Change] = &[
         to: "DEFAULT_MAX_PACKET: usize = 32 * 1024;",
     },
     // OpenSSH's MaxSessions.
-    Change {
-        file: "config.rs",
-        from: "MAX_CHANNELS: usize = 4;",
-        to: "MAX_CHANNELS: usize = 10;",
-    },
+    Change { file: "config.rs", from: "MAX_CHANNELS: usize = 4;", to: "MAX_CHANNELS: usize = 10;" },
     // The window is given back by `grant_channel` when the data has been dealt with, not when it
     // was copied out: otherwise nothing bounds what a client can make us hold. (The length here
     // also counts the packet's header, so that the window would grow with every packet.)
@@ -87,10 +71,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&out)?;
     for entry in fs::read_dir(&source)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .ok_or("a file name that is not text")?;
+        let name =
+            path.file_name().and_then(|n| n.to_str()).ok_or("a file name that is not text")?;
         let mut text = fs::read_to_string(&path)?;
         for change in CHANGES.iter().filter(|c| c.file == name) {
             let found = text.matches(change.from).count();
@@ -104,9 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             text = text.replace(change.from, change.to);
         }
         if ADDITIONS.contains(&name) {
-            text.push_str(&fs::read_to_string(
-                manifest_dir.join("additions").join(name),
-            )?);
+            text.push_str(&fs::read_to_string(manifest_dir.join("additions").join(name))?);
         }
         fs::write(out.join(name), text)?;
     }
@@ -118,21 +98,12 @@ fn registry_source(manifest_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let metadata = cargo_metadata::MetadataCommand::new()
         .cargo_path(env::var("CARGO")?)
         .current_dir(manifest_dir)
-        .other_options([
-            "--filter-platform".into(),
-            env::var("TARGET")?,
-            "--offline".into(),
-        ])
+        .other_options(["--filter-platform".into(), env::var("TARGET")?, "--offline".into()])
         .exec()?;
     let package = metadata
         .packages
         .iter()
         .find(|p| p.name.as_str() == "sunset")
         .ok_or("cargo does not know sunset")?;
-    Ok(package
-        .manifest_path
-        .parent()
-        .ok_or("a manifest outside a folder")?
-        .join("src")
-        .into())
+    Ok(package.manifest_path.parent().ok_or("a manifest outside a folder")?.join("src").into())
 }

@@ -69,14 +69,7 @@ impl From<Over> for Gone {
 impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
     pub fn new(stream: S, peer: String, accepted: u64) -> Result<Self, Ended> {
         let transfers = Default::default();
-        Ok(Self {
-            stream,
-            peer,
-            accepted,
-            ssh: Session::new()?,
-            transfers,
-            lookup: None,
-        })
+        Ok(Self { stream, peer, accepted, ssh: Session::new()?, transfers, lookup: None })
     }
 
     pub fn peer(&self) -> &str {
@@ -93,11 +86,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
 
     /// Goes on as far as its share of a turn allows; true when something moved.
     pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks) -> Result<bool, Gone> {
-        if let Some(keys) = self
-            .lookup
-            .as_ref()
-            .and_then(|keys| keys.borrow_mut().take())
-        {
+        if let Some(keys) = self.lookup.as_ref().and_then(|keys| keys.borrow_mut().take()) {
             self.lookup = None;
             self.ssh.set_keys(keys);
         }
@@ -117,11 +106,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             Event::Login(user) => self.look_up(user, shared, tasks),
             Event::Authenticated => {
                 let key = fingerprint(self.ssh.accepted_key());
-                info!(
-                    "{} logged in from {} with {key}",
-                    self.ssh.user(),
-                    self.peer
-                );
+                info!("{} logged in from {} with {key}", self.ssh.user(), self.peer);
             }
             Event::Sftp(number) => {
                 if let Some(slot) = self.transfers.get_mut(number) {

@@ -37,30 +37,16 @@ pub async fn open_volume<D: BlockDevice>(
     time: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Volume<D>, OpenError> {
-    if is_blank(&device)
-        .await
-        .map_err(|e| OpenError::Mount(MountError::Device(e)))?
-    {
+    if is_blank(&device).await.map_err(|e| OpenError::Mount(MountError::Device(e)))? {
         if !options.format_if_blank || options.read_only {
             return Err(OpenError::Blank);
         }
         info!("the disk is blank: formatting {} MiB", device.size() >> 20);
-        let format = FormatOptions {
-            volume_id,
-            time,
-            ..FormatOptions::default()
-        };
-        fat::format(&device, &format, progress)
-            .await
-            .map_err(OpenError::Format)?;
+        let format = FormatOptions { volume_id, time, ..FormatOptions::default() };
+        fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
-    let mount = MountOptions {
-        read_only: options.read_only,
-        ..MountOptions::default()
-    };
-    let volume = Volume::mount(device, &mount)
-        .await
-        .map_err(OpenError::Mount)?;
+    let mount = MountOptions { read_only: options.read_only, ..MountOptions::default() };
+    let volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
     volume.set_time(time);
     Ok(volume)
 }

@@ -88,14 +88,7 @@ fn checksum() -> crc::Digest<'static, u32> {
 }
 
 fn encode(seed: &[u8; 32]) -> Option<alloc::vec::Vec<u8>> {
-    postcard::to_allocvec_crc32(
-        &Kept {
-            version: VERSION,
-            seed: *seed,
-        },
-        checksum(),
-    )
-    .ok()
+    postcard::to_allocvec_crc32(&Kept { version: VERSION, seed: *seed }, checksum()).ok()
 }
 
 fn decode(record: &[u8]) -> Option<[u8; 32]> {

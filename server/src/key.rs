@@ -64,10 +64,7 @@ impl PublicKey {
         let (text, comment) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
         let blob = Base64::decode_vec(text).map_err(|_| KeyError::NotBase64)?;
         check(kind, &blob)?;
-        Ok(Self {
-            blob,
-            comment: comment.trim().to_owned(),
-        })
+        Ok(Self { blob, comment: comment.trim().to_owned() })
     }
 
     /// The fingerprint as OpenSSH prints it.
@@ -78,10 +75,7 @@ impl PublicKey {
 
 /// `SHA256:` and the unpadded base64 of the hash of a key in SSH wire format.
 pub fn fingerprint(blob: &[u8]) -> String {
-    format!(
-        "SHA256:{}",
-        Base64Unpadded::encode_string(&Sha256::digest(blob))
-    )
+    format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(blob)))
 }
 
 /// An ed25519 public key in SSH wire format (RFC 8709 4).
@@ -139,10 +133,7 @@ mod tests {
     fn other_kinds_are_named() {
         let error = PublicKey::parse("ssh-rsa AAAAB3Nza me").unwrap_err();
         assert!(error.to_string().contains("ssh-rsa"));
-        assert_eq!(
-            PublicKey::parse("restrict ssh-ed25519 AAAA"),
-            Err(KeyError::Options)
-        );
+        assert_eq!(PublicKey::parse("restrict ssh-ed25519 AAAA"), Err(KeyError::Options));
         assert_eq!(
             PublicKey::parse("-----BEGIN OPENSSH PRIVATE KEY-----"),
             Err(KeyError::Malformed)
@@ -153,10 +144,7 @@ mod tests {
     fn a_key_of_small_order_is_refused() {
         let mut point = [0; 32];
         point[0] = 1;
-        let line = format!(
-            "ssh-ed25519 {}",
-            Base64::encode_string(&ed25519_blob(&point))
-        );
+        let line = format!("ssh-ed25519 {}", Base64::encode_string(&ed25519_blob(&point)));
         assert_eq!(PublicKey::parse(&line), Err(KeyError::Weak));
     }
 

@@ -15,10 +15,7 @@ pub struct Levels {
 
 impl Default for Levels {
     fn default() -> Self {
-        Self {
-            all: LevelFilter::Info,
-            sources: Vec::new(),
-        }
+        Self { all: LevelFilter::Info, sources: Vec::new() }
     }
 }
 
@@ -55,10 +52,7 @@ impl Levels {
 
     /// The most that any source wants.
     pub fn most(&self) -> LevelFilter {
-        self.sources
-            .iter()
-            .map(|(_, level)| *level)
-            .fold(self.all, Ord::max)
+        self.sources.iter().map(|(_, level)| *level).fold(self.all, Ord::max)
     }
 }
 

@@ -142,14 +142,8 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_value() {
-        let (options, problems) = Options::parse([
-            "--port",
-            "22022",
-            "--user=alice",
-            "-l",
-            "*:debug",
-            "--read-only",
-        ]);
+        let (options, problems) =
+            Options::parse(["--port", "22022", "--user=alice", "-l", "*:debug", "--read-only"]);
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(
             (options.port, options.user.as_str(), options.read_only),
@@ -160,15 +154,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_named_and_the_rest_still_counts() {
-        let (options, problems) = Options::parse([
-            "quiet",
-            "--port",
-            "70000",
-            "--nonsense",
-            "--user",
-            "bob",
-            "--seed",
-        ]);
+        let (options, problems) =
+            Options::parse(["quiet", "--port", "70000", "--nonsense", "--user", "bob", "--seed"]);
         assert_eq!(options.user, "bob");
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(problems[1].contains("70000"));
@@ -187,16 +174,7 @@ mod tests {
 
     #[test]
     fn user_names_cannot_name_other_files() {
-        for name in [
-            "",
-            "../x",
-            ".ssh",
-            "a/b",
-            "-l",
-            "a b",
-            "a\0",
-            &"x".repeat(32),
-        ] {
+        for name in ["", "../x", ".ssh", "a/b", "-l", "a b", "a\0", &"x".repeat(32)] {
             assert!(!is_user_name(name), "{name:?}");
         }
         assert!(is_user_name("work_2.Mail-x"));

@@ -76,11 +76,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
     ) -> Self {
         Self {
             listener,
-            shared: Shared {
-                volume,
-                options: Rc::new(options),
-                host_key: host_key.net,
-            },
+            shared: Shared { volume, options: Rc::new(options), host_key: host_key.net },
             connections: Vec::new(),
             tasks: Tasks::new(limits.operations, limits.operation_bytes),
             limits,
@@ -156,10 +152,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
                         warn!("{}: dropped before its login for a new client", gone.peer());
                     }
                     None => {
-                        warn!(
-                            "{peer}: refused, {} clients are connected",
-                            self.connections.len()
-                        );
+                        warn!("{peer}: refused, {} clients are connected", self.connections.len());
                         continue;
                     }
                 }
@@ -176,12 +169,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
     }
 
     fn serve(&mut self, now: Now) -> bool {
-        let Self {
-            connections,
-            shared,
-            tasks,
-            ..
-        } = self;
+        let Self { connections, shared, tasks, .. } = self;
         let mut moved = false;
         connections.retain_mut(|connection| {
             match connection.turn(shared, tasks) {
@@ -195,11 +183,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
             let late = !connection.is_authenticated()
                 && now.monotonic >= connection.accepted.saturating_add(LOGIN_GRACE);
             if late {
-                info!(
-                    "{}: no login within {} s",
-                    connection.peer(),
-                    LOGIN_GRACE / 1000
-                );
+                info!("{}: no login within {} s", connection.peer(), LOGIN_GRACE / 1000);
             }
             !late
         });
@@ -207,11 +191,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
     }
 
     fn sync(&mut self, now: Now) {
-        let due = self
-            .shared
-            .volume
-            .unsynced_since()
-            .map(|t| t.saturating_add(SYNC_AFTER));
+        let due = self.shared.volume.unsynced_since().map(|t| t.saturating_add(SYNC_AFTER));
         if due.is_none_or(|due| now.unix < due) || self.syncing.get() {
             return;
         }
@@ -233,18 +213,11 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
         }
         let unsynced = self.shared.volume.unsynced_since();
         let sync = unsynced.map(|t| {
-            t.saturating_add(SYNC_AFTER)
-                .saturating_sub(now.unix)
-                .max(1)
-                .saturating_mul(1000)
+            t.saturating_add(SYNC_AFTER).saturating_sub(now.unix).max(1).saturating_mul(1000)
         });
         let waiting = self.connections.iter().filter(|c| !c.is_authenticated());
         let grace = waiting
-            .map(|c| {
-                c.accepted
-                    .saturating_add(LOGIN_GRACE)
-                    .saturating_sub(now.monotonic)
-            })
+            .map(|c| c.accepted.saturating_add(LOGIN_GRACE).saturating_sub(now.monotonic))
             .min();
         sync.into_iter().chain(grace).min()
     }

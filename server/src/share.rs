@@ -37,11 +37,15 @@ impl<D: BlockDevice> Files for Share<D> {
     type File = fat::File;
     type Dir = Dir;
 
+    fn now(&self) -> u64 {
+        self.volume.now()
+    }
+
     async fn open(
         &self,
         path: &str,
         flags: OpenFlags,
-        attributes: &Attributes,
+        _attributes: &Attributes,
     ) -> Result<fat::File, Status> {
         let create = flags.contains(OpenFlags::CREAT);
         let options = OpenOptions {
@@ -51,15 +55,9 @@ impl<D: BlockDevice> Files for Share<D> {
             create_new: create && flags.contains(OpenFlags::EXCL),
             truncate: flags.contains(OpenFlags::TRUNC),
         };
-        let file = self.volume.open(path, &options).await.map_err(status)?;
-        if let Some((accessed, modified)) = attributes.times.filter(|_| create) {
-            let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
-            self.volume
-                .set_file_times(&file, modified, accessed)
-                .await
-                .map_err(status)?;
-        }
-        Ok(file)
+        // Attributes of a new file that FAT could keep are its times, and clients set those when
+        // they have written it.
+        self.volume.open(path, &options).await.map_err(status)
     }
 
     async fn read(&self, file: &fat::File, offset: u64, buf: &mut [u8]) -> Result<usize, Status> {
@@ -81,9 +79,7 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
-        Ok(attributes_of(
-            &self.volume.metadata(path).await.map_err(status)?,
-        ))
+        Ok(attributes_of(&self.volume.metadata(path).await.map_err(status)?))
     }
 
     async fn fstat(&self, file: &fat::File) -> Result<Attributes, Status> {
@@ -92,28 +88,18 @@ impl<D: BlockDevice> Files for Share<D> {
 
     async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<(), Status> {
         if let Some(size) = attributes.size {
-            let options = OpenOptions {
-                write: true,
-                ..OpenOptions::default()
-            };
+            let options = OpenOptions { write: true, ..OpenOptions::default() };
             let file = self.volume.open(path, &options).await.map_err(status)?;
             self.volume.set_len(&file, size).await.map_err(status)?;
         }
         if let Some((accessed, modified)) = attributes.times {
             let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
-            self.volume
-                .set_times(path, modified, accessed)
-                .await
-                .map_err(status)?;
+            self.volume.set_times(path, modified, accessed).await.map_err(status)?;
         }
         // FAT keeps no owner and no mode but the owner's write bit: the rest is accepted, because
         // clients take a refusal for a failed upload.
         match attributes.permissions {
-            Some(mode) => self
-                .volume
-                .set_read_only(path, read_only(mode))
-                .await
-                .map_err(status),
+            Some(mode) => self.volume.set_read_only(path, read_only(mode)).await.map_err(status),
             None if attributes.size.is_none() && attributes.times.is_none() => {
                 self.volume.metadata(path).await.map(drop).map_err(status)
             }
@@ -127,28 +113,19 @@ impl<D: BlockDevice> Files for Share<D> {
         }
         if let Some((accessed, modified)) = attributes.times {
             let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
-            self.volume
-                .set_file_times(file, modified, accessed)
-                .await
-                .map_err(status)?;
+            self.volume.set_file_times(file, modified, accessed).await.map_err(status)?;
         }
         match attributes.permissions {
-            Some(mode) => self
-                .volume
-                .set_file_read_only(file, read_only(mode))
-                .await
-                .map_err(status),
+            Some(mode) => {
+                self.volume.set_file_read_only(file, read_only(mode)).await.map_err(status)
+            }
             None => Ok(()),
         }
     }
 
     async fn opendir(&self, path: &str) -> Result<Dir, Status> {
         let dir = self.volume.open_dir(path).await.map_err(status)?;
-        Ok(Dir {
-            dir,
-            path: path.into(),
-            dots_told: Cell::new(false),
-        })
+        Ok(Dir { dir, path: path.into(), dots_told: Cell::new(false) })
     }
 
     async fn readdir(&self, dir: &Dir, most: usize) -> Result<Vec<Name>, Status> {
@@ -156,10 +133,7 @@ impl<D: BlockDevice> Files for Share<D> {
         if !dir.dots_told.replace(true) {
             let own = self.volume.metadata(&dir.path).await.map_err(status)?;
             for name in [".", ".."] {
-                names.push(Name {
-                    name: name.into(),
-                    attributes: attributes_of(&own),
-                });
+                names.push(Name { name: name.into(), attributes: attributes_of(&own) });
             }
         }
         let entries = self.volume.read_dir(&dir.dir, most).await.map_err(status)?;
@@ -188,11 +162,7 @@ impl<D: BlockDevice> Files for Share<D> {
 
     async fn statvfs(&self) -> Result<StatVfs, Status> {
         let space = self.volume.space().await.map_err(status)?;
-        let read_only = if self.volume.read_only().is_some() {
-            ST_RDONLY
-        } else {
-            0
-        };
+        let read_only = if self.volume.read_only().is_some() { ST_RDONLY } else { 0 };
         Ok(StatVfs {
             block_size: space.cluster_size.into(),
             fragment_size: space.cluster_size.into(),

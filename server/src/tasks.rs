@@ -24,12 +24,7 @@ pub struct Tasks {
 impl Tasks {
     /// At most `most` operations that hold `most_bytes` bytes together.
     pub fn new(most: usize, most_bytes: usize) -> Self {
-        Self {
-            running: Vec::new(),
-            bytes: 0,
-            most,
-            most_bytes,
-        }
+        Self { running: Vec::new(), bytes: 0, most, most_bytes }
     }
 
     /// Whether another operation of `bytes` bytes may start; when not, no further request is taken.
@@ -48,10 +43,7 @@ impl Tasks {
         bytes: usize,
         future: impl core::future::Future<Output = ()> + 'static,
     ) {
-        let mut task = Task {
-            future: Box::pin(future),
-            bytes,
-        };
+        let mut task = Task { future: Box::pin(future), bytes };
         if !is_ready(&mut task) {
             self.bytes = self.bytes.saturating_add(bytes);
             self.running.push(task);
@@ -75,10 +67,7 @@ impl Tasks {
 
 /// The loop polls everything again in each turn, so nobody needs to be woken.
 fn is_ready(task: &mut Task) -> bool {
-    task.future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-        .is_ready()
+    task.future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 #[cfg(test)]
@@ -101,16 +90,7 @@ mod tests {
         let open = Rc::new(Cell::new(false));
         let gate = open.clone();
         let mut tasks = Tasks::new(2, 10);
-        tasks.start(
-            6,
-            poll_fn(move |_| {
-                if gate.get() {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                }
-            }),
-        );
+        tasks.start(6, poll_fn(move |_| if gate.get() { Poll::Ready(()) } else { Poll::Pending }));
         assert!(tasks.has_room(4) && !tasks.has_room(5));
         assert!(!tasks.turn());
         open.set(true);

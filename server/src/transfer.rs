@@ -11,7 +11,7 @@ use net::{Ended, Session};
 use sftp::{Fatal, Packets, Request};
 
 /// Handles that one session may have open.
-const HANDLES: usize = 64;
+const HANDLES: usize = 256;
 
 /// Bytes of replies that may wait for the client before no further request of it is taken.
 const REPLIES: usize = 512 * 1024;
@@ -123,11 +123,7 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     fn reply(&mut self, ssh: &mut Session) -> Result<bool, Ended> {
         let mut replies = self.replies.borrow_mut();
         let mut moved = false;
-        while let Some(rest) = replies
-            .queue
-            .front()
-            .and_then(|reply| reply.get(self.sent..))
-        {
+        while let Some(rest) = replies.queue.front().and_then(|reply| reply.get(self.sent..)) {
             let sent = ssh.send(self.number, rest)?;
             moved |= sent > 0;
             if sent < rest.len() {
@@ -148,10 +144,7 @@ impl<D: BlockDevice + 'static> Transfer<D> {
 impl<D: BlockDevice> Drop for Transfer<D> {
     fn drop(&mut self) {
         if self.running.get() > 0 {
-            debug!(
-                "{} operations go on without their client",
-                self.running.get()
-            );
+            debug!("{} operations go on without their client", self.running.get());
         }
     }
 }

@@ -109,15 +109,7 @@ async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<PublicKe
 }
 
 async fn read<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Result<Vec<u8>, Error> {
-    let file = volume
-        .open(
-            path,
-            &OpenOptions {
-                read: true,
-                ..OpenOptions::default()
-            },
-        )
-        .await?;
+    let file = volume.open(path, &OpenOptions { read: true, ..OpenOptions::default() }).await?;
     let length = volume.file_metadata(&file).len.min(MOST_BYTES);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     let mut done = 0;

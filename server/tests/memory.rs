@@ -31,12 +31,18 @@ impl BlockDevice for Ram {
     }
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         let at = offset as usize;
-        buf.copy_from_slice(self.0.borrow().get(at..at + buf.len()).ok_or(DeviceError::OutOfRange)?);
+        buf.copy_from_slice(
+            self.0.borrow().get(at..at + buf.len()).ok_or(DeviceError::OutOfRange)?,
+        );
         Ok(())
     }
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         let at = offset as usize;
-        self.0.borrow_mut().get_mut(at..at + data.len()).ok_or(DeviceError::OutOfRange)?.copy_from_slice(data);
+        self.0
+            .borrow_mut()
+            .get_mut(at..at + data.len())
+            .ok_or(DeviceError::OutOfRange)?
+            .copy_from_slice(data);
         Ok(())
     }
     async fn flush(&self) -> Result<(), DeviceError> {
@@ -163,7 +169,8 @@ fn a_key_written_by_one_client_lets_another_in_at_once() {
     let mut client = rig.log_in("mirage", 1, &mut first_end).unwrap();
     let handle = rig.open(&mut client, &mut first_end, "/bob.pub", 0x1a);
     let line = key_line(9, "bob");
-    let rest = [0u64.to_be_bytes().as_slice(), &(line.len() as u32).to_be_bytes(), line.as_bytes()].concat();
+    let rest = [0u64.to_be_bytes().as_slice(), &(line.len() as u32).to_be_bytes(), line.as_bytes()]
+        .concat();
     for packet in [request(WRITE, 2, &[&handle], &rest), request(CLOSE, 3, &[&handle], &[])] {
         let reply = rig.ask(&mut client, &mut first_end, &packet);
         assert_eq!((reply.kind, &reply.body[..4]), (STATUS, [0; 4].as_slice()), "{reply:?}");

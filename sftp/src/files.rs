@@ -81,6 +81,9 @@ pub trait Files {
     /// An open directory; dropping it closes it.
     type Dir;
 
+    /// The time in seconds since 1970, which says how old what is listed is.
+    fn now(&self) -> u64;
+
     /// `attributes` are for a file that is made.
     async fn open(
         &self,

@@ -47,11 +47,7 @@ pub(crate) struct Handles<F: Files> {
 impl<F: Files> Handles<F> {
     /// A table for `most` handles.
     pub(crate) fn new(most: usize) -> Self {
-        Self {
-            open: RefCell::default(),
-            last: Cell::new(0),
-            most,
-        }
+        Self { open: RefCell::default(), last: Cell::new(0), most }
     }
 
     pub(crate) fn most(&self) -> usize {
@@ -61,11 +57,7 @@ impl<F: Files> Handles<F> {
     /// Fails when another handle would be one too many. To be asked before the file is opened: what
     /// opens runs alone, so the place is still free afterwards.
     pub(crate) fn room(&self) -> Result<(), Status> {
-        if self.open.borrow().len() < self.most {
-            Ok(())
-        } else {
-            Err(TOO_MANY)
-        }
+        if self.open.borrow().len() < self.most { Ok(()) } else { Err(TOO_MANY) }
     }
 
     pub(crate) fn insert(&self, open: Open<F>) -> u64 {

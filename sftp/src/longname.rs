@@ -4,19 +4,15 @@ use crate::files::Name;
 use alloc::format;
 use alloc::string::String;
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// The columns that the draft gives. The date is the one with the year, which `ls -l` shows for
-/// what is not of the last months: that needs no clock.
-pub(crate) fn longname(Name { name, attributes }: &Name) -> String {
-    let Attributes {
-        size,
-        owner,
-        permissions,
-        times,
-    } = *attributes;
+/// Half a year in seconds: what is older, or of the future, is shown with its year, as `ls` does.
+const RECENT: u64 = 31_556_952 / 2;
+
+/// The columns that the draft gives, as seen at `now`, in seconds since 1970.
+pub(crate) fn longname(Name { name, attributes }: &Name, now: u64) -> String {
+    let Attributes { size, owner, permissions, times } = *attributes;
     let (user, group) = owner.unwrap_or_default();
     let (_, modified) = times.unwrap_or_default();
     format!(
@@ -24,7 +20,7 @@ pub(crate) fn longname(Name { name, attributes }: &Name) -> String {
         mode = mode(permissions),
         links = 1,
         size = size.unwrap_or(0),
-        date = date(modified),
+        date = date(modified, now),
     )
 }
 
@@ -46,8 +42,8 @@ fn mode(permissions: Option<u32>) -> String {
     mode
 }
 
-/// `Nov 23  2026` of seconds since 1970, in UTC.
-fn date(seconds: u32) -> String {
+/// `Nov 23 13:19` of what is recent and `Nov 23  2026` of the rest, in UTC.
+fn date(seconds: u32, now: u64) -> String {
     let is_leap = |year: u32| {
         year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
     };
@@ -70,5 +66,13 @@ fn date(seconds: u32) -> String {
         }
         day = day.saturating_sub(length);
     }
-    format!("{month} {:>2}  {year}", day.saturating_add(1))
+    let day = day.saturating_add(1);
+    let recent = now.checked_sub(seconds.into()).is_some_and(|age| age < RECENT);
+    match recent {
+        true => {
+            let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+            format!("{month} {day:>2} {hour:02}:{minute:02}")
+        }
+        false => format!("{month} {day:>2}  {year}"),
+    }
 }

@@ -40,10 +40,7 @@ impl Order {
     /// Counts a request as running until the guard is dropped.
     pub(crate) fn start(self: &Rc<Self>, class: Class) -> Running {
         self.running.borrow_mut().push(class);
-        Running {
-            order: self.clone(),
-            class,
-        }
+        Running { order: self.clone(), class }
     }
 }
 

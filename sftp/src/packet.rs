@@ -29,10 +29,7 @@ impl fmt::Display for Fatal {
             Self::Length(length) => write!(f, "an SFTP packet of {length} bytes"),
             Self::NoId => write!(f, "an SFTP packet too short for its request id"),
             Self::NotInit(packet_type) => {
-                write!(
-                    f,
-                    "the first SFTP packet is of type {packet_type}, not INIT"
-                )
+                write!(f, "the first SFTP packet is of type {packet_type}, not INIT")
             }
             Self::InitAgain => write!(f, "a second SFTP INIT"),
             Self::OutOfMemory(length) => {
@@ -76,9 +73,8 @@ impl Packets {
                 self.fatal = self.reserve().err();
             }
         }
-        let (taken, rest) = rest
-            .split_at_checked(self.missing())
-            .unwrap_or((rest, Default::default()));
+        let (taken, rest) =
+            rest.split_at_checked(self.missing()).unwrap_or((rest, Default::default()));
         self.packet.extend_from_slice(taken);
         bytes.len().saturating_sub(rest.len())
     }
@@ -98,9 +94,7 @@ impl Packets {
         }
         self.length = 0;
         self.length_bytes = 0;
-        let request = self
-            .parse()
-            .inspect_err(|&fatal| self.fatal = Some(fatal))?;
+        let request = self.parse().inspect_err(|&fatal| self.fatal = Some(fatal))?;
         Ok(Some(request))
     }
 
@@ -121,9 +115,7 @@ impl Packets {
         if length == 0 || length > LONGEST {
             return Err(Fatal::Length(length));
         }
-        self.packet
-            .try_reserve_exact(self.missing())
-            .map_err(|_| Fatal::OutOfMemory(length))
+        self.packet.try_reserve_exact(self.missing()).map_err(|_| Fatal::OutOfMemory(length))
     }
 
     /// Bytes of the packet that have not come; none while its length is not known or is refused.
@@ -131,8 +123,6 @@ impl Packets {
         if self.length_bytes < 4 || self.fatal.is_some() {
             return 0;
         }
-        usize::try_from(self.length)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(self.packet.len())
+        usize::try_from(self.length).unwrap_or(usize::MAX).saturating_sub(self.packet.len())
     }
 }

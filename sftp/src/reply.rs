@@ -115,11 +115,7 @@ impl Names {
         let mut writer = begin(fxp::NAME, id);
         // The count, once it is known.
         writer.u32(0);
-        Self {
-            writer,
-            count: 0,
-            id,
-        }
+        Self { writer, count: 0, id }
     }
 
     /// How many more names surely fit, if that is worth another look; else 0.
@@ -130,9 +126,9 @@ impl Names {
         }
     }
 
-    pub(crate) fn push(&mut self, name: &Name) {
+    pub(crate) fn push(&mut self, name: &Name, now: u64) {
         self.writer.string(name.name.as_bytes());
-        self.writer.string(longname(name).as_bytes());
+        self.writer.string(longname(name, now).as_bytes());
         name.attributes.write(&mut self.writer);
         self.count = self.count.saturating_add(1);
     }
@@ -143,10 +139,7 @@ impl Names {
             return status(self.id, Status::EOF);
         }
         let mut bytes = self.writer.finish();
-        if let Some(count) = bytes
-            .get_mut(Data::HEADER - 4..)
-            .and_then(<[u8]>::first_chunk_mut)
-        {
+        if let Some(count) = bytes.get_mut(Data::HEADER - 4..).and_then(<[u8]>::first_chunk_mut) {
             *count = self.count.to_be_bytes();
         }
         bytes
@@ -168,9 +161,7 @@ impl Data {
     pub(crate) fn new(id: u32, length: usize) -> Result<Self, Status> {
         let total = Self::HEADER.saturating_add(length);
         let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(total)
-            .map_err(|_| Status::OUT_OF_MEMORY)?;
+        bytes.try_reserve_exact(total).map_err(|_| Status::OUT_OF_MEMORY)?;
         let mut writer = Writer::from(bytes, fxp::DATA);
         writer.u32(id);
         let mut bytes = writer.finish();

@@ -85,11 +85,7 @@ impl Request {
             Operation::Write { .. } => packet,
             _ => Vec::new(),
         };
-        Ok(Self {
-            id,
-            operation,
-            packet,
-        })
+        Ok(Self { id, operation, packet })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -183,11 +179,7 @@ fn path(reader: &mut Reader<'_>) -> Result<String, Status> {
 }
 
 fn rename(reader: &mut Reader<'_>, replace: bool) -> Result<Operation, Status> {
-    Ok(Operation::Rename {
-        from: path(reader)?,
-        to: path(reader)?,
-        replace,
-    })
+    Ok(Operation::Rename { from: path(reader)?, to: path(reader)?, replace })
 }
 
 /// A handle is 8 bytes here; of any other length there are none.

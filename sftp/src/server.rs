@@ -27,11 +27,7 @@ pub struct Server<F: Files> {
 impl<F: Files> Server<F> {
     /// A session that may have `handles` files and directories open at once.
     pub fn new(files: Rc<F>, handles: usize) -> Rc<Self> {
-        Rc::new(Self {
-            files,
-            handles: Handles::new(handles),
-            order: Rc::default(),
-        })
+        Rc::new(Self { files, handles: Handles::new(handles), order: Rc::default() })
     }
 
     /// Whether this request, the next in the order of arrival, may start while those run that do.
@@ -74,11 +70,7 @@ impl<F: Files> Server<F> {
             Operation::Limits => return Ok(reply::limits(id, self.handles.most())),
             Operation::Realpath(path) => return Ok(reply::path(id, path)),
             Operation::Refused(status) => return Err(*status),
-            Operation::Open {
-                path,
-                flags,
-                attributes,
-            } => {
+            Operation::Open { path, flags, attributes } => {
                 if flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::WRITE) {
                     return Err(TRUNC_TO_READ);
                 }
@@ -97,11 +89,9 @@ impl<F: Files> Server<F> {
                 }));
                 return Ok(reply::handle(id, self.handles.insert(open)));
             }
-            Operation::Read {
-                handle,
-                offset,
-                length,
-            } => return self.read(id, *handle, *offset, *length).await,
+            Operation::Read { handle, offset, length } => {
+                return self.read(id, *handle, *offset, *length).await;
+            }
             Operation::Readdir(handle) => return self.readdir(id, *handle).await,
             Operation::Stat(path) => return Ok(reply::attributes(id, &files.stat(path).await?)),
             Operation::Fstat(handle) => {
@@ -155,9 +145,7 @@ impl<F: Files> Server<F> {
         let mut done: usize = 0;
         while done < length {
             // Beyond the last offset there is nothing.
-            let Some(offset) = u64::try_from(done)
-                .ok()
-                .and_then(|done| offset.checked_add(done))
+            let Some(offset) = u64::try_from(done).ok().and_then(|done| offset.checked_add(done))
             else {
                 break;
             };
@@ -193,7 +181,7 @@ impl<F: Files> Server<F> {
             let more = self.files.readdir(&open.dir, names.room()).await?;
             open.ended.set(more.is_empty());
             for name in &more {
-                names.push(name);
+                names.push(name, self.files.now());
             }
         }
         Ok(names.finish())

@@ -11,10 +11,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(packet: &'a [u8]) -> Self {
-        Self {
-            packet,
-            position: 0,
-        }
+        Self { packet, position: 0 }
     }
 
     fn range(&mut self, length: usize) -> Result<Range<usize>, Status> {
@@ -102,10 +99,7 @@ impl Writer {
 
 /// Sets the length field at `at` to the number of bytes that follow it.
 pub(crate) fn set_length(bytes: &mut [u8], at: usize) {
-    if let Some((field, rest)) = bytes
-        .get_mut(at..)
-        .and_then(<[u8]>::split_first_chunk_mut::<4>)
-    {
+    if let Some((field, rest)) = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>) {
         *field = field_length(rest.len()).to_be_bytes();
     }
 }

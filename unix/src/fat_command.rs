@@ -52,17 +52,11 @@ fn dispatch() -> Result<ExitCode, Failure> {
         Some(Value(word)) => word.string()?,
         Some(Short('h') | Long("help")) => return output::print(HELP),
         Some(Short('V') | Long("version")) => {
-            return output::print(concat!(
-                "fat (mirage-sshfs) ",
-                env!("CARGO_PKG_VERSION"),
-                "\n"
-            ));
+            return output::print(concat!("fat (mirage-sshfs) ", env!("CARGO_PKG_VERSION"), "\n"));
         }
         Some(other) => return Err(other.unexpected().into()),
         None => {
-            return Err(Failure::usage(
-                "which command? See `fat --help`".to_string(),
-            ));
+            return Err(Failure::usage("which command? See `fat --help`".to_string()));
         }
     };
     let command: fn(&mut Words) -> Result<ExitCode, Failure> = match command.as_str() {
@@ -75,15 +69,10 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "check" => check::run,
         "help" => return output::print(HELP),
         other => {
-            return Err(Failure::usage(format!(
-                "there is no command `{other}`: see `fat --help`"
-            )));
+            return Err(Failure::usage(format!("there is no command `{other}`: see `fat --help`")));
         }
     };
-    command(&mut Words {
-        parser: words,
-        help: "",
-    })
+    command(&mut Words { parser: words, help: "" })
 }
 
 /// The words after the command's name.

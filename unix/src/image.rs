@@ -142,22 +142,14 @@ impl Image {
         if !size.is_multiple_of(SECTOR) {
             return Err(ImageError::BrokenSize(size));
         }
-        Ok(Self {
-            file,
-            size,
-            read_only,
-        })
+        Ok(Self { file, size, read_only })
     }
 
     fn check(&self, offset: u64, length: usize) -> Result<(), DeviceError> {
         let length = length as u64;
         let end = offset.checked_add(length).ok_or(DeviceError::OutOfRange)?;
         let whole = offset.is_multiple_of(SECTOR) && length.is_multiple_of(SECTOR);
-        if whole && end <= self.size {
-            Ok(())
-        } else {
-            Err(DeviceError::OutOfRange)
-        }
+        if whole && end <= self.size { Ok(()) } else { Err(DeviceError::OutOfRange) }
     }
 }
 
@@ -176,9 +168,7 @@ impl BlockDevice for Image {
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         self.check(offset, buf.len())?;
-        self.file
-            .read_exact_at(buf, offset)
-            .map_err(|error| report("reading", offset, &error))
+        self.file.read_exact_at(buf, offset).map_err(|error| report("reading", offset, &error))
     }
 
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
@@ -186,18 +176,14 @@ impl BlockDevice for Image {
             return Err(DeviceError::ReadOnly);
         }
         self.check(offset, data.len())?;
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|error| report("writing", offset, &error))
+        self.file.write_all_at(data, offset).map_err(|error| report("writing", offset, &error))
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
         if self.read_only {
             return Ok(());
         }
-        self.file
-            .sync_data()
-            .map_err(|error| report("flushing", 0, &error))
+        self.file.sync_data().map_err(|error| report("flushing", 0, &error))
     }
 }
 
@@ -211,18 +197,11 @@ fn report(what: &str, offset: u64, error: &io::Error) -> DeviceError {
 }
 
 fn unwritable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-    )
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn lock(file: &File, shared: bool) -> Result<(), ImageError> {
-    let locked = if shared {
-        file.try_lock_shared()
-    } else {
-        file.try_lock()
-    };
+    let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
     match locked {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(ImageError::InUse),

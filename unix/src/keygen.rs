@@ -12,22 +12,14 @@ pub fn keygen(path: &Path, seed: [u8; 32], check: u32, comment: &str) -> io::Res
     let pair = KeyPair::from_seed(Seed::new(seed));
     let public = server::ed25519_blob(&pair.pk);
     let line = format!("ssh-ed25519 {} {comment}\n", Base64::encode_string(&public));
-    create(
-        path,
-        0o600,
-        private_file(&pair, &public, check, comment).as_bytes(),
-    )?;
+    create(path, 0o600, private_file(&pair, &public, check, comment).as_bytes())?;
     let mut pub_path = path.as_os_str().to_owned();
     pub_path.push(".pub");
     create(Path::new(&pub_path), 0o644, line.as_bytes())
 }
 
 fn create(path: &Path, mode: u32, contents: &[u8]) -> io::Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path);
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     file.map_err(named)?.write_all(contents).map_err(named)
 }
@@ -51,11 +43,7 @@ fn private_file(pair: &KeyPair, public: &[u8], check: u32, comment: &str) -> Str
     string(&mut file, &secret);
 
     let text = Base64::encode_string(&file);
-    let lines: Vec<_> = text
-        .as_bytes()
-        .chunks(70)
-        .map(String::from_utf8_lossy)
-        .collect();
+    let lines: Vec<_> = text.as_bytes().chunks(70).map(String::from_utf8_lossy).collect();
     let lines = lines.join("\n");
     format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{lines}\n-----END OPENSSH PRIVATE KEY-----\n")
 }

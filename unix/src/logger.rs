@@ -12,12 +12,7 @@ struct Logger {
 /// Logs what `levels` want from here on.
 pub fn start(levels: Levels) {
     log::set_max_level(levels.most());
-    if log::set_boxed_logger(Box::new(Logger {
-        levels,
-        start: Instant::now(),
-    }))
-    .is_err()
-    {
+    if log::set_boxed_logger(Box::new(Logger { levels, start: Instant::now() })).is_err() {
         log::error!("the log was started twice");
     }
 }
@@ -31,18 +26,10 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             let seconds = self.start.elapsed().as_secs_f64();
             let source = record.target().split("::").next().unwrap_or_default();
-            let source = if source == "mirage_sshfs" {
-                "unix"
-            } else {
-                source
-            };
+            let source = if source == "mirage_sshfs" { "unix" } else { source };
             let level = record.level().as_str().to_lowercase();
             // Nothing can be done about a log that cannot be written.
-            let _ = writeln!(
-                stderr(),
-                "[{seconds:10.3}] {level:5} {source}: {}",
-                record.args()
-            );
+            let _ = writeln!(stderr(), "[{seconds:10.3}] {level:5} {source}: {}", record.args());
         }
     }
 

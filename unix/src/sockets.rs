@@ -38,11 +38,7 @@ impl Sockets {
     pub fn listen(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener,
-            open: Vec::new(),
-            backoff: false,
-        })
+        Ok(Self { listener, open: Vec::new(), backoff: false })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -106,22 +102,10 @@ impl Listener for Sockets {
             log::warn!("{peer}: {e}");
             return None;
         }
-        let socket = Rc::new(Socket {
-            stream,
-            read: Cell::new(true),
-            write: Cell::new(false),
-        });
+        let socket = Rc::new(Socket { stream, read: Cell::new(true), write: Cell::new(false) });
         self.open.push(Rc::downgrade(&socket));
         let buffer = vec![0; READ].into_boxed_slice();
-        Some((
-            Connection {
-                socket,
-                buffer,
-                start: 0,
-                end: 0,
-            },
-            peer.to_string(),
-        ))
+        Some((Connection { socket, buffer, start: 0, end: 0 }, peer.to_string()))
     }
 }
 

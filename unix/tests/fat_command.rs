@@ -46,22 +46,13 @@ impl Desk {
     /// Runs `fat` with words that are separated by spaces; `_` in a word is a space.
     fn fat(&self, words: &str) -> Said {
         let words = words.split_whitespace().map(|word| word.replace('_', " "));
-        said(
-            self.command(env!("CARGO_BIN_EXE_fat"))
-                .args(words)
-                .output()
-                .unwrap(),
-        )
+        said(self.command(env!("CARGO_BIN_EXE_fat")).args(words).output().unwrap())
     }
 
     /// The same, of which nothing may fail: its standard output.
     fn ok(&self, words: &str) -> String {
         let said = self.fat(words);
-        assert_eq!(
-            (said.code, said.err.as_str()),
-            (0, ""),
-            "fat {words}: {said:?}"
-        );
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "fat {words}: {said:?}");
         said.out
     }
 
@@ -69,21 +60,13 @@ impl Desk {
     fn fails(&self, code: i32, words: &str) -> String {
         let said = self.fat(words);
         assert_eq!(said.code, code, "fat {words}: {said:?}");
-        assert!(
-            said.err.starts_with("fat: ") && said.err.lines().count() == 1,
-            "{said:?}"
-        );
+        assert!(said.err.starts_with("fat: ") && said.err.lines().count() == 1, "{said:?}");
         said.err
     }
 
     /// What is neither fsck.fat's nor our own check's taste fails here.
     fn assert_sound(&self, image: &str) {
-        let fsck = said(
-            self.command("fsck.fat")
-                .args(["-n", image])
-                .output()
-                .unwrap(),
-        );
+        let fsck = said(self.command("fsck.fat").args(["-n", image]).output().unwrap());
         assert_eq!(fsck.code, 0, "{fsck:?}");
         assert_eq!(fsck.out.lines().count(), 2, "{fsck:?}");
         let checked = self.ok(&format!("check {image}"));
@@ -91,13 +74,8 @@ impl Desk {
     }
 
     fn mtools(&self, program: &str, words: &[&str]) -> String {
-        let said = said(
-            self.command(program)
-                .args(["-i", "disk.img"])
-                .args(words)
-                .output()
-                .unwrap(),
-        );
+        let said =
+            said(self.command(program).args(["-i", "disk.img"]).args(words).output().unwrap());
         assert_eq!(said.code, 0, "{program} {words:?}: {said:?}");
         said.out
     }
@@ -105,9 +83,7 @@ impl Desk {
     /// The names that `fat list` shows.
     fn names(&self, words: &str) -> Vec<String> {
         let out = self.ok(words);
-        out.lines()
-            .map(|line| line[line.find(':').unwrap() + 5..].to_string())
-            .collect()
+        out.lines().map(|line| line[line.find(':').unwrap() + 5..].to_string()).collect()
     }
 }
 
@@ -157,16 +133,8 @@ fn create_takes_sizes_and_types() {
         assert_eq!(fs::metadata(desk.path(name)).unwrap().len(), size);
         desk.assert_sound(name);
     }
-    let label = said(
-        desk.command("mdir")
-            .args(["-i", "c", "::"])
-            .output()
-            .unwrap(),
-    );
-    assert!(
-        label.out.contains("Volume in drive : is MY DISK"),
-        "{label:?}"
-    );
+    let label = said(desk.command("mdir").args(["-i", "c", "::"]).output().unwrap());
+    assert!(label.out.contains("Volume in drive : is MY DISK"), "{label:?}");
 }
 
 #[test]
@@ -182,34 +150,16 @@ fn create_refuses_what_cannot_be() {
     desk.ok("create --force disk.img 4M");
     desk.assert_sound("disk.img");
 
-    assert!(
-        desk.fails(1, "create a 16M --type 32")
-            .contains("too small for FAT32, which needs")
-    );
-    assert!(
-        desk.fails(1, "create a 1G --type 12")
-            .contains("too large for FAT12")
-    );
+    assert!(desk.fails(1, "create a 16M --type 32").contains("too small for FAT32, which needs"));
+    assert!(desk.fails(1, "create a 1G --type 12").contains("too large for FAT12"));
     assert!(desk.fails(1, "create none/a").contains("no such directory"));
     assert!(desk.fails(1, "create . --force").contains("directory"));
-    assert!(
-        desk.fails(2, "create a 16X")
-            .contains("16X: this is no size")
-    );
+    assert!(desk.fails(2, "create a 16X").contains("16X: this is no size"));
     assert!(desk.fails(2, "create a 64MB").contains("64M or 64MiB"));
     assert!(desk.fails(2, "create a 1000").contains("1024 would be"));
-    assert!(
-        desk.fails(2, "create a 4M --size 8M")
-            .contains("more than one size")
-    );
-    assert!(
-        desk.fails(2, "create a --type 8")
-            .contains("12, 16, 32 or auto")
-    );
-    assert!(
-        desk.fails(2, "create a --label waytoolongname")
-            .contains("at most 11")
-    );
+    assert!(desk.fails(2, "create a 4M --size 8M").contains("more than one size"));
+    assert!(desk.fails(2, "create a --type 8").contains("12, 16, 32 or auto"));
+    assert!(desk.fails(2, "create a --label waytoolongname").contains("at most 11"));
     assert!(desk.fails(2, "create a --sice 8M").contains("--sice"));
     assert!(!desk.path("a").exists());
 }
@@ -218,9 +168,8 @@ fn create_refuses_what_cannot_be() {
 fn files_come_back_as_they_went_in() {
     let desk = Desk::new();
     desk.ok("create disk.img 32M");
-    let large: Vec<u8> = (0..5_000_001u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let large: Vec<u8> =
+        (0..5_000_001u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     desk.write("large.bin", &large);
     desk.write("empty", "");
     desk.write("a name that is long.text", "long");
@@ -229,13 +178,7 @@ fn files_come_back_as_they_went_in() {
     desk.ok("add disk.img large.bin empty a_name_that_is_long.text smörgås.txt what:is*this?");
     desk.assert_sound("disk.img");
 
-    let names = [
-        "a name that is long.text",
-        "empty",
-        "large.bin",
-        "smörgås.txt",
-        "what:is*this?",
-    ];
+    let names = ["a name that is long.text", "empty", "large.bin", "smörgås.txt", "what:is*this?"];
     assert_eq!(desk.names("list disk.img"), names);
     let cat = desk
         .command(env!("CARGO_BIN_EXE_fat"))
@@ -244,14 +187,8 @@ fn files_come_back_as_they_went_in() {
         .unwrap();
     assert!(cat.stdout == large);
     assert_eq!(desk.ok("cat disk.img EMPTY"), "");
-    assert_eq!(
-        desk.ok("cat disk.img smörgås.txt what:is*this?"),
-        "üforbidden to FAT"
-    );
-    assert_eq!(
-        desk.mtools("mtype", &["::a name that is long.text"]),
-        "long"
-    );
+    assert_eq!(desk.ok("cat disk.img smörgås.txt what:is*this?"), "üforbidden to FAT");
+    assert_eq!(desk.mtools("mtype", &["::a name that is long.text"]), "long");
     desk.mtools("mcopy", &["::large.bin", "back.bin"]);
     assert!(fs::read(desk.path("back.bin")).unwrap() == large);
 }
@@ -264,10 +201,7 @@ fn what_mtools_writes_is_read() {
     desk.mtools("mmd", &["::Sub"]);
     desk.mtools("mcopy", &["some file.txt", "::Sub/some file.txt"]);
     assert_eq!(desk.ok("cat disk.img sub/SOME_FILE.TXT"), "from mtools");
-    assert_eq!(
-        desk.names("list disk.img -r"),
-        ["Sub/", "Sub/some file.txt"]
-    );
+    assert_eq!(desk.names("list disk.img -r"), ["Sub/", "Sub/some file.txt"]);
 }
 
 #[test]
@@ -281,16 +215,10 @@ fn directories_are_added_whole() {
     fs::create_dir(desk.path("tree/hollow")).unwrap();
     desk.ok("add disk.img tree/ --to /docs/new");
     desk.assert_sound("disk.img");
-    assert_eq!(
-        desk.names("list disk.img docs/new/tree"),
-        ["hollow/", "inner/", "top"]
-    );
+    assert_eq!(desk.names("list disk.img docs/new/tree"), ["hollow/", "inner/", "top"]);
     assert_eq!(desk.names("list disk.img docs/new/tree/inner").len(), 300);
     assert_eq!(desk.names("list disk.img -r").len(), 306);
-    assert_eq!(
-        desk.ok("cat disk.img /docs/new/tree/inner/file_number_299.txt"),
-        "299"
-    );
+    assert_eq!(desk.ok("cat disk.img /docs/new/tree/inner/file_number_299.txt"), "299");
     // Once more, with one file changed, the others stay.
     desk.write("tree/top", "changed");
     desk.ok("add disk.img tree --to docs/new");
@@ -335,10 +263,7 @@ fn a_file_is_replaced_only_when_the_new_one_is_complete() {
     desk.ok("add disk.img file");
     assert_eq!(desk.ok("cat disk.img file"), "new and longer");
     desk.ok("mkdir disk.img other");
-    assert!(
-        desk.fails(1, "add disk.img other")
-            .contains("/other: is a directory")
-    );
+    assert!(desk.fails(1, "add disk.img other").contains("/other: is a directory"));
     desk.assert_sound("disk.img");
 }
 
@@ -348,17 +273,9 @@ fn times_are_kept() {
     desk.ok("create disk.img");
     desk.write("file", "x");
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(951_827_696);
-    fs::File::options()
-        .write(true)
-        .open(desk.path("file"))
-        .unwrap()
-        .set_modified(time)
-        .unwrap();
+    fs::File::options().write(true).open(desk.path("file")).unwrap().set_modified(time).unwrap();
     desk.ok("add disk.img file");
-    assert_eq!(
-        desk.ok("list disk.img"),
-        "         1  2000-02-29 12:34  file\n"
-    );
+    assert_eq!(desk.ok("list disk.img"), "         1  2000-02-29 12:34  file\n");
     assert!(desk.mtools("mdir", &["::"]).contains("2000-02-29  12:34"));
     assert_eq!(desk.ok("list disk.img file"), desk.ok("list disk.img"));
 }
@@ -373,10 +290,7 @@ fn removed_files_give_their_room_back() {
         desk.ok("rm disk.img BIG");
     }
     let checked = desk.ok("check disk.img");
-    assert!(
-        checked.contains("clean: 0 files, 0 directories, 0 of"),
-        "{checked}"
-    );
+    assert!(checked.contains("clean: 0 files, 0 directories, 0 of"), "{checked}");
     desk.assert_sound("disk.img");
 }
 
@@ -392,22 +306,10 @@ fn directories_are_made_and_removed() {
         desk.names("list disk.img -r"),
         ["a/", "a/b/", "a/b/c/", "a/b/c/d/", "a/b/c/file", "b/"]
     );
-    assert!(
-        desk.fails(1, "mkdir disk.img a")
-            .contains("/a: already exists")
-    );
-    assert!(
-        desk.fails(1, "mkdir disk.img x/y")
-            .contains("/x/y: no such file")
-    );
-    assert!(
-        desk.fails(1, "rm disk.img a")
-            .contains("/a: a directory: use -r")
-    );
-    assert!(
-        desk.fails(1, "rm disk.img nothing")
-            .contains("/nothing: no such file")
-    );
+    assert!(desk.fails(1, "mkdir disk.img a").contains("/a: already exists"));
+    assert!(desk.fails(1, "mkdir disk.img x/y").contains("/x/y: no such file"));
+    assert!(desk.fails(1, "rm disk.img a").contains("/a: a directory: use -r"));
+    assert!(desk.fails(1, "rm disk.img nothing").contains("/nothing: no such file"));
     assert!(desk.fails(2, "rm disk.img -r /").contains("root"));
     desk.ok("rm disk.img -r A b");
     assert_eq!(desk.names("list disk.img"), [""; 0]);
@@ -421,30 +323,16 @@ fn check_tells_damage_by_its_exit_code() {
     desk.write("file", vec![1; 100_000]);
     desk.ok("add disk.img file");
     let mut image = fs::read(desk.path("disk.img")).unwrap();
-    let slot = image
-        .windows(8)
-        .position(|bytes| bytes == b"FILE    ")
-        .unwrap();
+    let slot = image.windows(8).position(|bytes| bytes == b"FILE    ").unwrap();
     image[slot + 28] = 0xFF;
     image[slot + 30] = 0xFF;
     fs::write(desk.path("disk.img"), &image).unwrap();
     let said = desk.fat("check disk.img");
     assert_eq!(said.code, 1);
-    assert!(
-        said.out
-            .starts_with("/file: has 98 clusters, but its size needs"),
-        "{said:?}"
-    );
-    assert!(
-        said.out
-            .contains("1 problem (to repair: fsck.fat -a disk.img)"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("/file: has 98 clusters, but its size needs"), "{said:?}");
+    assert!(said.out.contains("1 problem (to repair: fsck.fat -a disk.img)"), "{said:?}");
 
-    assert!(
-        desk.fails(2, "check none.img")
-            .contains("make it with `fat create`")
-    );
+    assert!(desk.fails(2, "check none.img").contains("make it with `fat create`"));
     desk.write("text", vec![b'x'; 1024]);
     assert!(desk.fails(2, "check text").contains("not a FAT volume"));
 }
@@ -459,31 +347,16 @@ fn errors_say_what_to_do() {
     );
     assert!(desk.fails(1, "list .").contains("name an image file"));
     desk.write("odd", "odd");
-    assert!(
-        desk.fails(1, "list odd")
-            .contains("no whole number of 512-byte sectors")
-    );
+    assert!(desk.fails(1, "list odd").contains("no whole number of 512-byte sectors"));
     desk.write("none", "");
     assert!(desk.fails(1, "list none").contains("it is empty"));
     desk.write("blank", vec![0; 4096]);
     assert!(desk.fails(1, "add blank odd").contains("the disk is blank"));
-    assert!(
-        desk.fails(1, "cat disk.img gone")
-            .contains("/gone: no such file")
-    );
-    assert!(
-        desk.fails(1, "cat disk.img /")
-            .contains("/: is a directory")
-    );
-    assert!(
-        desk.fails(1, "list disk.img a/b")
-            .contains("/a/b: no such file")
-    );
+    assert!(desk.fails(1, "cat disk.img gone").contains("/gone: no such file"));
+    assert!(desk.fails(1, "cat disk.img /").contains("/: is a directory"));
+    assert!(desk.fails(1, "list disk.img a/b").contains("/a/b: no such file"));
     assert!(desk.fails(1, "add disk.img gone").contains("gone: "));
-    assert!(
-        desk.fails(1, "add disk.img /dev/null")
-            .contains("neither a file nor a directory")
-    );
+    assert!(desk.fails(1, "add disk.img /dev/null").contains("neither a file nor a directory"));
     for usage in [
         "",
         "frobnicate",
@@ -516,20 +389,11 @@ fn one_at_a_time() {
     let held = fs::File::open(desk.path("disk.img")).unwrap();
     held.lock_shared().unwrap();
     desk.ok("list disk.img");
-    assert!(
-        desk.fails(1, "mkdir disk.img a")
-            .contains("it is in use by another process")
-    );
+    assert!(desk.fails(1, "mkdir disk.img a").contains("it is in use by another process"));
     held.unlock().unwrap();
     held.lock().unwrap();
-    assert!(
-        desk.fails(1, "list disk.img")
-            .contains("it is in use by another process")
-    );
-    assert!(
-        desk.fails(1, "create --force disk.img")
-            .contains("it is in use by another process")
-    );
+    assert!(desk.fails(1, "list disk.img").contains("it is in use by another process"));
+    assert!(desk.fails(1, "create --force disk.img").contains("it is in use by another process"));
     held.unlock().unwrap();
     desk.assert_sound("disk.img");
 }
@@ -544,15 +408,8 @@ fn an_image_that_may_not_be_written_is_read() {
     fs::set_permissions(desk.path("disk.img"), fs::Permissions::from_mode(0o444)).unwrap();
     assert_eq!(desk.ok("cat disk.img file"), "x");
     // Root may write everything: only others are refused.
-    if fs::File::options()
-        .write(true)
-        .open(desk.path("disk.img"))
-        .is_err()
-    {
-        assert!(
-            desk.fails(1, "rm disk.img file")
-                .contains("may not be written: check its owner")
-        );
+    if fs::File::options().write(true).open(desk.path("disk.img")).is_err() {
+        assert!(desk.fails(1, "rm disk.img file").contains("may not be written: check its owner"));
     }
     assert!(fs::read(desk.path("disk.img")).unwrap() == before);
 }
@@ -611,17 +468,9 @@ fn a_killed_command_harms_nothing_that_was_there() {
         add.wait().unwrap();
         // What a cut may leave, and nothing else.
         let checked = desk.fat("check disk.img");
-        let harmless = [
-            "not unmounted",
-            "in use by no file",
-            "FSInfo says",
-            "disk.img: ",
-        ];
+        let harmless = ["not unmounted", "in use by no file", "FSInfo says", "disk.img: "];
         for line in checked.out.lines() {
-            assert!(
-                harmless.iter().any(|words| line.contains(words)),
-                "{checked:?}"
-            );
+            assert!(harmless.iter().any(|words| line.contains(words)), "{checked:?}");
         }
         assert!(desk.fat("cat disk.img before").out == "b".repeat(300_000));
         let again = desk.fat("add disk.img tree");

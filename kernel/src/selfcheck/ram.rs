@@ -30,18 +30,14 @@ impl BlockDevice for Ram {
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         let disk = self.0.borrow();
-        let bytes = disk
-            .get(offset as usize..)
-            .and_then(|rest| rest.get(..buf.len()));
+        let bytes = disk.get(offset as usize..).and_then(|rest| rest.get(..buf.len()));
         buf.copy_from_slice(bytes.ok_or(DeviceError::OutOfRange)?);
         Ok(())
     }
 
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         let mut disk = self.0.borrow_mut();
-        let bytes = disk
-            .get_mut(offset as usize..)
-            .and_then(|rest| rest.get_mut(..data.len()));
+        let bytes = disk.get_mut(offset as usize..).and_then(|rest| rest.get_mut(..data.len()));
         bytes.ok_or(DeviceError::OutOfRange)?.copy_from_slice(data);
         Ok(())
     }

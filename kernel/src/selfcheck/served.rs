@@ -34,35 +34,18 @@ pub fn read_a_file() -> Result<String, String> {
     let content: Vec<u8> = (0..LENGTH).map(|i| (i ^ i >> 8) as u8).collect();
     let volume = ready(make_volume(&user, &content)).ok_or("the disk in memory waits")??;
     let host_key = ready(HostKey::of_volume(&volume, seed()?)).ok_or("the disk in memory waits")?;
-    let limits = Limits {
-        connections: 1,
-        operations: 4,
-        operation_bytes: 1 << 20,
-    };
+    let limits = Limits { connections: 1, operations: 4, operation_bytes: 1 << 20 };
     let (ours, theirs) = pair();
     let listener = Once(vec![ours]);
-    let server = Server::new(
-        listener,
-        Rc::new(volume),
-        host_key,
-        Options::default(),
-        limits,
-    );
-    let mut session = Served {
-        server,
-        client: Client::new("mirage", &user_seed),
-        end: theirs,
-    };
+    let server = Server::new(listener, Rc::new(volume), host_key, Options::default(), limits);
+    let mut session = Served { server, client: Client::new("mirage", &user_seed), end: theirs };
 
     session.ask(VERSION, init())?;
     let opened = session.ask(HANDLE, request(OPEN, 1, &[PATH.as_bytes()], &FOR_READING))?;
     let mut read = Vec::new();
     while read.len() < LENGTH {
-        let range = [
-            (read.len() as u64).to_be_bytes().as_slice(),
-            &32_768u32.to_be_bytes(),
-        ]
-        .concat();
+        let range =
+            [(read.len() as u64).to_be_bytes().as_slice(), &32_768u32.to_be_bytes()].concat();
         let reply = session.ask(DATA, request(READ, 2, &[opened.string()], &range))?;
         if reply.string().is_empty() {
             return Err(format!("the file ends after {} bytes", read.len()));
@@ -80,29 +63,15 @@ pub fn read_a_file() -> Result<String, String> {
 async fn make_volume(user: &KeyPair, content: &[u8]) -> Result<Volume<Ram>, String> {
     let device = Ram::new(DISK);
     let format = FormatOptions::default();
-    fat::format(&device, &format, &mut |_, _| ())
-        .await
-        .map_err(|e| format!("format: {e}"))?;
+    fat::format(&device, &format, &mut |_, _| ()).await.map_err(|e| format!("format: {e}"))?;
     let mounted = Volume::mount(device, &MountOptions::default()).await;
     let volume = mounted.map_err(|e| format!("mount: {e}"))?;
-    let key = format!(
-        "ssh-ed25519 {} self-check\n",
-        Base64::encode_string(&ed25519_blob(&user.pk))
-    );
+    let key =
+        format!("ssh-ed25519 {} self-check\n", Base64::encode_string(&ed25519_blob(&user.pk)));
     for (path, data) in [(PATH, content), ("/mirage.pub", key.as_bytes())] {
-        let how = OpenOptions {
-            write: true,
-            create: true,
-            ..OpenOptions::default()
-        };
-        let file = volume
-            .open(path, &how)
-            .await
-            .map_err(|e| format!("create {path}: {e}"))?;
-        volume
-            .write(&file, 0, data)
-            .await
-            .map_err(|e| format!("write {path}: {e}"))?;
+        let how = OpenOptions { write: true, create: true, ..OpenOptions::default() };
+        let file = volume.open(path, &how).await.map_err(|e| format!("create {path}: {e}"))?;
+        volume.write(&file, 0, data).await.map_err(|e| format!("write {path}: {e}"))?;
     }
     Ok(volume)
 }
@@ -136,10 +105,7 @@ impl Served {
         self.client.send(&packet);
         loop {
             let served = self.turn() == Turn::Moved;
-            let moved = self
-                .client
-                .step(&mut self.end)
-                .map_err(|e| format!("client: {e:?}"))?;
+            let moved = self.client.step(&mut self.end).map_err(|e| format!("client: {e:?}"))?;
             match Reply::take(self.client.received()) {
                 Some(reply) if reply.kind == kind => return Ok(reply),
                 Some(reply) => return Err(format!("no reply of type {kind} but {reply:?}")),

@@ -177,10 +177,7 @@ pub type Running = Pin<Box<dyn Future<Output = Vec<u8>>>>;
 
 /// Polls once.
 pub fn poll(future: &mut Running) -> Option<Reply> {
-    match future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(reply) => Some(Reply::parse(&reply).1),
         Poll::Pending => None,
     }
@@ -202,17 +199,9 @@ impl Session {
     pub fn with_handles(handles: usize) -> Self {
         let files = Rc::<Memory>::default();
         let server = Server::new(files.clone(), handles);
-        let mut session = Self {
-            files,
-            server,
-            packets: Packets::new(),
-            last_id: 0,
-        };
+        let mut session = Self { files, server, packets: Packets::new(), last_id: 0 };
         let init = session.request(&framed(&body(INIT, 3, &Fields::default())));
-        assert!(matches!(
-            Reply::parse(&session.run(init)),
-            (0, Reply::Version(3, _))
-        ));
+        assert!(matches!(Reply::parse(&session.run(init)), (0, Reply::Version(3, _))));
         session
     }
 

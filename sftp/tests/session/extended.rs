@@ -42,10 +42,8 @@ fn limits_are_those_that_hold() {
     let Reply::Extended(reply) = s.ask(EXTENDED, string("limits@openssh.com")) else {
         panic!("no limits");
     };
-    let expected: Vec<u8> = [262_144u64, 261_120, 261_120, 17]
-        .into_iter()
-        .flat_map(u64::to_be_bytes)
-        .collect();
+    let expected: Vec<u8> =
+        [262_144u64, 261_120, 261_120, 17].into_iter().flat_map(u64::to_be_bytes).collect();
     assert_eq!(reply, expected);
 }
 

@@ -26,14 +26,7 @@ fn handles_that_were_never_given_are_invalid() {
     let mut s = Session::new();
     s.files.put("/a", b"a");
     let handle = s.open("/a", F_READ);
-    for forged in [
-        &b""[..],
-        b"/a",
-        &[0; 8],
-        &[0xff; 8],
-        &[0; 256],
-        &handle[..7],
-    ] {
+    for forged in [&b""[..], b"/a", &[0; 8], &[0xff; 8], &[0; 256], &handle[..7]] {
         assert_eq!(s.read(forged, 0, 1).code(), FAILURE);
     }
 }

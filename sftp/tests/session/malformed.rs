@@ -45,11 +45,7 @@ fn every_truncation_of_every_request_is_a_bad_message_and_changes_nothing() {
         for length in 0..fields.0.len() {
             let cut = Fields(fields.0[..length].to_vec());
             let reply = s.ask(packet_type, cut);
-            assert_eq!(
-                reply.code(),
-                BAD_MESSAGE,
-                "type {packet_type}, {length} bytes"
-            );
+            assert_eq!(reply.code(), BAD_MESSAGE, "type {packet_type}, {length} bytes");
         }
     }
     assert!(s.files.log.borrow().is_empty());
@@ -132,11 +128,7 @@ fn streams_of_noise_end_the_session_or_go_on_but_never_panic() {
         let mut s = Session::new();
         // Mostly zeros, so that some lengths are possible ones.
         let mut byte = || {
-            if noise.below(3) == 0 {
-                noise.next() as u8
-            } else {
-                0
-            }
+            if noise.below(3) == 0 { noise.next() as u8 } else { 0 }
         };
         let stream: Vec<u8> = (0..300).map(|_| byte()).collect();
         let mut rest = &stream[..];

@@ -69,14 +69,7 @@ impl Memory {
     }
 
     async fn gate(&self, operation: String) {
-        poll_fn(|_| {
-            if self.held.get() {
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
+        poll_fn(|_| if self.held.get() { Poll::Pending } else { Poll::Ready(()) }).await;
         self.log.borrow_mut().push(operation);
     }
 
@@ -99,10 +92,7 @@ impl Memory {
 
     fn find(&self, path: &str) -> Result<Inode, Status> {
         if path == "/" {
-            let root = Inode {
-                is_dir: true,
-                ..Inode::default()
-            };
+            let root = Inode { is_dir: true, ..Inode::default() };
             root.mode.set(0o040_755);
             return Ok(root);
         }
@@ -123,9 +113,16 @@ fn set(inode: &Inode, attributes: &Attributes) -> Result<(), Status> {
     Ok(())
 }
 
+/// 2023-11-14 22:13:20 UTC.
+pub const NOW: u64 = 1_700_000_000;
+
 impl Files for Memory {
     type File = File;
     type Dir = Dir;
+
+    fn now(&self) -> u64 {
+        NOW
+    }
 
     async fn open(
         &self,
@@ -225,10 +222,7 @@ impl Files for Memory {
         let rest = [(".", &own), ("..", &own)]
             .into_iter()
             .chain(children)
-            .map(|(name, inode)| Name {
-                name: name.to_owned(),
-                attributes: self.attributes(inode),
-            })
+            .map(|(name, inode)| Name { name: name.to_owned(), attributes: self.attributes(inode) })
             .collect();
         let rest = RefCell::new(rest);
         Ok(Dir { rest })
@@ -253,10 +247,7 @@ impl Files for Memory {
         if self.find(path).is_ok() {
             return Err(EXISTS);
         }
-        let inode = Inode {
-            is_dir: true,
-            ..Inode::default()
-        };
+        let inode = Inode { is_dir: true, ..Inode::default() };
         inode.mode.set(0o040_755);
         set(&inode, attributes)?;
         self.inodes.borrow_mut().insert(path.to_owned(), inode);

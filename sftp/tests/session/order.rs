@@ -14,10 +14,7 @@ fn held() -> (Session, Vec<u8>, Vec<u8>) {
     let mut s = Session::new();
     s.files.put("/a", b"0123456789");
     s.files.put("/b", b"0123456789");
-    let (a, b) = (
-        s.open("/a", F_READ | F_WRITE),
-        s.open("/b", F_READ | F_WRITE),
-    );
+    let (a, b) = (s.open("/a", F_READ | F_WRITE), s.open("/b", F_READ | F_WRITE));
     s.files.log.borrow_mut().clear();
     s.files.held.set(true);
     (s, a, b)

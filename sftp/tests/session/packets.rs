@@ -72,10 +72,7 @@ fn init_comes_first_and_once() {
     let stat = framed(&body(STAT, 1, &string("/")));
     assert_eq!(fatal_of(&stat), Some(Fatal::NotInit(STAT)));
     assert_eq!(fatal_of(&[init(), stat.clone()].concat()), None);
-    assert_eq!(
-        fatal_of(&[init(), stat, init()].concat()),
-        Some(Fatal::InitAgain)
-    );
+    assert_eq!(fatal_of(&[init(), stat, init()].concat()), Some(Fatal::InitAgain));
 }
 
 #[test]

@@ -24,10 +24,7 @@ pub struct End {
 }
 
 pub fn pair() -> (End, End) {
-    let (a, b) = (
-        Rc::<RefCell<Direction>>::default(),
-        Rc::<RefCell<Direction>>::default(),
-    );
+    let (a, b) = (Rc::<RefCell<Direction>>::default(), Rc::<RefCell<Direction>>::default());
     let end = |incoming: &Rc<RefCell<Direction>>, outgoing: &Rc<RefCell<Direction>>| End {
         incoming: incoming.clone(),
         outgoing: outgoing.clone(),

@@ -40,11 +40,7 @@ impl Reply {
         let length = u32::from_be_bytes(*length) as usize;
         let (kind, fields) = rest.get(..length)?.split_first()?;
         let (id, body) = fields.split_first_chunk::<4>()?;
-        let reply = Self {
-            kind: *kind,
-            id: u32::from_be_bytes(*id),
-            body: body.to_vec(),
-        };
+        let reply = Self { kind: *kind, id: u32::from_be_bytes(*id), body: body.to_vec() };
         received.drain(..length.saturating_add(4));
         Some(reply)
     }
@@ -54,7 +50,6 @@ impl Reply {
         let Some((length, rest)) = self.body.split_first_chunk::<4>() else {
             return &[];
         };
-        rest.get(..u32::from_be_bytes(*length) as usize)
-            .unwrap_or_default()
+        rest.get(..u32::from_be_bytes(*length) as usize).unwrap_or_default()
     }
 }

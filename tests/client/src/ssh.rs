@@ -139,9 +139,7 @@ impl Client {
     fn write(&mut self) -> Result<(), Failed> {
         if let Some(channel) = self.channel.as_ref().filter(|_| self.open) {
             let bytes = self.unsent.make_contiguous();
-            let sent = self
-                .runner
-                .write_channel(channel, ChanData::Normal, bytes)?;
+            let sent = self.runner.write_channel(channel, ChanData::Normal, bytes)?;
             self.unsent.drain(..sent);
         }
         Ok(())

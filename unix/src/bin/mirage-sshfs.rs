@@ -35,18 +35,10 @@ Usage: mirage-sshfs [OPTION]...
 ";
 
 /// A Unix process has more room than a guest of 32 MiB.
-const LIMITS: Limits = Limits {
-    connections: 128,
-    operations: 256,
-    operation_bytes: 32 << 20,
-};
+const LIMITS: Limits = Limits { connections: 128, operations: 256, operation_bytes: 32 << 20 };
 
 fn main() -> ExitCode {
-    let words: Vec<String> = match std::env::args_os()
-        .skip(1)
-        .map(|w| w.into_string())
-        .collect()
-    {
+    let words: Vec<String> = match std::env::args_os().skip(1).map(|w| w.into_string()).collect() {
         Ok(words) => words,
         Err(word) => return usage(&format!("{word:?} is not UTF-8")),
     };
@@ -91,11 +83,7 @@ fn done(result: Result<(), Box<dyn Error>>) -> ExitCode {
 }
 
 fn make_key(path: &Path) -> Result<(), Box<dyn Error>> {
-    let comment = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let comment = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let check = u32::from_ne_bytes(random()?);
     Ok(keygen::keygen(path, random()?, check, &comment)?)
 }
@@ -154,9 +142,7 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 
 fn listen(options: &Options) -> Result<Sockets, Box<dyn Error>> {
     let address = match &options.listen {
-        Some(text) => text
-            .parse()
-            .map_err(|_| format!("--listen {text}: not an IP address"))?,
+        Some(text) => text.parse().map_err(|_| format!("--listen {text}: not an IP address"))?,
         None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
     let address = SocketAddr::new(address, options.port);
@@ -192,10 +178,7 @@ fn run(server: &mut Server<Sockets, Image>, wake: &mut UnixStream) -> Result<(),
             server.stop();
         }
         let monotonic = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match server.turn(Now {
-            monotonic,
-            unix: unix_time(),
-        }) {
+        match server.turn(Now { monotonic, unix: unix_time() }) {
             Turn::Moved => (),
             Turn::Idle(wait) => {
                 let wait = wait.map(|ms| Duration::from_millis(ms.max(1)));
@@ -210,10 +193,7 @@ fn run(server: &mut Server<Sockets, Image>, wake: &mut UnixStream) -> Result<(),
 }
 
 fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Box<dyn Error>> {

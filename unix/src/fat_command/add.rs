@@ -31,9 +31,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         Ok(known)
     })?;
     if files.is_empty() {
-        return Err(Failure::usage(
-            "which files? See `fat add --help`".to_string(),
-        ));
+        return Err(Failure::usage("which files? See `fat add --help`".to_string()));
     }
     // All names are looked at before anything is changed.
     let mut sources = Vec::new();
@@ -43,19 +41,12 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         if !kind.is_file() && !kind.is_dir() {
             return Err(Failure::at(&path, "neither a file nor a directory"));
         }
-        let whole = path
-            .canonicalize()
-            .map_err(|error| Failure::at(&path, error))?;
+        let whole = path.canonicalize().map_err(|error| Failure::at(&path, error))?;
         // `.` and `dir/..` have names too, once they are whole; a link keeps its own.
         let name = path.file_name().or(whole.file_name()).unwrap_or_default();
         let name = name.to_os_string().into_string()?;
         let size = if kind.is_dir() { 0 } else { kind.len() };
-        sources.push(Source {
-            path,
-            name,
-            is_dir: kind.is_dir(),
-            size,
-        });
+        sources.push(Source { path, name, is_dir: kind.is_dir(), size });
     }
     let itself = image.metadata().map(|image| identity(&image)).ok();
     with(&image, false, async |volume| {
@@ -72,11 +63,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         for source in sources {
             adding.add(source, &to).await?;
         }
-        if adding.skipped {
-            Err(Failure::Said)
-        } else {
-            Ok(ExitCode::SUCCESS)
-        }
+        if adding.skipped { Err(Failure::Said) } else { Ok(ExitCode::SUCCESS) }
     })
 }
 
@@ -134,9 +121,7 @@ impl Adding<'_> {
         for entry in directory.read_dir().map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
-            let kind = entry
-                .file_type()
-                .map_err(|error| Failure::at(&path, error))?;
+            let kind = entry.file_type().map_err(|error| Failure::at(&path, error))?;
             // A link to a file becomes the file; one to a directory might lead back here.
             let metadata = path
                 .metadata()
@@ -152,12 +137,7 @@ impl Adding<'_> {
             };
             let size = if kind.is_dir() { 0 } else { metadata.len() };
             self.total = self.total.saturating_add(size);
-            children.push(Source {
-                path,
-                name,
-                is_dir: kind.is_dir(),
-                size,
-            });
+            children.push(Source { path, name, is_dir: kind.is_dir(), size });
         }
         children.sort_by(|a, b| b.name.cmp(&a.name)); // the last is taken first
         Ok(children)
@@ -168,19 +148,15 @@ impl Adding<'_> {
     async fn add_file(&mut self, source: &Path, to: &str, inside: &str) -> Result<(), Failure> {
         let volume = self.volume;
         let mut from = File::open(source).map_err(|error| Failure::at(source, error))?;
-        let metadata = from
-            .metadata()
-            .map_err(|error| Failure::at(source, error))?;
+        let metadata = from.metadata().map_err(|error| Failure::at(source, error))?;
         let target = match volume.look(inside).await? {
             Some(old) if old.is_dir => return Err(volume.failure(inside, Error::IsADirectory)),
             Some(old) if old.read_only => return Err(volume.failure(inside, Error::ReadOnlyFile)),
             Some(_) => join(to, UNFINISHED),
             None => inside.to_string(),
         };
-        let modified = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified =
+            metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map(|time| time.as_secs());
         let copied = self.copy(&mut from, &target, modified).await;
         // The name that the user knows, not that of an unfinished file.
@@ -206,12 +182,8 @@ impl Adding<'_> {
         modified: Option<u64>,
     ) -> Result<(), CopyFailure> {
         let fat = &self.volume.fat;
-        let options = OpenOptions {
-            write: true,
-            create: true,
-            truncate: true,
-            ..OpenOptions::default()
-        };
+        let options =
+            OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
         let file = fat.open(to, &options).await?;
         let mut offset = 0u64;
         loop {

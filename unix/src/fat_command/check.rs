@@ -17,9 +17,7 @@ checked.
 pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let (path, rest) = words.image_and_rest(HELP, &mut |_, _| Ok(false))?;
     if !rest.is_empty() {
-        return Err(Failure::usage(
-            "one image at a time: see `fat check --help`".to_string(),
-        ));
+        return Err(Failure::usage("one image at a time: see `fat check --help`".to_string()));
     }
     let not_checked =
         |error: &dyn std::fmt::Display| Failure::NotChecked(format!("{}: {error}", path.display()));

@@ -25,9 +25,7 @@ IMAGE is disk.img when it is not given.
 pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     words.help = HELP;
     let (mut image, mut wanted, mut force) = (None, None, false);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut options = FormatOptions {
         time: now.as_secs(),
         // Like DOS: no two volumes are made at the same moment.
@@ -50,9 +48,8 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let path = image.unwrap_or_else(|| PathBuf::from("disk.img"));
     let made = make(&path, wanted, force, &options)?;
     let mut progress = Progress::new("formatting");
-    let formatted = block_on(fat::format(&made.image, &options, &mut |done, total| {
-        progress.show(done, total)
-    }));
+    let formatted =
+        block_on(fat::format(&made.image, &options, &mut |done, total| progress.show(done, total)));
     drop(progress);
     let geometry = formatted.map_err(|error| {
         if made.new {
@@ -85,9 +82,7 @@ fn kind(text: &str) -> Result<Option<FatKind>, Failure> {
         "16" => Ok(Some(FatKind::Fat16)),
         "32" => Ok(Some(FatKind::Fat32)),
         "auto" => Ok(None),
-        _ => Err(Failure::usage(format!(
-            "{text}: no type of FAT: use 12, 16, 32 or auto"
-        ))),
+        _ => Err(Failure::usage(format!("{text}: no type of FAT: use 12, 16, 32 or auto"))),
     }
 }
 
@@ -118,16 +113,10 @@ fn make(
         && there.file_type().is_block_device()
     {
         if !force {
-            return Err(Failure::at(
-                path,
-                "a block device: use --force to format it",
-            ));
+            return Err(Failure::at(path, "a block device: use --force to format it"));
         }
         if wanted.is_some() {
-            return Err(Failure::at(
-                path,
-                "a block device has its own size: leave the size out",
-            ));
+            return Err(Failure::at(path, "a block device has its own size: leave the size out"));
         }
         let image = Image::open(path, false).map_err(|error| Failure::at(path, error))?;
         return Ok(Made { image, new });

@@ -58,10 +58,7 @@ impl From<lexopt::Error> for Failure {
 impl From<std::ffi::OsString> for Failure {
     /// What [`std::ffi::OsString::into_string`] gives back.
     fn from(word: std::ffi::OsString) -> Self {
-        Self::Usage(format!(
-            "{}: not valid UTF-8, which names in an image are",
-            word.display()
-        ))
+        Self::Usage(format!("{}: not valid UTF-8, which names in an image are", word.display()))
     }
 }
 

@@ -62,11 +62,7 @@ async fn list(
         let is_dir = metadata.is_none_or(|metadata: Metadata| metadata.is_dir);
         if is_root || recursive && is_dir {
             for entry in volume.entries(&path).await?.into_iter().rev() {
-                let shown = if is_root {
-                    entry.name.clone()
-                } else {
-                    join(&name, &entry.name)
-                };
+                let shown = if is_root { entry.name.clone() } else { join(&name, &entry.name) };
                 waiting.push((join(&path, &entry.name), shown, Some(entry.metadata)));
             }
         }
@@ -100,27 +96,18 @@ pub(super) fn cat(words: &mut Words) -> Result<ExitCode, Failure> {
         paths.push(inside(operand)?);
     }
     if paths.is_empty() {
-        return Err(Failure::usage(
-            "which file? See `fat cat --help`".to_string(),
-        ));
+        return Err(Failure::usage("which file? See `fat cat --help`".to_string()));
     }
     with(&image, true, async |volume| {
         let mut output = stdout().lock();
         let mut piece = vec![0; PIECE];
         for path in &paths {
             let failed = |error: Error| volume.failure(path, error);
-            let options = OpenOptions {
-                read: true,
-                ..OpenOptions::default()
-            };
+            let options = OpenOptions { read: true, ..OpenOptions::default() };
             let file = volume.fat.open(path, &options).await.map_err(failed)?;
             let mut offset = 0u64;
             loop {
-                let length = volume
-                    .fat
-                    .read(&file, offset, &mut piece)
-                    .await
-                    .map_err(failed)?;
+                let length = volume.fat.read(&file, offset, &mut piece).await.map_err(failed)?;
                 if length == 0 {
                     break;
                 }

@@ -21,9 +21,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         Ok(known)
     })?;
     if operands.is_empty() {
-        return Err(Failure::usage(
-            "which directory? See `fat mkdir --help`".to_string(),
-        ));
+        return Err(Failure::usage("which directory? See `fat mkdir --help`".to_string()));
     }
     let mut paths = Vec::new();
     for operand in operands {

@@ -12,18 +12,14 @@ pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
 
 /// Text with names from a disk in it, which must not control the terminal.
 pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|char| if char.is_control() { '?' } else { char })
-        .collect()
+    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 
 /// A size with at most one decimal: `64 MiB`, `1.5 GiB`, `20 bytes`.
 pub(super) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
-    let Some((power, unit)) = (1u32..)
-        .zip(units)
-        .take_while(|(power, _)| bytes >> (10 * power) > 0)
-        .last()
+    let Some((power, unit)) =
+        (1u32..).zip(units).take_while(|(power, _)| bytes >> (10 * power) > 0).last()
     else {
         return format!("{bytes} bytes");
     };
@@ -44,17 +40,9 @@ pub(super) fn time(seconds: u64) -> String {
     let day = day - (year * 365 + year / 4 - year / 100);
     let month = (day * 5 + 2) / 153;
     let day = day - (month * 153 + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     let year = era.saturating_mul(400).saturating_add(year + carry);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
-        second / 3600,
-        second / 60 % 60
-    )
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3600, second / 60 % 60)
 }
 
 /// `1 file`, `2 files`, `3 directories`.

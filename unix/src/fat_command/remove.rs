@@ -21,17 +21,13 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         Ok(known)
     })?;
     if operands.is_empty() {
-        return Err(Failure::usage(
-            "what is to be removed? See `fat rm --help`".to_string(),
-        ));
+        return Err(Failure::usage("what is to be removed? See `fat rm --help`".to_string()));
     }
     let mut paths = Vec::new();
     for operand in operands {
         let path = inside(operand)?;
         if split(&path).is_none() {
-            return Err(Failure::usage(
-                "the root directory stays: name what is in it".to_string(),
-            ));
+            return Err(Failure::usage("the root directory stays: name what is in it".to_string()));
         }
         paths.push(path);
     }
@@ -55,11 +51,7 @@ async fn remove_tree(volume: &Volume, path: &str) -> Result<(), Failure> {
     let mut waiting = vec![(path.to_string(), false)];
     while let Some((path, emptied)) = waiting.pop() {
         if emptied {
-            volume
-                .fat
-                .remove_dir(&path)
-                .await
-                .map_err(|error| volume.failure(&path, error))?;
+            volume.fat.remove_dir(&path).await.map_err(|error| volume.failure(&path, error))?;
             continue;
         }
         let entries = volume.entries(&path).await?;
@@ -77,9 +69,5 @@ async fn remove_tree(volume: &Volume, path: &str) -> Result<(), Failure> {
 }
 
 async fn remove_file(volume: &Volume, path: &str) -> Result<(), Failure> {
-    volume
-        .fat
-        .remove_file(path)
-        .await
-        .map_err(|error| volume.failure(path, error))
+    volume.fat.remove_file(path).await.map_err(|error| volume.failure(path, error))
 }

@@ -5,9 +5,7 @@
 /// # Errors
 /// In words, beginning with what was written.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
-    let end = text
-        .find(|char: char| !char.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     let power = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -18,21 +16,15 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         // Powers of ten to some, of two to others.
         "kb" | "mb" | "gb" | "tb" => {
             let letter = unit.get(..1).unwrap_or_default();
-            return Err(format!(
-                "{text}: write {digits}{letter} or {digits}{letter}iB"
-            ));
+            return Err(format!("{text}: write {digits}{letter} or {digits}{letter}iB"));
         }
         _ => return Err(bad(text)),
     };
     let number: u64 = digits.parse().map_err(|_| bad(text))?;
-    let size = number
-        .checked_mul(1 << (10 * power))
-        .ok_or_else(|| bad(text))?;
+    let size = number.checked_mul(1 << (10 * power)).ok_or_else(|| bad(text))?;
     if !size.is_multiple_of(512) || size == 0 {
         let near = size.next_multiple_of(512).max(512);
-        return Err(format!(
-            "{text}: no whole number of 512-byte sectors: {near} would be"
-        ));
+        return Err(format!("{text}: no whole number of 512-byte sectors: {near} would be"));
     }
     Ok(size)
 }

@@ -28,24 +28,14 @@ pub(super) fn with<T>(
         return Err(failed(&"it may not be written: check its owner and mode"));
     }
     block_on(async {
-        let options = MountOptions {
-            read_only,
-            ..MountOptions::default()
-        };
-        let fat = fat::Volume::mount(disk, &options)
-            .await
-            .map_err(|error| failed(&error))?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let options = MountOptions { read_only, ..MountOptions::default() };
+        let fat = fat::Volume::mount(disk, &options).await.map_err(|error| failed(&error))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         fat.set_time(now.as_secs());
         if let (false, Some(reason)) = (read_only, fat.read_only()) {
             return Err(failed(&format!("it cannot be changed: {reason}")));
         }
-        let volume = Volume {
-            fat,
-            image: image.to_path_buf(),
-        };
+        let volume = Volume { fat, image: image.to_path_buf() };
         let done = work(&volume).await;
         let unmounted = volume.fat.unmount().await;
         let done = done?;
@@ -70,10 +60,7 @@ impl Volume {
     }
 
     pub async fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
-        self.fat
-            .metadata(path)
-            .await
-            .map_err(|error| self.failure(path, error))
+        self.fat.metadata(path).await.map_err(|error| self.failure(path, error))
     }
 
     /// The entries of a directory by name, without regard to case.
@@ -110,9 +97,6 @@ impl Volume {
         if split(path).is_none() {
             return Err(self.failure(path, Error::AlreadyExists));
         }
-        self.fat
-            .create_dir(path)
-            .await
-            .map_err(|error| self.failure(path, error))
+        self.fat.create_dir(path).await.map_err(|error| self.failure(path, error))
     }
 }
