@@ -13,13 +13,12 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
-        self.edit(path, |entry| set_times(entry, modified, accessed))
-            .await
+        self.edit(path, |entry| set_times(entry, modified, accessed)).await
     }
 
+    /// Sets or clears the read-only attribute of a file or directory.
     pub async fn set_read_only(&self, path: &str, read_only: bool) -> Result<(), Error> {
-        self.edit(path, |entry| set_read_only(entry, read_only))
-            .await
+        self.edit(path, |entry| set_read_only(entry, read_only)).await
     }
 
     /// As `set_times`, of an open file.
@@ -29,28 +28,20 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
-        self.edit_file(file, |entry| set_times(entry, modified, accessed))
-            .await
+        self.edit_file(file, |entry| set_times(entry, modified, accessed)).await
     }
 
     /// As `set_read_only`, of an open file; what is open for writing stays so.
     pub async fn set_file_read_only(&self, file: &File, read_only: bool) -> Result<(), Error> {
-        self.edit_file(file, |entry| set_read_only(entry, read_only))
-            .await
+        self.edit_file(file, |entry| set_read_only(entry, read_only)).await
     }
 
     async fn edit(&self, path: &str, change: impl FnOnce(&mut Entry)) -> Result<(), Error> {
         let _change = self.change().await?;
-        let Some(Parent {
-            directory, name, ..
-        }) = self.parent(path).await?
-        else {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(());
         };
-        let mut found = self
-            .visible(&directory, name)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let mut found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
         let node = self.nodes.borrow().get(&found.place).cloned();
         match node {
             Some(node) => {
@@ -88,9 +79,5 @@ fn set_times(entry: &mut Entry, modified: Option<u64>, accessed: Option<u64>) {
 
 fn set_read_only(entry: &mut Entry, read_only: bool) {
     let attributes = entry.attributes() & !ATTR_READ_ONLY;
-    entry.set_attributes(if read_only {
-        attributes | ATTR_READ_ONLY
-    } else {
-        attributes
-    });
+    entry.set_attributes(if read_only { attributes | ATTR_READ_ONLY } else { attributes });
 }

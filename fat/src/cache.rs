@@ -81,11 +81,7 @@ impl Cache {
     pub(crate) fn new(line_size: u32, bytes: usize) -> Self {
         let line = usize::try_from(line_size).unwrap_or(512).max(1);
         let capacity = (bytes / line).max(64);
-        Self {
-            line_size: u64::from(line_size),
-            capacity,
-            state: RefCell::default(),
-        }
+        Self { line_size: u64::from(line_size), capacity, state: RefCell::default() }
     }
 
     pub(crate) fn line_size(&self) -> u64 {
@@ -138,26 +134,14 @@ impl Cache {
         }
         let used = state.tick();
         state.clean.insert(used, offset);
-        state.lines.insert(
-            offset,
-            Line {
-                data: data.into(),
-                used,
-                dirty: None,
-                before: 0,
-            },
-        );
+        state.lines.insert(offset, Line { data: data.into(), used, dirty: None, before: 0 });
     }
 
     /// Forgets the lines from `offset` on, dirty or not.
     pub(crate) fn discard(&self, offset: u64, len: u64) {
         let mut state = self.state.borrow_mut();
         let inside = offset..offset.saturating_add(len);
-        let doomed: Vec<u64> = state
-            .lines
-            .range(inside)
-            .map(|(offset, _)| *offset)
-            .collect();
+        let doomed: Vec<u64> = state.lines.range(inside).map(|(offset, _)| *offset).collect();
         for offset in doomed {
             if let Some(line) = state.lines.remove(&offset) {
                 match line.dirty {
@@ -179,10 +163,7 @@ impl Cache {
         if *state.count(class) == 0 {
             return Vec::new();
         }
-        let dirty = state
-            .lines
-            .range(from..)
-            .filter(|(_, line)| line.dirty == Some(class));
+        let dirty = state.lines.range(from..).filter(|(_, line)| line.dirty == Some(class));
         dirty
             .take(most)
             .map(|(offset, line)| DirtyLine {

@@ -1,10 +1,10 @@
 //! Making changes durable, in an order that no power cut can turn into damage.
 //!
 //! 1. Data have been written. Table sectors are written, which hold new chains, and all is flushed.
-//! 2. Chains that the disk knows are linked to the new clusters they grew by. Directory sectors go
-//!    to the journal when they are more than one. Flush.
-//! 3. Directory sectors are written in place and flushed.
-//! 4. Only now the table is changed where no entry on the disk refers to it any more: freed
+//! 2. Chains that the disk knows are linked to the new clusters they grew by. Flush.
+//! 3. Directory sectors go to the journal when they are more than one. Flush.
+//! 4. Directory sectors are written in place and flushed.
+//! 5. Only now the table is changed where no entry on the disk refers to it any more: freed
 //!    clusters and the ends of shortened chains, which the next commit writes. What such a chain
 //!    loses is freed one commit later.
 //!
@@ -52,7 +52,7 @@ impl<D: BlockDevice> Volume<D> {
         self.unmark().await
     }
 
-    /// The lock is held exclusively.
+    /// Goes through the steps above. The lock is held exclusively.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         // A write that is under way now may note a newer change.
         let since = self.changed_since.take();
@@ -70,9 +70,11 @@ impl<D: BlockDevice> Volume<D> {
         if self.unflushed.get() {
             self.flush().await?;
         }
-        let linked = self.apply_links().await?;
-        let recorded = self.write_journal().await?;
-        if linked || recorded {
+        if self.apply_links().await? {
+            // Before the journal: replaying it must not show sizes without their clusters.
+            self.flush().await?;
+        }
+        if self.write_journal().await? {
             self.flush().await?;
         }
         if self.cache.dirty_count(Class::Directory) > 0 {

@@ -19,14 +19,9 @@ impl<D: BlockDevice> Volume<D> {
             let number = u32::try_from(at / cluster_size).map_err(|_| outside)?;
             let (cluster, count) = extents.find(number).ok_or(outside)?;
             let inside = at % cluster_size;
-            let room = u64::from(count)
-                .saturating_mul(cluster_size)
-                .saturating_sub(inside);
+            let room = u64::from(count).saturating_mul(cluster_size).saturating_sub(inside);
             let len = room.min(left).min(CHUNK);
-            let offset = self
-                .cluster_offset(cluster)
-                .checked_add(inside)
-                .ok_or(outside)?;
+            let offset = self.cluster_offset(cluster).checked_add(inside).ok_or(outside)?;
             pieces.push((offset, usize::try_from(len).map_err(|_| outside)?));
             at = at.saturating_add(len);
             left = left.saturating_sub(len);
@@ -54,12 +49,7 @@ impl<D: BlockDevice> Volume<D> {
             buf = rest;
         }
         let device = &self.device;
-        Ok(join(
-            parts
-                .into_iter()
-                .map(|(offset, part)| device.read(offset, part)),
-        )
-        .await?)
+        Ok(join(parts.into_iter().map(|(offset, part)| device.read(offset, part))).await?)
     }
 
     async fn write_sectors(&self, extents: &Extents, at: u64, data: &[u8]) -> Result<(), Error> {
@@ -78,12 +68,7 @@ impl<D: BlockDevice> Volume<D> {
             rest = after;
         }
         let device = &self.device;
-        Ok(join(
-            parts
-                .into_iter()
-                .map(|(offset, part)| device.write(offset, part)),
-        )
-        .await?)
+        Ok(join(parts.into_iter().map(|(offset, part)| device.write(offset, part))).await?)
     }
 
     /// Fills `buf`, which lies inside the file, from byte `at` on.
@@ -98,8 +83,7 @@ impl<D: BlockDevice> Volume<D> {
         let (first, rest) = buf.split_at_mut_checked(head).unwrap_or_default();
         if !first.is_empty() {
             let mut bounce = vec![0; sector];
-            self.read_sectors(extents, at.saturating_sub(inside as u64), &mut bounce)
-                .await?;
+            self.read_sectors(extents, at.saturating_sub(inside as u64), &mut bounce).await?;
             copy(first, bounce.get(inside..).unwrap_or_default());
         }
         let at = at.saturating_add(head as u64);
@@ -110,8 +94,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         if !last.is_empty() {
             let mut bounce = vec![0; sector];
-            self.read_sectors(extents, at.saturating_add(whole as u64), &mut bounce)
-                .await?;
+            self.read_sectors(extents, at.saturating_add(whole as u64), &mut bounce).await?;
             copy(last, &bounce);
         }
         Ok(())
@@ -170,11 +153,7 @@ impl<D: BlockDevice> Volume<D> {
 /// it they start.
 fn split(at: u64, sector: usize, len: usize) -> (usize, usize) {
     let inside = usize::try_from(at % sector.max(1) as u64).unwrap_or(0);
-    let head = if inside == 0 {
-        0
-    } else {
-        len.min(sector.saturating_sub(inside))
-    };
+    let head = if inside == 0 { 0 } else { len.min(sector.saturating_sub(inside)) };
     (head, inside)
 }
 

@@ -13,6 +13,7 @@ pub struct Dir {
     next: Cell<u32>,
 }
 
+/// A file or directory in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
     pub name: String,
@@ -20,13 +21,11 @@ pub struct DirEntry {
 }
 
 impl<D: BlockDevice> Volume<D> {
+    /// Opens a directory at its first entry.
     pub async fn open_dir(&self, path: &str) -> Result<Dir, Error> {
         let _lock = self.lock.shared().await;
         let directory = self.directory_at(path).await?;
-        Ok(Dir {
-            directory,
-            next: Cell::new(0),
-        })
+        Ok(Dir { directory, next: Cell::new(0) })
     }
 
     /// Up to `most` further entries; none at the end. What exists all the while is listed exactly
@@ -41,10 +40,7 @@ impl<D: BlockDevice> Volume<D> {
             };
             if !self.is_reserved(&dir.directory, &found.name) {
                 let metadata = self.metadata_of(&found);
-                entries.push(DirEntry {
-                    name: found.name,
-                    metadata,
-                });
+                entries.push(DirEntry { name: found.name, metadata });
             }
         }
         dir.next.set(next);

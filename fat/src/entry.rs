@@ -134,11 +134,7 @@ impl Entry {
     }
 
     pub(crate) fn modified(&self) -> u64 {
-        time::from_fat(
-            self.u16(self.0[24], self.0[25]),
-            self.u16(self.0[22], self.0[23]),
-            0,
-        )
+        time::from_fat(self.u16(self.0[24], self.0[25]), self.u16(self.0[22], self.0[23]), 0)
     }
 
     pub(crate) fn set_modified(&mut self, unix: u64) {
@@ -149,38 +145,23 @@ impl Entry {
 
     /// Long-name slots: `(ordinal from 1, whether it is the last part, checksum)`.
     pub(crate) fn long_part(&self) -> (u32, bool, u8) {
-        (
-            u32::from(self.0[0] & !LAST_LONG),
-            self.0[0] & LAST_LONG != 0,
-            self.0[13],
-        )
+        (u32::from(self.0[0] & !LAST_LONG), self.0[0] & LAST_LONG != 0, self.0[13])
     }
 
     pub(crate) fn long_units(&self) -> [u16; UNITS] {
         let s = &self.0;
-        [
-            (1, 2),
-            (3, 4),
-            (5, 6),
-            (7, 8),
-            (9, 10),
-            (14, 15),
-            (16, 17),
-            (18, 19),
-            (20, 21),
-            (22, 23),
-        ]
-        .into_iter()
-        .chain([(24, 25), (28, 29), (30, 31)])
-        .zip(0..UNITS)
-        .fold([0; UNITS], |mut units, ((low, high), at)| {
-            if let (Some(unit), Some(&low), Some(&high)) =
-                (units.get_mut(at), s.get(low), s.get(high))
-            {
-                *unit = u16::from_le_bytes([low, high]);
-            }
-            units
-        })
+        [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (14, 15), (16, 17), (18, 19), (20, 21), (22, 23)]
+            .into_iter()
+            .chain([(24, 25), (28, 29), (30, 31)])
+            .zip(0..UNITS)
+            .fold([0; UNITS], |mut units, ((low, high), at)| {
+                if let (Some(unit), Some(&low), Some(&high)) =
+                    (units.get_mut(at), s.get(low), s.get(high))
+                {
+                    *unit = u16::from_le_bytes([low, high]);
+                }
+                units
+            })
     }
 }
 
@@ -195,15 +176,8 @@ pub(crate) fn long_slots(units: &[u16], checksum: u8) -> Vec<Entry> {
             slot[11] = ATTR_LONG_NAME;
             slot[13] = checksum;
             // One NUL after the name when it does not fill the slot, then 0xFFFF.
-            let padded = part
-                .iter()
-                .copied()
-                .chain([0])
-                .chain(core::iter::repeat(0xFFFF));
-            let places = (1..11)
-                .step_by(2)
-                .chain((14..26).step_by(2))
-                .chain([28, 30]);
+            let padded = part.iter().copied().chain([0]).chain(core::iter::repeat(0xFFFF));
+            let places = (1..11).step_by(2).chain((14..26).step_by(2)).chain([28, 30]);
             for (unit, at) in padded.zip(places) {
                 let [low, high] = unit.to_le_bytes();
                 if let Some([to_low, to_high]) = slot.get_mut(at..at + 2) {

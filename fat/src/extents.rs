@@ -17,9 +17,7 @@ pub(crate) struct Extents(Vec<Run>);
 
 impl Extents {
     pub(crate) fn clusters(&self) -> u32 {
-        self.0
-            .last()
-            .map_or(0, |run| run.at.saturating_add(run.count))
+        self.0.last().map_or(0, |run| run.at.saturating_add(run.count))
     }
 
     /// The first cluster, 0 when there is none.
@@ -75,17 +73,12 @@ impl Extents {
 
     /// Keeps the first `keep` clusters and returns the runs of the rest.
     pub(crate) fn truncate(&mut self, keep: u32) -> Vec<Run> {
-        let split = self
-            .0
-            .partition_point(|run| run.at.saturating_add(run.count) <= keep);
+        let split = self.0.partition_point(|run| run.at.saturating_add(run.count) <= keep);
         let mut rest: Vec<Run> = self.0.drain(split..).collect();
         if let Some(run) = rest.first_mut()
             && let Some(kept) = keep.checked_sub(run.at).filter(|kept| *kept > 0)
         {
-            self.0.push(Run {
-                count: kept,
-                ..*run
-            });
+            self.0.push(Run { count: kept, ..*run });
             run.at = keep;
             run.cluster = run.cluster.saturating_add(kept);
             run.count = run.count.saturating_sub(kept);
@@ -120,14 +113,7 @@ mod tests {
         assert_eq!(slice.find(3), Some((6, 1)));
         assert_eq!(slice.clusters(), 4);
         let rest = extents.truncate(3);
-        assert_eq!(
-            rest.first(),
-            Some(&Run {
-                at: 3,
-                cluster: 13,
-                count: 2
-            })
-        );
+        assert_eq!(rest.first(), Some(&Run { at: 3, cluster: 13, count: 2 }));
         assert_eq!(rest.iter().map(|run| run.count).sum::<u32>(), 7);
         assert_eq!((extents.clusters(), extents.last()), (3, Some(12)));
         assert_eq!(extents.truncate(0).len(), 1);

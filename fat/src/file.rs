@@ -13,6 +13,8 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 const IDLE_NODES: usize = 32;
 
 impl<D: BlockDevice> Volume<D> {
+    /// Opens a file, or creates it. Fails for directories, and with `ReadOnlyFile` when a file with
+    /// the read-only attribute is to be written.
     pub async fn open(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
         if options.truncate && !options.write {
             return Err(Error::NotOpenForThis);
@@ -105,6 +107,7 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
+    /// As `metadata`, of an open file, which may have no name any more.
     pub fn file_metadata(&self, file: &File) -> Metadata {
         file.node.metadata()
     }

@@ -21,10 +21,7 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(slots: u32) -> Self {
         let words = (slots as usize).div_ceil(64);
-        Self {
-            used: vec![0; words],
-            ..Self::default()
-        }
+        Self { used: vec![0; words], ..Self::default() }
     }
 
     /// Adds a key while the index is built; `sort` comes after the last.
@@ -54,10 +51,7 @@ impl Index {
     pub(crate) fn slots(&self, hash: u32) -> Vec<u32> {
         let from = self.keys.partition_point(|(key, _)| *key < hash);
         let keys = self.keys.get(from..).unwrap_or_default();
-        keys.iter()
-            .take_while(|(key, _)| *key == hash)
-            .map(|(_, slot)| *slot)
-            .collect()
+        keys.iter().take_while(|(key, _)| *key == hash).map(|(_, slot)| *slot).collect()
     }
 
     pub(crate) fn has(&self, hash: u32) -> bool {

@@ -23,15 +23,8 @@ where
                 }
             }
         }
-        if pending {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
-    running
-        .into_iter()
-        .filter_map(|(_, result)| result)
-        .collect()
+    running.into_iter().filter_map(|(_, result)| result).collect()
 }

@@ -42,9 +42,7 @@ impl Journal {
 
 impl<D: BlockDevice> Volume<D> {
     fn sector(&self) -> usize {
-        usize::try_from(self.cache.line_size())
-            .unwrap_or(512)
-            .max(1)
+        usize::try_from(self.cache.line_size()).unwrap_or(512).max(1)
     }
 
     /// The part of a record before the sectors.
@@ -54,8 +52,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     fn journal_size(&self) -> usize {
-        self.head_size(CAPACITY)
-            .saturating_add(CAPACITY.saturating_mul(self.sector()))
+        self.head_size(CAPACITY).saturating_add(CAPACITY.saturating_mul(self.sector()))
     }
 
     /// Looks for the journal and, after a power cut, completes the commit that it holds.
@@ -102,25 +99,14 @@ impl<D: BlockDevice> Volume<D> {
         if *magic != MAGIC || count > CAPACITY {
             return Ok(None);
         }
-        let size = self
-            .head_size(count)
-            .saturating_add(count.saturating_mul(sector));
-        let size_word = fields
-            .first_chunk::<4>()
-            .map(|size| u32::from_le_bytes(*size) as usize);
+        let size = self.head_size(count).saturating_add(count.saturating_mul(sector));
+        let size_word = fields.first_chunk::<4>().map(|size| u32::from_le_bytes(*size) as usize);
         let hashed = body.get(..size.saturating_sub(16)).unwrap_or_default();
         if size_word != Some(sector) || hash_bytes(hashed) != u64::from_le_bytes(*hash) {
             return Ok(None);
         }
-        let entries = fields
-            .get(4..)
-            .unwrap_or_default()
-            .chunks_exact(PER_SECTOR)
-            .take(count);
-        let images = data
-            .get(self.head_size(count)..)
-            .unwrap_or_default()
-            .chunks_exact(sector);
+        let entries = fields.get(4..).unwrap_or_default().chunks_exact(PER_SECTOR).take(count);
+        let images = data.get(self.head_size(count)..).unwrap_or_default().chunks_exact(sector);
         let mut lines = Vec::with_capacity(count);
         for (entry, image) in entries.zip(images) {
             let (Some(offset), Some(before)) = (entry.first_chunk(), entry.last_chunk()) else {
@@ -138,11 +124,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Whether a journal may write there: directories only.
     fn is_directory_sector(&self, offset: u64) -> bool {
         let end = self.geometry.start.saturating_add(self.geometry.size);
-        let first = if self.wide() {
-            self.geometry.data_start
-        } else {
-            self.geometry.root_start
-        };
+        let first = if self.wide() { self.geometry.data_start } else { self.geometry.root_start };
         offset >= first
             && offset.saturating_add(self.cache.line_size()) <= end
             && self.line_of(offset).1 == 0
@@ -168,10 +150,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         self.flush().await?;
         self.directories.borrow_mut().clear();
-        log::info!(
-            "completed the changes that were interrupted: {} sectors",
-            lines.len()
-        );
+        log::info!("completed the changes that were interrupted: {} sectors", lines.len());
         Ok(())
     }
 
@@ -201,10 +180,7 @@ impl<D: BlockDevice> Volume<D> {
         self.insert(folder, NAME, entry).await?;
         // A record is no use before its file is on the disk.
         self.commit().await?;
-        *self.journal.borrow_mut() = Some(Journal {
-            offset,
-            live: false,
-        });
+        *self.journal.borrow_mut() = Some(Journal { offset, live: false });
         Ok(())
     }
 
@@ -213,9 +189,7 @@ impl<D: BlockDevice> Volume<D> {
         let Some(offset) = self.journal.borrow().as_ref().map(|journal| journal.offset) else {
             return Ok(false);
         };
-        let lines = self
-            .cache
-            .dirty(Class::Directory, 0, CAPACITY.saturating_add(1));
+        let lines = self.cache.dirty(Class::Directory, 0, CAPACITY.saturating_add(1));
         if lines.len() < 2 {
             return Ok(false);
         }
@@ -253,12 +227,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Wipes the record of the last commit, whose sectors are all in place.
     pub(crate) async fn clear_journal(&self) -> Result<(), Error> {
-        let live = self
-            .journal
-            .borrow()
-            .as_ref()
-            .filter(|journal| journal.live)
-            .map(|j| j.offset);
+        let live = self.journal.borrow().as_ref().filter(|journal| journal.live).map(|j| j.offset);
         if let Some(offset) = live {
             self.write_through(offset, &vec![0; self.sector()]).await?;
             self.set_live(false);

@@ -55,13 +55,8 @@ impl LongName {
     pub(crate) fn finish(&mut self, checksum: u8) -> Option<(String, u32)> {
         let whole = self.next.take() == Some(0) && self.checksum == checksum;
         let units = self.units.get(..self.used).filter(|_| whole)?;
-        let end = units
-            .iter()
-            .position(|unit| *unit == 0)
-            .unwrap_or(units.len());
-        let units = units
-            .get(..end)
-            .filter(|units| units.len() <= name::MAX_UNITS)?;
+        let end = units.iter().position(|unit| *unit == 0).unwrap_or(units.len());
+        let units = units.get(..end).filter(|units| units.len() <= name::MAX_UNITS)?;
         Some((name::decode(units)?, self.first_slot))
     }
 }

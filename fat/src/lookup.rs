@@ -135,10 +135,7 @@ impl<D: BlockDevice> Volume<D> {
                     return Ok(Some(found));
                 }
                 // A long name before an alias of another file.
-                if best
-                    .as_ref()
-                    .is_none_or(|best| !name::same(&best.name, name))
-                {
+                if best.as_ref().is_none_or(|best| !name::same(&best.name, name)) {
                     best = Some(found);
                 }
             }
@@ -157,11 +154,5 @@ fn found(entry: Entry, slot: u32, place: u64, long: &mut LongName) -> Found {
         Some((text, first_slot)) => (text, first_slot),
         None => (short_name::decode(&name, entry.case()), slot),
     };
-    Found {
-        entry,
-        name,
-        slot,
-        first_slot,
-        place,
-    }
+    Found { entry, name, slot, first_slot, place }
 }

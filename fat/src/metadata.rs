@@ -24,11 +24,7 @@ impl Metadata {
         let has = |bit: u8| entry.attributes() & bit != 0;
         Self {
             is_dir: entry.is_dir(),
-            len: if entry.is_dir() {
-                0
-            } else {
-                u64::from(entry.len())
-            },
+            len: if entry.is_dir() { 0 } else { u64::from(entry.len()) },
             modified: entry.modified(),
             accessed: entry.accessed(),
             created: entry.created(),
@@ -41,9 +37,6 @@ impl Metadata {
 
     pub(crate) fn root() -> Self {
         let entry = Entry::short(*b"           ", crate::entry::ATTR_DIRECTORY);
-        Self {
-            id: 1,
-            ..Self::new(&entry, 0)
-        }
+        Self { id: 1, ..Self::new(&entry, 0) }
     }
 }

@@ -27,13 +27,7 @@ pub(crate) fn encode(name: &str) -> Result<Vec<u16>, Error> {
     }
     let mut units: Vec<u16> = name
         .encode_utf16()
-        .map(|unit| {
-            if forbidden(unit) {
-                PRIVATE | unit
-            } else {
-                unit
-            }
-        })
+        .map(|unit| if forbidden(unit) { PRIVATE | unit } else { unit })
         .collect();
     if let Some(last) = units.last_mut()
         && dot_or_space(*last)
@@ -57,9 +51,8 @@ pub(crate) fn decode(units: &[u16]) -> Option<String> {
             unit
         }
     });
-    let name: String = char::decode_utf16(plain)
-        .map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+    let name: String =
+        char::decode_utf16(plain).map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
     valid(&name).then_some(name)
 }
 
@@ -124,18 +117,8 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for name in [
-            "a",
-            "a:b",
-            "what?",
-            "end.",
-            "end ",
-            "...",
-            "\u{1}x\u{1f}",
-            "ΣΔ",
-            "😀",
-            "\\",
-        ] {
+        for name in ["a", "a:b", "what?", "end.", "end ", "...", "\u{1}x\u{1f}", "ΣΔ", "😀", "\\"]
+        {
             assert_eq!(decode(&encode(name).unwrap()).unwrap(), name);
         }
         assert_eq!(encode("a:b.").unwrap(), [0x61, 0xF03A, 0x62, 0xF02E]);

@@ -8,6 +8,7 @@ use crate::{BlockDevice, Error, Volume};
 use alloc::vec::Vec;
 
 impl<D: BlockDevice> Volume<D> {
+    /// Makes an empty directory; its parent must exist.
     pub async fn create_dir(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
@@ -54,6 +55,8 @@ impl<D: BlockDevice> Volume<D> {
         if parent.id == self.root_id() { 0 } else { parent.id }
     }
 
+    /// Removes a file, also one with the read-only attribute, as POSIX does. Who has it open keeps
+    /// it; its clusters become free when the last `File` is dropped.
     pub async fn remove_file(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
@@ -98,6 +101,7 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
+    /// Removes an empty directory.
     pub async fn remove_dir(&self, path: &str) -> Result<(), Error> {
         let _change = self.change().await?;
         let Some(Parent { directory, name, ancestors }) = self.parent(path).await? else {

@@ -93,6 +93,7 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
+    /// What is known of a file or directory; of an open file what its writers have made of it.
     pub async fn metadata(&self, path: &str) -> Result<Metadata, Error> {
         let _lock = self.lock.shared().await;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {

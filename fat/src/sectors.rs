@@ -16,10 +16,7 @@ impl<D: BlockDevice> Volume<D> {
     /// The line that `offset` lies in, and where in it.
     pub(crate) fn line_of(&self, offset: u64) -> (u64, usize) {
         let inside = offset.saturating_sub(self.geometry.start) % self.cache.line_size();
-        (
-            offset.saturating_sub(inside),
-            usize::try_from(inside).unwrap_or(0),
-        )
+        (offset.saturating_sub(inside), usize::try_from(inside).unwrap_or(0))
     }
 
     /// Brings the line at `base` into the cache, and with it what follows of the `ahead` bytes from
@@ -54,9 +51,7 @@ impl<D: BlockDevice> Volume<D> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, Error> {
         self.load(base, ahead).await?;
-        self.cache
-            .with(base, f)
-            .ok_or(Error::Device(DeviceError::OutOfRange))
+        self.cache.with(base, f).ok_or(Error::Device(DeviceError::OutOfRange))
     }
 
     /// Calls `f` with the line at `base` to change it. The lock is held exclusively.
@@ -67,9 +62,7 @@ impl<D: BlockDevice> Volume<D> {
         f: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Error> {
         self.load(base, 0).await?;
-        self.cache
-            .update(base, class, f)
-            .ok_or(Error::Device(DeviceError::OutOfRange))
+        self.cache.update(base, class, f).ok_or(Error::Device(DeviceError::OutOfRange))
     }
 
     /// Writes all dirty sectors of a class, those of the table to every copy in use.
@@ -90,8 +83,7 @@ impl<D: BlockDevice> Volume<D> {
             };
             let device = &self.device;
             join(copies.iter().flat_map(|copy| {
-                runs.iter()
-                    .map(move |(at, data)| device.write(at.saturating_add(*copy), data))
+                runs.iter().map(move |(at, data)| device.write(at.saturating_add(*copy), data))
             }))
             .await?;
             for offset in written {

@@ -11,8 +11,7 @@ const CP437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£�
 
 /// The checksum that ties long-name slots to their short entry.
 pub(crate) fn checksum(name: &[u8; 11]) -> u8 {
-    name.iter()
-        .fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
+    name.iter().fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
 }
 
 fn oem(byte: u8) -> char {
@@ -27,20 +26,13 @@ fn oem(byte: u8) -> char {
 pub(crate) fn decode(name: &[u8; 11], case: u8) -> String {
     let part = |from: usize, to: usize, lower: bool| -> String {
         let bytes = name.get(from..to).unwrap_or_default();
-        let used = bytes
-            .iter()
-            .rposition(|byte| *byte != b' ')
-            .map_or(0, |last| last + 1);
+        let used = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
         bytes
             .iter()
             .take(used)
             .enumerate()
             .map(|(index, &byte)| {
-                let byte = if from + index == 0 && byte == 0x05 {
-                    0xE5
-                } else {
-                    byte
-                };
+                let byte = if from + index == 0 && byte == 0x05 { 0xE5 } else { byte };
                 match oem(byte) {
                     '/' | '\0' => '_',
                     char if lower => char.to_ascii_lowercase(),
@@ -55,11 +47,7 @@ pub(crate) fn decode(name: &[u8; 11], case: u8) -> String {
         text.push('.');
         text.push_str(&extension);
     }
-    if valid(&text) {
-        text
-    } else {
-        text.replace('.', "_") + "_"
-    }
+    if valid(&text) { text } else { text.replace('.', "_") + "_" }
 }
 
 /// Whether a short name can hold this character as it is.
@@ -141,11 +129,7 @@ pub(crate) fn generate(name: &str, taken: impl Fn(&[u8; 11]) -> bool) -> Option<
         let base = &base;
         (1..=9).map(move |n| tailed(base, 2, &alloc::format!("{hash:04X}~{n}")))
     });
-    plain
-        .into_iter()
-        .chain(numbered)
-        .chain(hashed)
-        .find(|candidate| !taken(candidate))
+    plain.into_iter().chain(numbered).chain(hashed).find(|candidate| !taken(candidate))
 }
 
 #[cfg(test)]
@@ -156,16 +140,7 @@ mod tests {
     fn short_names_that_need_no_long_one() {
         assert_eq!(exact("README.TXT"), Some(*b"README  TXT"));
         assert_eq!(exact("A"), Some(*b"A          "));
-        for long in [
-            "readme.txt",
-            "A.B.C",
-            "A.",
-            ".A",
-            "TOOLONGNAME",
-            "A.LONG",
-            "A B",
-            "",
-        ] {
+        for long in ["readme.txt", "A.B.C", "A.", ".A", "TOOLONGNAME", "A.LONG", "A B", ""] {
             assert_eq!(exact(long), None, "{long}");
         }
     }

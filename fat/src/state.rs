@@ -50,20 +50,12 @@ impl<D: BlockDevice> Volume<D> {
         Ok(Space {
             cluster_size: self.geometry.cluster_size,
             total_clusters: self.geometry.clusters,
-            free_clusters: self
-                .free
-                .get()
-                .saturating_add(pending)
-                .min(self.geometry.clusters),
+            free_clusters: self.free.get().saturating_add(pending).min(self.geometry.clusters),
         })
     }
 
     fn state_byte(&self) -> usize {
-        if self.wide() {
-            STATE_FAT32
-        } else {
-            STATE_FAT16
-        }
+        if self.wide() { STATE_FAT32 } else { STATE_FAT16 }
     }
 
     /// The bit of entry 1; FAT12 has none.
@@ -78,9 +70,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Whether the disk says that the volume is in use.
     pub(crate) async fn found_dirty(&self) -> Result<bool, Error> {
         let byte = self.state_byte();
-        let boot = self
-            .line(self.geometry.start, 0, |line| line.get(byte).copied())
-            .await?;
+        let boot = self.line(self.geometry.start, 0, |line| line.get(byte).copied()).await?;
         // Boot sectors are changed past the cache.
         self.cache.discard(self.geometry.start, 1);
         let bit = match self.clean_bit() {
@@ -115,11 +105,7 @@ impl<D: BlockDevice> Volume<D> {
         let byte = self.state_byte();
         self.patch(self.geometry.start, |sector| {
             if let Some(state) = sector.get_mut(byte) {
-                *state = if dirty {
-                    *state | DIRTY
-                } else {
-                    *state & !DIRTY
-                };
+                *state = if dirty { *state | DIRTY } else { *state & !DIRTY };
             }
         })
         .await?;

@@ -25,10 +25,7 @@ const COUNT_CHUNK: u64 = 64 * 1024;
 
 /// Little-endian value of two or four bytes.
 fn value(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 8 | u32::from(*byte))
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -44,9 +41,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Where the table that is read starts.
     fn table(&self) -> u64 {
         let active = u64::from(self.geometry.active_table.unwrap_or(0));
-        self.geometry
-            .table_start
-            .saturating_add(active.saturating_mul(self.geometry.table_size))
+        self.geometry.table_start.saturating_add(active.saturating_mul(self.geometry.table_size))
     }
 
     /// How far the tables that are written lie behind the one that is read.
@@ -68,11 +63,9 @@ impl<D: BlockDevice> Volume<D> {
 
     async fn table_bytes(&self, byte: u64, width: usize) -> Result<u32, Error> {
         let (base, at, ahead) = self.table_line(byte);
-        self.line(base, ahead, |line| {
-            line.get(at..at.saturating_add(width)).map(value)
-        })
-        .await?
-        .ok_or_else(|| self.damage("the table is too small"))
+        self.line(base, ahead, |line| line.get(at..at.saturating_add(width)).map(value))
+            .await?
+            .ok_or_else(|| self.damage("the table is too small"))
     }
 
     /// The value of entry `number`, FAT12's and FAT16's special values widened to those of FAT32.
@@ -81,16 +74,8 @@ impl<D: BlockDevice> Volume<D> {
             let byte = u64::from(number).saturating_add(u64::from(number / 2));
             let low = self.table_bytes(byte, 1).await?;
             let both = self.table_bytes(byte.saturating_add(1), 1).await? << 8 | low;
-            let value = if number.is_multiple_of(2) {
-                both & 0xFFF
-            } else {
-                both >> 4
-            };
-            return Ok(if value >= 0xFF7 {
-                value | 0x0FFF_F000
-            } else {
-                value
-            });
+            let value = if number.is_multiple_of(2) { both & 0xFFF } else { both >> 4 };
+            return Ok(if value >= 0xFF7 { value | 0x0FFF_F000 } else { value });
         };
         let byte = u64::from(number).saturating_mul(u64::from(width));
         let value = self.table_bytes(byte, width as usize).await?;
@@ -167,10 +152,7 @@ impl<D: BlockDevice> Volume<D> {
             self.table_line(u64::from(cluster).saturating_mul(u64::from(width)));
         let (count, last) = self
             .line(base, ahead, |line| {
-                let entries = line
-                    .get(at..)
-                    .unwrap_or_default()
-                    .chunks_exact(width as usize);
+                let entries = line.get(at..).unwrap_or_default().chunks_exact(width as usize);
                 let (mut count, mut next) = (0u32, cluster);
                 for entry in entries {
                     let entry = self.widen(value(entry));
@@ -223,15 +205,10 @@ impl<D: BlockDevice> Volume<D> {
                 self.table_line(u64::from(cluster).saturating_mul(u64::from(width)));
             let (seen, free) = self
                 .line(base, ahead, |line| {
-                    let mut entries = line
-                        .get(at..)
-                        .unwrap_or_default()
-                        .chunks_exact(width as usize);
+                    let mut entries =
+                        line.get(at..).unwrap_or_default().chunks_exact(width as usize);
                     let seen = entries.len();
-                    (
-                        seen,
-                        entries.position(|entry| self.widen(value(entry)) == 0),
-                    )
+                    (seen, entries.position(|entry| self.widen(value(entry)) == 0))
                 })
                 .await?;
             if let Some(found) =
@@ -259,12 +236,8 @@ impl<D: BlockDevice> Volume<D> {
             let mut data = vec![0; usize::try_from(COUNT_CHUNK).unwrap_or(0)];
             while left > 0 && at < self.geometry.table_size {
                 let len = COUNT_CHUNK.min(self.geometry.table_size.saturating_sub(at));
-                let chunk = data
-                    .get_mut(..usize::try_from(len).unwrap_or(0))
-                    .unwrap_or_default();
-                self.device
-                    .read(self.table().saturating_add(at), chunk)
-                    .await?;
+                let chunk = data.get_mut(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
+                self.device.read(self.table().saturating_add(at), chunk).await?;
                 let skipped = if at == 0 { skip } else { 0 };
                 let entries = chunk.chunks_exact(width as usize).take(left);
                 left = left.saturating_sub(entries.len());

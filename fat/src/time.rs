@@ -16,11 +16,7 @@ pub(crate) fn to_fat(unix: u64) -> (u16, u16, u8) {
     let date = (year - 1980) << 9 | month << 5 | day;
     let time = (seconds / 3600) << 11 | (seconds / 60 % 60) << 5 | (seconds % 60 / 2);
     let tenths = if seconds % 2 == 1 { 100 } else { 0 };
-    (
-        u16::try_from(date).unwrap_or(0x21),
-        u16::try_from(time).unwrap_or(0),
-        tenths,
-    )
+    (u16::try_from(date).unwrap_or(0x21), u16::try_from(time).unwrap_or(0), tenths)
 }
 
 /// Unix seconds of the fields of a directory entry. Impossible dates are clamped to possible ones;
@@ -53,11 +49,7 @@ fn civil(day: u64) -> (u64, u64, u64) {
     let in_year = in_era - (365 * year + year / 4 - year / 100);
     let month = (5 * in_year + 2) / 153;
     let day = in_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     (era * 400 + year + carry, month, day)
 }
 
@@ -79,10 +71,7 @@ mod tests {
     #[test]
     fn known_dates() {
         // 2024-02-29 12:34:56
-        assert_eq!(
-            to_fat(1_709_210_096),
-            (44 << 9 | 2 << 5 | 29, 12 << 11 | 34 << 5 | 28, 0)
-        );
+        assert_eq!(to_fat(1_709_210_096), (44 << 9 | 2 << 5 | 29, 12 << 11 | 34 << 5 | 28, 0));
         assert_eq!(to_fat(0), (0x21, 0, 0));
         assert_eq!(to_fat(u64::MAX).0, 127 << 9 | 12 << 5 | 31);
         assert_eq!(from_fat(0, 0, 0), FIRST);

@@ -152,6 +152,7 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
+    /// Where everything is on the disk.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
@@ -237,7 +238,7 @@ impl<D: BlockDevice> Volume<D> {
         const ONE_OPERATION: usize = 24;
         let directory = self.cache.dirty_count(Class::Directory);
         let journal = self.journal.borrow().as_ref().map(Journal::capacity);
-        let most = journal.unwrap_or(usize::MAX).min(self.cache.capacity() / 4);
+        let most = journal.unwrap_or(usize::MAX).min((self.cache.capacity() / 4).max(64));
         if self.nodes.borrow().len() > NODES {
             self.settle().await?;
         }

@@ -60,12 +60,7 @@ impl History {
     async fn remove(&self, volume: &Volume<Disk>, path: &str) {
         let mut dir = false;
         self.may(|tree| dir = tree.remove(path).unwrap().is_none());
-        if dir {
-            volume.remove_dir(path).await
-        } else {
-            volume.remove_file(path).await
-        }
-        .unwrap();
+        if dir { volume.remove_dir(path).await } else { volume.remove_file(path).await }.unwrap();
     }
 
     async fn rename(&self, volume: &Volume<Disk>, from: &str, to: &str) {
@@ -88,8 +83,7 @@ impl History {
 async fn workload(history: &History, volume: &Volume<Disk>) {
     let h = history;
     h.mkdir(volume, "/documents").await;
-    h.mkdir(volume, "/documents/inner folder with a long name")
-        .await;
+    h.mkdir(volume, "/documents/inner folder with a long name").await;
     h.put(volume, "/stable", &pattern(1, 70_000)).await;
     h.sync(volume).await;
     for round in 0..3 {
@@ -98,8 +92,7 @@ async fn workload(history: &History, volume: &Volume<Disk>) {
             h.put(volume, &path, &pattern(number + round, 3000)).await;
         }
         h.sync(volume).await;
-        h.put(volume, "/documents/new", &pattern(90 + round, 40_000))
-            .await;
+        h.put(volume, "/documents/new", &pattern(90 + round, 40_000)).await;
         h.sync(volume).await;
         let target = "/documents/a file with a rather long name 3.txt";
         h.rename(volume, "/documents/new", target).await;
@@ -107,12 +100,7 @@ async fn workload(history: &History, volume: &Volume<Disk>) {
         h.sync(volume).await;
         h.truncate(volume, target, 10_000).await;
         h.append(volume, target, &pattern(6, 9_000)).await;
-        h.rename(
-            volume,
-            target,
-            "/documents/inner folder with a long name/moved",
-        )
-        .await;
+        h.rename(volume, target, "/documents/inner folder with a long name/moved").await;
         for number in (0..20).filter(|number| *number != 3) {
             let path = format!("/documents/a file with a rather long name {number}.txt");
             h.remove(volume, &path).await;
@@ -121,20 +109,10 @@ async fn workload(history: &History, volume: &Volume<Disk>) {
         h.sync(volume).await;
         h.rename(volume, "/documents", "/elsewhere").await;
         h.mkdir(volume, "/documents").await;
-        h.rename(
-            volume,
-            "/elsewhere/inner folder with a long name",
-            "/documents/inner",
-        )
-        .await;
+        h.rename(volume, "/elsewhere/inner folder with a long name", "/documents/inner").await;
         h.sync(volume).await;
         h.remove(volume, "/elsewhere").await;
-        h.rename(
-            volume,
-            "/documents/inner",
-            "/documents/inner folder with a long name",
-        )
-        .await;
+        h.rename(volume, "/documents/inner", "/documents/inner folder with a long name").await;
     }
     h.sync(volume).await;
 }
@@ -193,21 +171,13 @@ fn check(image: Vec<u8>, at: usize, history: &History, fsck_too: bool, what: &st
     assert_eq!(volume.read_only(), None);
     let found = block_on(tree(&volume));
     let syncs = history.syncs.borrow();
-    let from = syncs
-        .iter()
-        .filter(|(logged, _)| *logged <= at)
-        .map(|sync| sync.1)
-        .max()
-        .unwrap();
+    let from = syncs.iter().filter(|(logged, _)| *logged <= at).map(|sync| sync.1).max().unwrap();
     let states = history.states.borrow();
     let possible = states[from..].iter().take_while(|(begun, _)| *begun <= at);
     // A state may also be met that began exactly here.
     let matched = possible.map(|(_, tree)| tree).any(|tree| *tree == found);
     if !matched {
-        let names: Vec<_> = found
-            .iter()
-            .map(|(k, v)| (k, v.as_ref().map(Vec::len)))
-            .collect();
+        let names: Vec<_> = found.iter().map(|(k, v)| (k, v.as_ref().map(Vec::len))).collect();
         panic!("{what} {at}: none of the states since the last sync, but {names:#?}");
     }
     assert_eq!(volume.read_only(), None, "{what} {at}");
@@ -224,55 +194,121 @@ fn check(image: Vec<u8>, at: usize, history: &History, fsck_too: bool, what: &st
     });
 }
 
-#[test]
-fn every_prefix_of_the_writes_is_a_state_since_the_last_sync() {
-    for (kind, disk) in [
-        ("FAT16", mkfs(9000, &["-F", "16", "-s", "2"])),
-        ("FAT32", mkfs(34_000, &["-F", "32", "-s", "1"])),
-    ] {
-        let volume = mount(&disk);
-        block_on(volume.write_record("key", b"secret")).unwrap();
-        block_on(volume.sync()).unwrap();
-        let before = disk.image();
-        disk.record();
-        let history = History {
-            states: RefCell::new(vec![(0, Tree::new())]),
-            syncs: RefCell::new(vec![(0, 0)]),
-            disk: disk.clone(),
-        };
-        block_on(workload(&history, &volume));
-        let log = disk.0.log.take().unwrap();
-        println!("{kind}: {} events", log.len());
-        let mut image = before.clone();
-        let mut flushed = before;
-        let mut since_flush: Vec<(usize, Vec<u8>)> = Vec::new();
-        let mut random = Random::new(7);
-        for (at, event) in log.iter().enumerate() {
-            match event {
-                Event::Write(offset, data) => {
-                    image[*offset..*offset + data.len()].copy_from_slice(data);
-                    since_flush.push((*offset, data.clone()));
-                }
-                Event::Flush => {
-                    flushed.clone_from(&image);
-                    since_flush.clear();
+/// Operations at random, by which files grow in turns, shrink, and take each other's names.
+async fn random_workload(history: &History, volume: &Volume<Disk>, seed: u64) {
+    const FILES: [&str; 5] = ["/a", "/dir/a", "/dir/a long name for a file", "/other dir/b", "/C"];
+    const DIRS: [&str; 3] = ["/dir", "/other dir", "/third directory"];
+    let h = history;
+    let mut random = Random::new(seed);
+    for dir in &DIRS[..2] {
+        h.mkdir(volume, dir).await;
+    }
+    for step in 0..150 {
+        let tree = h.states.borrow().last().unwrap().1.clone();
+        let path = FILES[random.below(FILES.len())];
+        let to = FILES[random.below(FILES.len())];
+        let len = 1 + random.below(12_000);
+        let parent = |path: &str| path.rfind('/').map(|at| path[..at].to_string()).unwrap();
+        let fits = |path: &str| parent(path).is_empty() || tree.contains_key(&parent(path));
+        let size = tree.get(path).and_then(|data| data.as_ref().map(Vec::len));
+        match (random.below(9), size) {
+            (0..=1, _) if fits(path) => h.put(volume, path, &pattern(step, len)).await,
+            (2..=3, Some(_)) => h.append(volume, path, &pattern(step, len)).await,
+            // Whole clusters: within one, what is appended next overwrites in place what the
+            // disk still counts as the file.
+            (4, Some(size)) => {
+                h.truncate(volume, path, random.below(size / 1024 + 1) * 1024).await;
+            }
+            (5, Some(_)) if fits(to) && to != path => {
+                h.may(|_| ());
+                h.rename(volume, path, to).await;
+            }
+            (6, Some(_)) if random.below(3) == 0 => h.remove(volume, path).await,
+            (7, _) => {
+                let (from, to) = (DIRS[random.below(3)], DIRS[random.below(3)]);
+                if from != to && tree.contains_key(from) && !tree.contains_key(to) {
+                    h.rename(volume, from, to).await;
                 }
             }
-            check(image.clone(), at + 1, &history, at % 50 == 0, kind);
-            // The same moment with some of the unflushed writes missing, sector by sector.
-            if !since_flush.is_empty() && random.below(3) == 0 {
-                let mut torn = flushed.clone();
-                for (offset, data) in &since_flush {
-                    for (index, sector) in data.chunks(512).enumerate() {
-                        if random.below(2) == 0 {
-                            let to = offset + index * 512;
-                            torn[to..to + 512].copy_from_slice(sector);
-                        }
-                    }
-                }
-                check(torn, at + 1, &history, false, "torn");
+            (8, _) => h.sync(volume).await,
+            _ => (),
+        }
+    }
+    h.sync(volume).await;
+}
+
+/// Records a workload on a volume with a journal and checks every moment of it.
+fn every_moment(
+    kind: &str,
+    disk: &Disk,
+    seed: u64,
+    work: impl AsyncFnOnce(&History, &Volume<Disk>),
+) {
+    let volume = mount(disk);
+    block_on(volume.write_record("key", b"secret")).unwrap();
+    block_on(volume.sync()).unwrap();
+    let before = disk.image();
+    disk.record();
+    let history = History {
+        states: RefCell::new(vec![(0, Tree::new())]),
+        syncs: RefCell::new(vec![(0, 0)]),
+        disk: disk.clone(),
+    };
+    block_on(work(&history, &volume));
+    let log = disk.0.log.take().unwrap();
+    println!("{kind}, seed {seed}: {} events", log.len());
+    let mut image = before.clone();
+    let mut flushed = before;
+    let mut since_flush: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut random = Random::new(seed);
+    for (at, event) in log.iter().enumerate() {
+        match event {
+            Event::Write(offset, data) => {
+                image[*offset..*offset + data.len()].copy_from_slice(data);
+                since_flush.push((*offset, data.clone()));
+            }
+            Event::Flush => {
+                flushed.clone_from(&image);
+                since_flush.clear();
             }
         }
+        check(image.clone(), at + 1, &history, at % 50 == 0, kind);
+        // The same moment with some of the unflushed writes missing, sector by sector.
+        if !since_flush.is_empty() && random.below(3) == 0 {
+            let mut torn = flushed.clone();
+            for (offset, data) in &since_flush {
+                for (index, sector) in data.chunks(512).enumerate() {
+                    if random.below(2) == 0 {
+                        let to = offset + index * 512;
+                        torn[to..to + 512].copy_from_slice(sector);
+                    }
+                }
+            }
+            check(torn, at + 1, &history, false, "torn");
+        }
+    }
+}
+
+fn with_journal() -> [(&'static str, Disk); 2] {
+    [
+        ("FAT16", mkfs(9000, &["-F", "16", "-s", "2"])),
+        ("FAT32", mkfs(34_000, &["-F", "32", "-s", "1"])),
+    ]
+}
+
+#[test]
+fn every_prefix_of_the_writes_is_a_state_since_the_last_sync() {
+    for (kind, disk) in with_journal() {
+        every_moment(kind, &disk, 7, workload);
+    }
+}
+
+#[test]
+fn every_prefix_of_random_operations_is_a_state_since_the_last_sync() {
+    for (kind, disk) in with_journal() {
+        every_moment(kind, &disk, 1, async |history, volume| {
+            random_workload(history, volume, 1).await;
+        });
     }
 }
 
@@ -311,9 +347,7 @@ fn a_journal_does_not_undo_what_another_system_wrote() {
     block_on(async {
         volume.write_record("key", b"secret").await.unwrap();
         for number in 0..40 {
-            put(&volume, &format!("/file number {number}"), b"x")
-                .await
-                .unwrap();
+            put(&volume, &format!("/file number {number}"), b"x").await.unwrap();
         }
         volume.sync().await.unwrap();
     });

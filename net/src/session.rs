@@ -146,24 +146,27 @@ impl Session {
             if let Some(event) = self.channel_event()? {
                 return Ok(event);
             }
-            if !self.input(stream)? {
-                self.flush(stream)?;
+            // What sunset does next may wait for its output to be gone: a new key exchange does.
+            if !self.input(stream)? && !self.flush(stream)? {
                 return Ok(Event::Idle);
             }
         }
     }
 
-    fn flush(&mut self, stream: &mut impl Stream) -> Result<(), Ended> {
+    /// Writes what is pending; true when something was written.
+    fn flush(&mut self, stream: &mut impl Stream) -> Result<bool, Ended> {
+        let mut moved = false;
         loop {
             let pending = self.runner.output_buf();
             if pending.is_empty() {
-                return Ok(());
+                return Ok(moved);
             }
             let written = stream.write(pending).map_err(|_| Ended::Closed)?;
             if written == 0 {
-                return Ok(());
+                return Ok(moved);
             }
             self.runner.consume_output(written);
+            moved = true;
         }
     }
 

@@ -1,4 +1,5 @@
 //! A session against the in-memory client: logins, data both ways, windows, the end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use client::{Client, End, Failed, pair};
 use net::{Ended, Event, HostKey, Session, Stream, WINDOW};
 

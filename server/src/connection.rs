@@ -98,7 +98,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             }
             moved = true;
         }
-        Ok(moved)
+        // A window that was opened or a key exchange that ended tells nobody but lets replies go.
+        Ok(self.transfer(tasks)? | moved)
     }
 
     fn handle(&mut self, event: Event, shared: &Shared<D>, tasks: &mut Tasks) -> Result<(), Gone> {

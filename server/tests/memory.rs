@@ -1,4 +1,5 @@
 //! The whole server in memory: a real SSH client of the tests, a FAT volume in RAM, no sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use client::{Client, End, Failed, Once, Reply, init, pair, request};
 use fat::{BlockDevice, DeviceError, FormatOptions, MountOptions, OpenOptions, Volume};
 use server::{HostKey, Limits, Now, Options, PublicKey, Server, Turn, ed25519_blob};

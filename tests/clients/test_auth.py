@@ -2,7 +2,8 @@
 
 import re
 
-from harness import Case, content, paramiko, program, tool
+from harness import Case
+from tools import content, paramiko, program, tool
 
 
 class Keys(Case):

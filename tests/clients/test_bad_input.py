@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 
-from harness import Case, Server, content, kill_group, program, sha256, tool
+from harness import Case, Server
+from tools import content, kill_group, program, sha256, tool
 
 
 class Start(Case):

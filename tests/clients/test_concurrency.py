@@ -4,7 +4,8 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import Case, big_file, content, sha256, tool
+from harness import Case
+from tools import big_file, content, sha256, tool
 
 
 class AtOnce(Case):

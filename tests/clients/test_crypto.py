@@ -6,7 +6,8 @@ mlkem768x25519-sha256 needs OpenSSH 9.9, Debian 12 has 9.2: the server's own tes
 import subprocess
 import time
 
-from harness import Case, big_file, content, tool
+from harness import Case
+from tools import big_file, content, tool
 
 CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-ctr"]
 EXCHANGES = ["curve25519-sha256", "curve25519-sha256@libssh.org"]

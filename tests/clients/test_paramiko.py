@@ -4,7 +4,8 @@ import errno
 import random
 import stat
 
-from harness import Case, content, paramiko
+from harness import Case
+from tools import content, paramiko
 
 
 def int64(value):

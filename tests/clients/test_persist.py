@@ -1,6 +1,7 @@
 """What stays when the server is stopped and started."""
 
-from harness import Case, content, tool
+from harness import Case
+from tools import content, tool
 
 
 class Again(Case):

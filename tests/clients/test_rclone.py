@@ -1,6 +1,7 @@
 """`rclone`: whole trees, in both directions."""
 
-from harness import Case, content, tool
+from harness import Case
+from tools import content, tool
 
 
 class Rclone(Case):

@@ -2,7 +2,8 @@
 
 import os
 
-from harness import Case, content
+from harness import Case
+from tools import content
 
 
 class Scp(Case):

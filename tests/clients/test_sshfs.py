@@ -1,6 +1,7 @@
 """`sshfs`: the volume as a mounted file system, used by ordinary programs."""
 
-from harness import Case, big_file, content, sha256, tool
+from harness import Case
+from tools import big_file, content, sha256, tool
 
 
 class Mounted(Case):

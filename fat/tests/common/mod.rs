@@ -80,10 +80,7 @@ impl Disk {
 
     fn check(&self, offset: u64, len: usize) -> Result<usize, DeviceError> {
         let at = usize::try_from(offset).unwrap();
-        assert!(
-            at.is_multiple_of(512) && len.is_multiple_of(512) && len > 0,
-            "{at}+{len}"
-        );
+        assert!(at.is_multiple_of(512) && len.is_multiple_of(512) && len > 0, "{at}+{len}");
         if at + len > self.0.data.borrow().len() {
             return Err(DeviceError::OutOfRange);
         }
@@ -181,20 +178,14 @@ impl Drop for TempFile {
 }
 
 fn command(program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program)
-        .args(arguments)
-        .env("MTOOLS_SKIP_CHECK", "1")
-        .output();
+    let output = Command::new(program).args(arguments).env("MTOOLS_SKIP_CHECK", "1").output();
     output.unwrap_or_else(|error| panic!("{program} is needed for this test: {error}"))
 }
 
 /// An image made by mkfs.fat.
 pub fn mkfs(kib: usize, arguments: &[&str]) -> Disk {
     let file = TempFile::new(&[]);
-    let size = std::fs::OpenOptions::new()
-        .write(true)
-        .open(&file.0)
-        .unwrap();
+    let size = std::fs::OpenOptions::new().write(true).open(&file.0).unwrap();
     size.set_len(kib as u64 * 1024).unwrap();
     let mut all = vec!["-n", "TEST", "-i", "12345678"];
     all.extend(arguments);
@@ -232,10 +223,7 @@ pub fn mtools(program: &str, image: &[u8], arguments: &[&str]) -> Vec<u8> {
     let mut all = vec!["-i", file.text()];
     all.extend(arguments);
     let output = command(program, &all);
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {output:?}"
-    );
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
     output.stdout
 }
 
@@ -245,24 +233,11 @@ pub fn mount(disk: &Disk) -> Volume<Disk> {
     volume
 }
 
-pub const READ: OpenOptions = OpenOptions {
-    read: true,
-    write: false,
-    create: false,
-    create_new: false,
-    truncate: false,
-};
-pub const WRITE: OpenOptions = OpenOptions {
-    read: true,
-    write: true,
-    create: true,
-    create_new: false,
-    truncate: false,
-};
-pub const REWRITE: OpenOptions = OpenOptions {
-    truncate: true,
-    ..WRITE
-};
+pub const READ: OpenOptions =
+    OpenOptions { read: true, write: false, create: false, create_new: false, truncate: false };
+pub const WRITE: OpenOptions =
+    OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false };
+pub const REWRITE: OpenOptions = OpenOptions { truncate: true, ..WRITE };
 
 pub async fn put(volume: &Volume<Disk>, path: &str, data: &[u8]) -> Result<(), fat::Error> {
     let file = volume.open(path, &REWRITE).await?;
@@ -299,11 +274,7 @@ pub async fn list(volume: &Volume<Disk>, path: &str) -> Result<Vec<String>, fat:
 /// Bytes that tell their place.
 pub fn pattern(seed: usize, len: usize) -> Vec<u8> {
     (0..len)
-        .map(|at| {
-            (at.wrapping_mul(31)
-                .wrapping_add(at >> 9)
-                .wrapping_add(seed * 17)) as u8
-        })
+        .map(|at| (at.wrapping_mul(31).wrapping_add(at >> 9).wrapping_add(seed * 17)) as u8)
         .collect()
 }
 
