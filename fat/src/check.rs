@@ -51,10 +51,7 @@ pub async fn check<D: BlockDevice>(
         owned: Owned::new(geometry.clusters),
         folders: Vec::new(),
         followed: 0,
-        summary: Summary {
-            clusters: geometry.clusters,
-            ..Summary::default()
-        },
+        summary: Summary { clusters: geometry.clusters, ..Summary::default() },
         geometry,
         report,
         progress,
@@ -94,14 +91,8 @@ impl<D: BlockDevice> Check<'_, D> {
 
     /// The table is one half of the work, the chains are the other.
     fn progress(&mut self, scanned: u32) {
-        let (half, used) = (
-            u64::from(self.summary.clusters),
-            u64::from(self.summary.used),
-        );
-        let followed = half
-            .saturating_mul(u64::from(self.followed))
-            .checked_div(used)
-            .unwrap_or(0);
+        let (half, used) = (u64::from(self.summary.clusters), u64::from(self.summary.used));
+        let followed = half.saturating_mul(u64::from(self.followed)).checked_div(used).unwrap_or(0);
         let done = u64::from(scanned).saturating_add(followed.min(half));
         (self.progress)(done, half.saturating_mul(2));
     }
@@ -168,10 +159,7 @@ impl<D: BlockDevice> Check<'_, D> {
             }
             // Differences behind the last entry harm nobody.
             if clusters > 0 {
-                self.problem(Problem::TablesDiffer {
-                    table: number,
-                    clusters,
-                });
+                self.problem(Problem::TablesDiffer { table: number, clusters });
             }
         }
         Ok(())
@@ -184,16 +172,12 @@ impl<D: BlockDevice> Check<'_, D> {
         let (mut one, mut other) = (vec![0; READ], vec![0; READ]);
         let mut done = 0u64;
         while done < size {
-            let length = usize::try_from(size.saturating_sub(done))
-                .unwrap_or(READ)
-                .min(READ);
+            let length = usize::try_from(size.saturating_sub(done)).unwrap_or(READ).min(READ);
             one.truncate(length);
             other.truncate(length);
             let at = self.geometry.table_start.saturating_add(done);
             self.device.read(at, &mut one).await?;
-            self.device
-                .read(at.saturating_add(away), &mut other)
-                .await?;
+            self.device.read(at.saturating_add(away), &mut other).await?;
             if one != other {
                 return Ok(false);
             }

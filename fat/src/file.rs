@@ -1,6 +1,7 @@
 //! Opening, reading, writing and resizing files.
 use crate::entry::{ATTR_ARCHIVE, Entry};
 use crate::extents::Extents;
+use crate::give_way::give_way;
 use crate::lookup::Found;
 use crate::node::{File, Node, OpenOptions, State};
 use crate::path::Parent;
@@ -278,6 +279,8 @@ impl<D: BlockDevice> Volume<D> {
             // What the file holds ends where the zeros begin.
             self.write_data(&extents, inside, zeros, inside).await?;
             at = end;
+            // A hole can be 4 GiB long.
+            give_way().await;
         }
         Ok(())
     }

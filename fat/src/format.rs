@@ -21,12 +21,7 @@ pub struct FormatOptions {
 
 impl Default for FormatOptions {
     fn default() -> Self {
-        Self {
-            kind: None,
-            label: *NO_LABEL,
-            volume_id: 0,
-            time: 0,
-        }
+        Self { kind: None, label: *NO_LABEL, volume_id: 0, time: 0 }
     }
 }
 
@@ -63,11 +58,7 @@ impl fmt::Display for FormatError {
         match self {
             Self::Device(error) => error.fmt(f),
             Self::TooSmall { kind, least } => {
-                write!(
-                    f,
-                    "too small for {kind}, which needs {} KiB",
-                    least.div_ceil(1024)
-                )
+                write!(f, "too small for {kind}, which needs {} KiB", least.div_ceil(1024))
             }
             Self::TooLarge { kind, most } => {
                 write!(f, "too large for {kind}, which ends at {} MiB", most >> 20)
@@ -130,9 +121,7 @@ pub async fn format<D: BlockDevice>(
     let mut done = 0;
     while done < end {
         let length = end.saturating_sub(done).min(ZEROS as u64);
-        let piece = usize::try_from(length)
-            .ok()
-            .and_then(|length| zeros.get(..length));
+        let piece = usize::try_from(length).ok().and_then(|length| zeros.get(..length));
         device.write(done, piece.unwrap_or_default()).await?;
         done = done.saturating_add(length);
         progress(done, end);
@@ -144,16 +133,14 @@ pub async fn format<D: BlockDevice>(
         FatKind::Fat12 => &[MEDIA, 0xFF, 0xFF],
         FatKind::Fat16 => &[MEDIA, 0xFF, 0xFF, 0xFF],
         // The third is the end mark of the root directory.
-        FatKind::Fat32 => &[
-            MEDIA, 0xFF, 0xFF, 0x0F, 0xFF, 0xFF, 0xFF, 0x0F, 0xFF, 0xFF, 0xFF, 0x0F,
-        ],
+        FatKind::Fat32 => {
+            &[MEDIA, 0xFF, 0xFF, 0x0F, 0xFF, 0xFF, 0xFF, 0x0F, 0xFF, 0xFF, 0xFF, 0x0F]
+        }
     };
     let mut sector = vec![0; sector_size];
     put(&mut sector, 0, first_entries);
     for table in 0..TABLES {
-        let at = layout
-            .reserved
-            .saturating_add(layout.table_size.saturating_mul(table));
+        let at = layout.reserved.saturating_add(layout.table_size.saturating_mul(table));
         device.write(at, &sector).await?;
     }
     if options.label != *NO_LABEL {
@@ -166,16 +153,9 @@ pub async fn format<D: BlockDevice>(
     if layout.kind == FatKind::Fat32 {
         let info = fs_info(&layout, sector_size);
         for number in [FS_INFO, BACKUP_BOOT.saturating_add(FS_INFO)] {
-            device
-                .write(u64::from(number).saturating_mul(bytes_per_sector), &info)
-                .await?;
+            device.write(u64::from(number).saturating_mul(bytes_per_sector), &info).await?;
         }
-        device
-            .write(
-                u64::from(BACKUP_BOOT).saturating_mul(bytes_per_sector),
-                &boot,
-            )
-            .await?;
+        device.write(u64::from(BACKUP_BOOT).saturating_mul(bytes_per_sector), &boot).await?;
     }
     device.flush().await?;
     device.write(0, &boot).await?;
@@ -191,47 +171,20 @@ fn boot_sector(layout: &Layout, options: &FormatOptions, sector_size: usize) -> 
     let wide = layout.kind == FatKind::Fat32;
     let in_sectors = |bytes: u64| bytes.checked_div(layout.bytes_per_sector).unwrap_or(0);
     let total = in_sectors(layout.size);
-    let short_total = if wide {
-        0
-    } else {
-        u16::try_from(total).unwrap_or(0)
-    };
+    let short_total = if wide { 0 } else { u16::try_from(total).unwrap_or(0) };
     let long_total = if short_total == 0 { total as u32 } else { 0 };
     let table = in_sectors(layout.table_size) as u32;
     // Nothing goes by cylinders any more, but mtools refuses a volume that is not whole tracks.
-    let track = (1..=63)
-        .rev()
-        .find(|track| total.checked_rem(*track) == Some(0))
-        .unwrap_or(1);
+    let track = (1..=63).rev().find(|track| total.checked_rem(*track) == Some(0)).unwrap_or(1);
 
     let mut boot = vec![0; sector_size];
-    put(
-        &mut boot,
-        0,
-        if wide {
-            b"\xEB\x58\x90"
-        } else {
-            b"\xEB\x3C\x90"
-        },
-    );
+    put(&mut boot, 0, if wide { b"\xEB\x58\x90" } else { b"\xEB\x3C\x90" });
     put(&mut boot, 3, b"MIRAGE  ");
-    put(
-        &mut boot,
-        11,
-        &(layout.bytes_per_sector as u16).to_le_bytes(),
-    );
+    put(&mut boot, 11, &(layout.bytes_per_sector as u16).to_le_bytes());
     put(&mut boot, 13, &[in_sectors(layout.cluster_size) as u8]);
-    put(
-        &mut boot,
-        14,
-        &(in_sectors(layout.reserved) as u16).to_le_bytes(),
-    );
+    put(&mut boot, 14, &(in_sectors(layout.reserved) as u16).to_le_bytes());
     put(&mut boot, 16, &[TABLES as u8]);
-    put(
-        &mut boot,
-        17,
-        &((layout.root_size / 32) as u16).to_le_bytes(),
-    );
+    put(&mut boot, 17, &((layout.root_size / 32) as u16).to_le_bytes());
     put(&mut boot, 19, &short_total.to_le_bytes());
     put(&mut boot, 21, &[MEDIA]);
     put(&mut boot, 24, &(track as u16).to_le_bytes());

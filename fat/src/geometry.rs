@@ -120,9 +120,7 @@ impl Geometry {
             return Err(MountError::NotFat("the media byte is none that FAT knows"));
         }
         if u64::from(bytes_per_sector) < device_sector as u64 {
-            return Err(MountError::Unsupported(
-                "its sectors are smaller than the disk's",
-            ));
+            return Err(MountError::Unsupported("its sectors are smaller than the disk's"));
         }
         let sectors = |count: u32| u64::from(count).saturating_mul(u64::from(bytes_per_sector));
 
@@ -132,9 +130,7 @@ impl Geometry {
         };
         let size = sectors(total);
         if total == 0 {
-            return Err(MountError::NotFat(
-                "the boot sector says that the volume has no sectors",
-            ));
+            return Err(MountError::NotFat("the boot sector says that the volume has no sectors"));
         }
         if size > disk_size {
             return Err(MountError::NotFat(
@@ -145,9 +141,7 @@ impl Geometry {
         let reserved = u16_at(boot, 14);
         let table_count = u8_at(boot, 16);
         if reserved == 0 || table_count == 0 {
-            return Err(MountError::NotFat(
-                "the boot sector leaves no room for a table",
-            ));
+            return Err(MountError::NotFat("the boot sector leaves no room for a table"));
         }
         // A table size of zero in the old field is what makes the layout FAT32's.
         let (wide, table_sectors) = match u16_at(boot, 22) {
@@ -155,9 +149,7 @@ impl Geometry {
             few => (false, u32::from(few)),
         };
         if table_sectors == 0 {
-            return Err(MountError::NotFat(
-                "the boot sector gives the tables no size",
-            ));
+            return Err(MountError::NotFat("the boot sector gives the tables no size"));
         }
         let root_entries = u32::from(u16_at(boot, 17));
         let table_start = sectors(u32::from(reserved));
@@ -237,9 +229,7 @@ impl Geometry {
         }
         self.root_cluster = u32_at(boot, 44);
         if !(2..=self.clusters.saturating_add(1)).contains(&self.root_cluster) {
-            return Err(MountError::NotFat(
-                "the root directory lies outside the volume",
-            ));
+            return Err(MountError::NotFat("the root directory lies outside the volume"));
         }
         // 0 and 0xFFFF say that there is none; so, here, does one outside the reserved sectors.
         let reserved_sector = |number: u16| {
@@ -297,9 +287,7 @@ fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
         _ => {}
     }
     if u16_at(boot, 510) != 0xAA55 {
-        return Err(MountError::NotFat(
-            "there is no boot sector at the start of the disk",
-        ));
+        return Err(MountError::NotFat("there is no boot sector at the start of the disk"));
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ mod extents;
 mod file;
 mod format;
 mod geometry;
+mod give_way;
 mod index;
 mod join;
 mod journal;

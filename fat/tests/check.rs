@@ -18,17 +18,10 @@ struct Volume {
 
 impl Volume {
     fn new(kind: FatKind) -> Self {
-        let size = [
-            (FatKind::Fat12, MIB),
-            (FatKind::Fat16, 16 * MIB),
-            (FatKind::Fat32, 40 * MIB),
-        ];
+        let size = [(FatKind::Fat12, MIB), (FatKind::Fat16, 16 * MIB), (FatKind::Fat32, 40 * MIB)];
         let (_, size) = size.into_iter().find(|(of, _)| *of == kind).unwrap();
         let image = ImageFile::new(size, 512);
-        let options = FormatOptions {
-            kind: Some(kind),
-            ..FormatOptions::default()
-        };
+        let options = FormatOptions { kind: Some(kind), ..FormatOptions::default() };
         let geometry = block_on(fat::format(&image, &options, &mut |_, _| {})).unwrap();
         let volume = Self { image, geometry };
         let cluster = volume.geometry.cluster_size as usize;
@@ -77,19 +70,14 @@ impl Volume {
             code == 1 || spoke,
             "fsck.fat finds nothing where the check finds {problems:?}: {said}"
         );
-        problems
-            .iter()
-            .map(|problem| format!("{problem}\n"))
-            .collect()
+        problems.iter().map(|problem| format!("{problem}\n")).collect()
     }
 
     /// Where the short entry of an 11-byte name is on the disk.
     fn entry(&self, name: &[u8; 11]) -> u64 {
         let bytes = std::fs::read(self.image.path()).unwrap();
         let start = self.geometry.root_start.max(self.geometry.table_start) as usize;
-        let at = bytes[start..]
-            .chunks(32)
-            .position(|slot| slot.starts_with(name));
+        let at = bytes[start..].chunks(32).position(|slot| slot.starts_with(name));
         (start + at.unwrap() * 32) as u64
     }
 
@@ -104,8 +92,7 @@ impl Volume {
     }
 
     fn set_first_cluster(&self, name: &[u8; 11], cluster: u32) {
-        self.image
-            .patch(self.entry(name) + 26, &(cluster as u16).to_le_bytes());
+        self.image.patch(self.entry(name) + 26, &(cluster as u16).to_le_bytes());
     }
 
     /// Sets an entry in both tables.
@@ -124,19 +111,14 @@ impl Volume {
                 let [low, high] = [self.bytes::<1>(at)[0], self.bytes::<1>(at + 1)[0]];
                 let old = u16::from_le_bytes([low, high]);
                 let next = next as u16 & 0xFFF;
-                let new = if cluster % 2 == 0 {
-                    old & 0xF000 | next
-                } else {
-                    old & 0xF | next << 4
-                };
+                let new =
+                    if cluster % 2 == 0 { old & 0xF000 | next } else { old & 0xF | next << 4 };
                 self.image.patch(at, &new.to_le_bytes());
             }
-            FatKind::Fat16 => self
-                .image
-                .patch(start + cluster * 2, &(next as u16).to_le_bytes()),
-            FatKind::Fat32 => self
-                .image
-                .patch(start + cluster * 4, &(next & 0x0FFF_FFFF).to_le_bytes()),
+            FatKind::Fat16 => self.image.patch(start + cluster * 2, &(next as u16).to_le_bytes()),
+            FatKind::Fat32 => {
+                self.image.patch(start + cluster * 4, &(next & 0x0FFF_FFFF).to_le_bytes())
+            }
         }
     }
 }
@@ -180,15 +162,10 @@ fn a_good_volume_is_clean() {
 #[test]
 fn a_good_volume_of_mkfs_is_clean() {
     let image = ImageFile::new(64 * MIB, 512);
-    let (code, said) = run(Command::new("mkfs.fat")
-        .args(["-F", "32", "-n", "LABEL"])
-        .arg(image.path()));
+    let (code, said) =
+        run(Command::new("mkfs.fat").args(["-F", "32", "-n", "LABEL"]).arg(image.path()));
     assert_eq!(code, 0, "{said}");
-    let problems = block_on(fat::check(
-        &image,
-        &mut |problem| panic!("{problem}"),
-        &mut |_, _| {},
-    ));
+    let problems = block_on(fat::check(&image, &mut |problem| panic!("{problem}"), &mut |_, _| {}));
     assert_eq!(problems.unwrap().files, 0);
 }
 
@@ -208,10 +185,7 @@ fn directory_loops() {
     // A directory inside itself is a cross-link, a chain of a directory that loops is a loop.
     finds(
         |volume| volume.set_first_cluster(DEEP, volume.first_cluster(FOLDER)),
-        &[
-            "/Folder/DEEP: shares cluster",
-            "1 clusters are in use by no file",
-        ],
+        &["/Folder/DEEP: shares cluster", "1 clusters are in use by no file"],
     );
     finds(
         |volume| volume.link(volume.first_cluster(FOLDER), volume.first_cluster(FOLDER)),
@@ -223,37 +197,22 @@ fn directory_loops() {
 fn cross_links() {
     finds(
         |volume| volume.link(volume.first_cluster(TWO), volume.first_cluster(ONE) + 1),
-        &[
-            "shares cluster",
-            "1 clusters are in use by no file or directory",
-        ],
+        &["shares cluster", "1 clusters are in use by no file or directory"],
     );
 }
 
 #[test]
 fn sizes_that_do_not_fit_the_chain() {
     finds(
-        |volume| {
-            volume
-                .image
-                .patch(volume.entry(ONE) + 28, &1u32.to_le_bytes())
-        },
+        |volume| volume.image.patch(volume.entry(ONE) + 28, &1u32.to_le_bytes()),
         &["/ONE.BIN: has 3 clusters, more than the 1 of its size"],
     );
     finds(
-        |volume| {
-            volume
-                .image
-                .patch(volume.entry(ONE) + 28, &u32::MAX.to_le_bytes())
-        },
+        |volume| volume.image.patch(volume.entry(ONE) + 28, &u32::MAX.to_le_bytes()),
         &["/ONE.BIN: has 3 clusters, but its size needs"],
     );
     finds(
-        |volume| {
-            volume
-                .image
-                .patch(volume.entry(TWO) + 28, &0u32.to_le_bytes())
-        },
+        |volume| volume.image.patch(volume.entry(TWO) + 28, &0u32.to_le_bytes()),
         &["/TWO.BIN: has 2 clusters, more than the 0 of its size"],
     );
 }
@@ -264,24 +223,13 @@ fn bad_first_clusters() {
         finds(
             |volume| {
                 volume.set_first_cluster(ONE, cluster);
-                volume
-                    .image
-                    .patch(volume.entry(ONE) + 20, &[(cluster >> 15) as u8, 0]);
+                volume.image.patch(volume.entry(ONE) + 20, &[(cluster >> 15) as u8, 0]);
             },
-            &[
-                "/ONE.BIN: starts at cluster",
-                "3 clusters are in use by no file",
-            ],
+            &["/ONE.BIN: starts at cluster", "3 clusters are in use by no file"],
         );
     }
-    finds(
-        |volume| volume.set_first_cluster(ONE, 0),
-        &["/ONE.BIN: has no cluster"],
-    );
-    finds(
-        |volume| volume.set_first_cluster(DEEP, 0),
-        &["/Folder/DEEP: has no cluster"],
-    );
+    finds(|volume| volume.set_first_cluster(ONE, 0), &["/ONE.BIN: has no cluster"]);
+    finds(|volume| volume.set_first_cluster(DEEP, 0), &["/Folder/DEEP: has no cluster"]);
     finds(
         |volume| volume.link(volume.first_cluster(TWO), 0),
         &["/TWO.BIN: starts at", "not in use"],
@@ -327,10 +275,7 @@ fn dots_that_lead_elsewhere() {
         let cluster = u64::from(volume.first_cluster(DEEP) - 2);
         let start = volume.geometry.data_start + cluster * u64::from(volume.geometry.cluster_size);
         let told = |volume: &Volume| {
-            volume.check().1
-                == [Problem::BadDots {
-                    path: "/Folder/DEEP".into(),
-                }]
+            volume.check().1 == [Problem::BadDots { path: "/Folder/DEEP".into() }]
         };
         assert_eq!(&volume.bytes::<11>(start + 32), b"..         ");
         let (dot, dot_dot) = (volume.bytes::<2>(start + 26), volume.bytes::<2>(start + 58));
@@ -342,9 +287,7 @@ fn dots_that_lead_elsewhere() {
         volume.image.patch(start + 58, &dot_dot);
         assert_eq!(volume.check().1, []);
         volume.image.patch(start, b"DOT");
-        assert!(volume.check().1.contains(&Problem::BadDots {
-            path: "/Folder/DEEP".into()
-        }));
+        assert!(volume.check().1.contains(&Problem::BadDots { path: "/Folder/DEEP".into() }));
     }
 }
 
@@ -367,10 +310,7 @@ fn broken_long_names() {
     for kind in KINDS {
         let volume = Volume::new(kind);
         volume.image.patch(volume.entry(short) - 32, &[2]);
-        assert!(matches!(
-            &volume.check().1[..],
-            [Problem::BrokenLongName { .. }, ..]
-        ));
+        assert!(matches!(&volume.check().1[..], [Problem::BrokenLongName { .. }, ..]));
     }
 }
 
@@ -386,14 +326,7 @@ fn duplicate_names() {
 fn a_volume_that_was_not_unmounted() {
     finds(
         |volume| {
-            volume.image.patch(
-                if volume.geometry.kind == FatKind::Fat32 {
-                    65
-                } else {
-                    37
-                },
-                &[1],
-            )
+            volume.image.patch(if volume.geometry.kind == FatKind::Fat32 { 65 } else { 37 }, &[1])
         },
         &["was not unmounted"],
     );

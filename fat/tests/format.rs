@@ -31,25 +31,17 @@ fn assert_accepted(image: &ImageFile, geometry: &Geometry) {
     let (code, said) = image.fsck();
     assert_eq!(code, 0, "{geometry:?}\n{said}");
     let quiet = ["clusters", "fsck.fat 4.2"];
-    let complaints: Vec<_> = said
-        .lines()
-        .filter(|line| !quiet.iter().any(|word| line.contains(word)))
-        .collect();
+    let complaints: Vec<_> =
+        said.lines().filter(|line| !quiet.iter().any(|word| line.contains(word))).collect();
     assert!(complaints.is_empty(), "{geometry:?}\n{said}");
     let mtools = |program: &str, arguments: &[&str]| {
-        let (code, said) = run(Command::new(program)
-            .arg("-i")
-            .arg(image.path())
-            .args(arguments));
+        let (code, said) = run(Command::new(program).arg("-i").arg(image.path()).args(arguments));
         assert_eq!(code, 0, "{program}: {said} on {geometry:?}");
         said
     };
     let listed = mtools("mdir", &["::"]);
     assert!(listed.contains("Volume in drive : is BACKUP 1"), "{listed}");
-    assert!(
-        listed.contains("Volume Serial Number is 1234-ABCD"),
-        "{listed}"
-    );
+    assert!(listed.contains("Volume Serial Number is 1234-ABCD"), "{listed}");
     mtools("mcopy", &["Cargo.toml", "::A long name.toml"]);
     let text = std::fs::read_to_string("Cargo.toml").unwrap();
     assert_eq!(mtools("mtype", &["::A long name.toml"]), text);
@@ -62,10 +54,7 @@ fn assert_layout(image: &ImageFile, geometry: &Geometry) {
     let end = geometry.data_start + u64::from(geometry.clusters) * u64::from(geometry.cluster_size);
     assert!(end <= geometry.size && geometry.size <= image.size());
     // At most a cluster and what a table could not halve is lost at the end.
-    assert!(
-        image.size() - end < u64::from(geometry.cluster_size) + 8192,
-        "{geometry:?}"
-    );
+    assert!(image.size() - end < u64::from(geometry.cluster_size) + 8192, "{geometry:?}");
 }
 
 #[test]
@@ -90,11 +79,7 @@ fn chooses_a_kind_by_size() {
     for (size, kind, cluster_size) in sizes {
         let (image, made) = make(size, 512, None);
         let geometry = made.unwrap();
-        assert_eq!(
-            (geometry.kind, geometry.cluster_size),
-            (kind, cluster_size),
-            "{size}"
-        );
+        assert_eq!((geometry.kind, geometry.cluster_size), (kind, cluster_size), "{size}");
         assert_layout(&image, &geometry);
         assert_accepted(&image, &geometry);
     }
@@ -143,13 +128,9 @@ fn makes_the_kind_asked_for() {
 
 #[test]
 fn follows_the_disks_sector_size() {
-    for (sector, size) in [
-        (4096, MIB),
-        (4096, 20 * MIB),
-        (4096, 64 * MIB),
-        (4096, 600 * MIB),
-        (2048, 64 * MIB),
-    ] {
+    for (sector, size) in
+        [(4096, MIB), (4096, 20 * MIB), (4096, 64 * MIB), (4096, 600 * MIB), (2048, 64 * MIB)]
+    {
         let (image, made) = make(size, sector, None);
         let geometry = made.unwrap();
         assert_eq!(geometry.bytes_per_sector as usize, sector);
@@ -168,27 +149,17 @@ fn refuses_sizes_that_a_kind_cannot_have() {
         );
         made.unwrap_err()
     };
-    for (kind, size) in [
-        (FatKind::Fat12, 4 * KIB),
-        (FatKind::Fat16, MIB),
-        (FatKind::Fat32, 16 * MIB),
-    ] {
-        let FormatError::TooSmall { least, .. } = refused(kind, size) else {
-            panic!("{kind}")
-        };
+    for (kind, size) in
+        [(FatKind::Fat12, 4 * KIB), (FatKind::Fat16, MIB), (FatKind::Fat32, 16 * MIB)]
+    {
+        let FormatError::TooSmall { least, .. } = refused(kind, size) else { panic!("{kind}") };
         assert!(least > size);
         // The size named is the least that works.
         make(least, 512, Some(kind)).1.unwrap();
         refused(kind, least - 512);
     }
-    assert!(matches!(
-        refused(FatKind::Fat12, GIB),
-        FormatError::TooLarge { .. }
-    ));
-    assert!(matches!(
-        refused(FatKind::Fat16, 5 * GIB),
-        FormatError::TooLarge { .. }
-    ));
+    assert!(matches!(refused(FatKind::Fat12, GIB), FormatError::TooLarge { .. }));
+    assert!(matches!(refused(FatKind::Fat16, 5 * GIB), FormatError::TooLarge { .. }));
 }
 
 #[test]
@@ -197,12 +168,8 @@ fn an_old_volume_leaves_nothing_behind() {
     let old = made.unwrap();
     assert_accepted(&image, &old); // leaves a file
     image.patch(old.table_start, &[0x55; 100_000]);
-    let geometry = block_on(fat::format(
-        &image,
-        &FormatOptions::default(),
-        &mut |_, _| {},
-    ))
-    .unwrap();
+    let geometry =
+        block_on(fat::format(&image, &FormatOptions::default(), &mut |_, _| {})).unwrap();
     assert_eq!(&geometry.label, b"NO NAME    ");
     let (code, listed) = run(Command::new("mdir").arg("-i").arg(image.path()).arg("::"));
     assert!(code == 0 && listed.contains("No files"), "{listed}");
@@ -215,11 +182,7 @@ fn the_label_has_its_date() {
     let image = ImageFile::new(MIB, 512);
     for (time, date) in [(951_782_400, 0x285D), (0, 0x0021), (u64::MAX, 0xFF9F)] {
         let label = volume_label("x").unwrap();
-        let options = FormatOptions {
-            label,
-            time,
-            ..FormatOptions::default()
-        };
+        let options = FormatOptions { label, time, ..FormatOptions::default() };
         let geometry = block_on(fat::format(&image, &options, &mut |_, _| {})).unwrap();
         let mut sector = [0; 512];
         block_on(image.read(geometry.root_start, &mut sector)).unwrap();
@@ -240,17 +203,11 @@ fn labels() {
 fn progress_ends_at_its_total() {
     let image = ImageFile::new(GIB, 512);
     let mut steps = Vec::new();
-    block_on(fat::format(
-        &image,
-        &FormatOptions::default(),
-        &mut |done, total| steps.push((done, total)),
-    ))
+    block_on(fat::format(&image, &FormatOptions::default(), &mut |done, total| {
+        steps.push((done, total))
+    }))
     .unwrap();
-    assert!(
-        steps
-            .windows(2)
-            .all(|pair| pair[0].0 < pair[1].0 && pair[0].1 == pair[1].1)
-    );
+    assert!(steps.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 == pair[1].1));
     let (done, total) = *steps.last().unwrap();
     assert_eq!(done, total);
 }

@@ -10,10 +10,7 @@ const MIB: u64 = 1 << 20;
 
 fn formatted(kind: FatKind, size: u64) -> ImageFile {
     let image = ImageFile::new(size, 512);
-    let options = FormatOptions {
-        kind: Some(kind),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions { kind: Some(kind), ..FormatOptions::default() };
     block_on(fat::format(&image, &options, &mut |_, _| {})).unwrap();
     image
 }
@@ -31,34 +28,20 @@ fn said_of(kind: FatKind, offset: u64, bytes: &[u8]) -> String {
 fn volumes_of_mkfs_are_understood() {
     for (arguments, kind, cluster_size) in [
         (&["-F", "12", "-s", "8"][..], FatKind::Fat12, 4096),
-        (
-            &["-F", "16", "-s", "4", "-n", "OTHER", "-i", "cafe0123"],
-            FatKind::Fat16,
-            2048,
-        ),
+        (&["-F", "16", "-s", "4", "-n", "OTHER", "-i", "cafe0123"], FatKind::Fat16, 2048),
         (&["-F", "32", "-s", "1", "-f", "1"], FatKind::Fat32, 512),
         (&["-F", "32", "-S", "4096", "-s", "1"], FatKind::Fat32, 4096), // FAT32 with 4,000 clusters
     ] {
-        let size = if kind == FatKind::Fat12 {
-            15 * MIB
-        } else {
-            64 * MIB
-        };
+        let size = if kind == FatKind::Fat12 { 15 * MIB } else { 64 * MIB };
         let image = ImageFile::new(size, 512);
         let (code, said) = run(Command::new("mkfs.fat").args(arguments).arg(image.path()));
         assert_eq!(code, 0, "{said}");
         let geometry = block_on(Geometry::read(&image)).unwrap();
         assert_eq!((geometry.kind, geometry.cluster_size), (kind, cluster_size));
         let (_, said) = image.fsck();
-        assert!(
-            said.contains(&format!("/{} clusters", geometry.clusters)),
-            "{geometry:?} {said}"
-        );
+        assert!(said.contains(&format!("/{} clusters", geometry.clusters)), "{geometry:?} {said}");
         if kind == FatKind::Fat16 {
-            assert_eq!(
-                (geometry.volume_id, &geometry.label),
-                (0xCAFE_0123, b"OTHER      ")
-            );
+            assert_eq!((geometry.volume_id, &geometry.label), (0xCAFE_0123, b"OTHER      "));
         }
     }
 }
@@ -98,10 +81,7 @@ fn what_can_be_borne_is_borne() {
     let whole = block_on(Geometry::read(&image)).unwrap();
     // Tables that hold fewer clusters than the volume has room for limit the clusters.
     image.patch(22, &[8, 0]);
-    assert_eq!(
-        block_on(Geometry::read(&image)).unwrap().clusters,
-        8 * 256 - 2
-    );
+    assert_eq!(block_on(Geometry::read(&image)).unwrap().clusters, 8 * 256 - 2);
     assert!(whole.clusters > 30_000);
 
     let image = formatted(FatKind::Fat32, 64 * MIB);
@@ -109,11 +89,7 @@ fn what_can_be_borne_is_borne() {
     image.patch(48, &[0xFF, 0xFF, 0xFF, 0x70]);
     let geometry = block_on(Geometry::read(&image)).unwrap();
     assert_eq!(
-        (
-            geometry.active_table,
-            geometry.fs_info,
-            geometry.backup_boot
-        ),
+        (geometry.active_table, geometry.fs_info, geometry.backup_boot),
         (Some(1), None, None)
     );
 }
@@ -139,10 +115,7 @@ fn large_sectors_need_a_volume_made_for_them() {
     let bytes = std::fs::read(small.path()).unwrap();
     let large = ImageFile::new(64 * MIB, 4096);
     large.patch(0, &bytes);
-    assert!(matches!(
-        block_on(Geometry::read(&large)),
-        Err(MountError::Unsupported(_))
-    ));
+    assert!(matches!(block_on(Geometry::read(&large)), Err(MountError::Unsupported(_))));
 }
 
 /// Whatever the boot sector says, the answer is an error or a layout inside the disk.
@@ -157,14 +130,7 @@ fn no_boot_sector_leads_outside_the_disk() {
     };
     let mut accepted = 0;
     for kind in [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32] {
-        let image = formatted(
-            kind,
-            if kind == FatKind::Fat12 {
-                8 * MIB
-            } else {
-                64 * MIB
-            },
-        );
+        let image = formatted(kind, if kind == FatKind::Fat12 { 8 * MIB } else { 64 * MIB });
         let mut good = [0; 512];
         block_on(image.read(0, &mut good)).unwrap();
         for _ in 0..20_000 {

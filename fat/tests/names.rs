@@ -36,9 +36,7 @@ fn names_come_back_as_they_were_given() {
         block_on(async {
             volume.create_dir("/d").await.unwrap();
             for name in &expected {
-                put(&volume, &format!("/d/{name}"), name.as_bytes())
-                    .await
-                    .unwrap();
+                put(&volume, &format!("/d/{name}"), name.as_bytes()).await.unwrap();
             }
             volume.unmount().await.unwrap();
         });
@@ -64,10 +62,7 @@ fn case_is_kept_and_ignored() {
         assert_eq!(get(&volume, "/üNÏCODE жУК.TXT").await.unwrap(), b"1");
         put(&volume, "/ÜNÏCODE ЖУК.TXT", b"2").await.unwrap();
         assert_eq!(list(&volume, "/").await.unwrap(), ["Ünïcode Жук.txt"]);
-        assert_eq!(
-            volume.create_dir("/ünïcode жук.txt").await,
-            Err(Error::AlreadyExists)
-        );
+        assert_eq!(volume.create_dir("/ünïcode жук.txt").await, Err(Error::AlreadyExists));
     });
 }
 
@@ -183,54 +178,27 @@ fn the_system_folder_is_out_of_reach() {
         block_on(async {
             assert_eq!(volume.read_record("key").await.unwrap(), None);
             volume.write_record("key", b"secret").await.unwrap();
-            volume
-                .write_record("key", &pattern(1, 65_536))
-                .await
-                .unwrap();
+            volume.write_record("key", &pattern(1, 65_536)).await.unwrap();
             volume.write_record("state", b"").await.unwrap();
             put(&volume, "/f", b"1").await.unwrap();
             volume.create_dir("/d").await.unwrap();
-            assert_eq!(
-                volume.write_record("big", &[0; 65_537]).await,
-                Err(Error::TooLarge)
-            );
+            assert_eq!(volume.write_record("big", &[0; 65_537]).await, Err(Error::TooLarge));
             assert_eq!(list(&volume, "/").await.unwrap(), ["d", "f"], "{kind}");
-            for name in [
-                ".mirage-sshfs",
-                ".MIRAGE-SSHFS",
-                "MIRAGE~1",
-                "mirage~1",
-                ".mirage-ſshfs",
-            ] {
+            for name in [".mirage-sshfs", ".MIRAGE-SSHFS", "MIRAGE~1", "mirage~1", ".mirage-ſshfs"]
+            {
                 let path = format!("/{name}");
                 let inside = format!("/{name}/key");
-                assert_eq!(
-                    volume.metadata(&path).await.unwrap_err(),
-                    Error::NotFound,
-                    "{name}"
-                );
-                assert_eq!(
-                    volume.open(&inside, &READ).await.unwrap_err(),
-                    Error::NotFound
-                );
-                assert_eq!(
-                    volume.open(&inside, &WRITE).await.unwrap_err(),
-                    Error::NotFound
-                );
-                assert_eq!(
-                    volume.open(&path, &WRITE).await.unwrap_err(),
-                    Error::Reserved
-                );
+                assert_eq!(volume.metadata(&path).await.unwrap_err(), Error::NotFound, "{name}");
+                assert_eq!(volume.open(&inside, &READ).await.unwrap_err(), Error::NotFound);
+                assert_eq!(volume.open(&inside, &WRITE).await.unwrap_err(), Error::NotFound);
+                assert_eq!(volume.open(&path, &WRITE).await.unwrap_err(), Error::Reserved);
                 assert_eq!(volume.open_dir(&path).await.unwrap_err(), Error::NotFound);
                 assert_eq!(volume.create_dir(&path).await, Err(Error::Reserved));
                 assert_eq!(volume.remove_dir(&path).await, Err(Error::NotFound));
                 assert_eq!(volume.rename(&path, "/x", true).await, Err(Error::NotFound));
                 assert_eq!(volume.rename("/d", &path, true).await, Err(Error::Reserved));
                 assert_eq!(volume.rename("/f", &path, true).await, Err(Error::Reserved));
-                assert_eq!(
-                    volume.set_read_only(&path, true).await,
-                    Err(Error::NotFound)
-                );
+                assert_eq!(volume.set_read_only(&path, true).await, Err(Error::NotFound));
             }
             // Elsewhere it is a name like any other.
             put(&volume, "/d/.mirage-sshfs", b"2").await.unwrap();
@@ -239,10 +207,7 @@ fn the_system_folder_is_out_of_reach() {
         assert_eq!(fsck(&disk.image()), "", "{kind}");
         let again = mount(&disk);
         block_on(async {
-            assert_eq!(
-                again.read_record("key").await.unwrap().unwrap(),
-                pattern(1, 65_536)
-            );
+            assert_eq!(again.read_record("key").await.unwrap().unwrap(), pattern(1, 65_536));
             assert_eq!(again.read_record("state").await.unwrap().unwrap(), b"");
             assert_eq!(again.read_record("other").await.unwrap(), None);
         });
@@ -255,9 +220,7 @@ fn listing_goes_on_while_entries_come_and_go() {
     block_on(async {
         volume.create_dir("/d").await.unwrap();
         for number in 0..100 {
-            put(&volume, &format!("/d/file number {number}"), b"")
-                .await
-                .unwrap();
+            put(&volume, &format!("/d/file number {number}"), b"").await.unwrap();
         }
         let dir = volume.open_dir("/d").await.unwrap();
         let mut seen = Vec::new();
@@ -267,10 +230,7 @@ fn listing_goes_on_while_entries_come_and_go() {
                 break;
             }
             for entry in entries {
-                volume
-                    .remove_file(&format!("/d/{}", entry.name))
-                    .await
-                    .unwrap();
+                volume.remove_file(&format!("/d/{}", entry.name)).await.unwrap();
                 seen.push(entry.name);
             }
         }

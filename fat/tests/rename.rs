@@ -17,27 +17,12 @@ fn the_rename_matrix() {
             put(&volume, "/file two", b"2").await.unwrap();
             let rename = |from, to, replace| volume.rename(from, to, replace);
             assert_eq!(rename("/none", "/x", true).await, Err(Error::NotFound));
-            assert_eq!(
-                rename("/file one", "/none/x", true).await,
-                Err(Error::NotFound)
-            );
-            assert_eq!(
-                rename("/file one", "/file two", false).await,
-                Err(Error::AlreadyExists)
-            );
-            assert_eq!(
-                rename("/file one", "/a", true).await,
-                Err(Error::IsADirectory)
-            );
-            assert_eq!(
-                rename("/a", "/file one", true).await,
-                Err(Error::NotADirectory)
-            );
+            assert_eq!(rename("/file one", "/none/x", true).await, Err(Error::NotFound));
+            assert_eq!(rename("/file one", "/file two", false).await, Err(Error::AlreadyExists));
+            assert_eq!(rename("/file one", "/a", true).await, Err(Error::IsADirectory));
+            assert_eq!(rename("/a", "/file one", true).await, Err(Error::NotADirectory));
             assert_eq!(rename("/a", "/full", true).await, Err(Error::NotEmpty));
-            assert_eq!(
-                rename("/a", "/a/sub/below", true).await,
-                Err(Error::IntoItself)
-            );
+            assert_eq!(rename("/a", "/a/sub/below", true).await, Err(Error::IntoItself));
             assert_eq!(rename("/a", "/a/x", true).await, Err(Error::IntoItself));
             assert_eq!(rename("/a/sub", "/a", true).await, Err(Error::NotEmpty));
             assert_eq!(rename("/", "/x", true).await, Err(Error::Root));
@@ -51,11 +36,7 @@ fn the_rename_matrix() {
             rename("/b", "/empty", true).await.unwrap();
             rename("/empty", "/Empty", true).await.unwrap();
             assert_eq!(get(&volume, "/empty/SUB/moved").await.unwrap(), b"1");
-            assert_eq!(
-                list(&volume, "/").await.unwrap(),
-                ["Empty", "a", "full"],
-                "{kind}"
-            );
+            assert_eq!(list(&volume, "/").await.unwrap(), ["Empty", "a", "full"], "{kind}");
             volume.unmount().await.unwrap();
         });
         assert_eq!(fsck(&disk.image()), "", "{kind}");
@@ -79,10 +60,7 @@ fn open_files_live_through_renames_and_removal() {
             let source = volume.open("/source", &WRITE).await.unwrap();
             volume.rename("/source", "/target", true).await.unwrap();
             // The replaced file is still there for who has it open, and can grow.
-            volume
-                .write(&target, 50_000, &pattern(3, 10_000))
-                .await
-                .unwrap();
+            volume.write(&target, 50_000, &pattern(3, 10_000)).await.unwrap();
             volume.sync().await.unwrap();
             let expected = [pattern(1, 50_000), pattern(3, 10_000)].concat();
             assert_eq!(read_file(&volume, &target).await.unwrap(), expected);
@@ -90,17 +68,11 @@ fn open_files_live_through_renames_and_removal() {
             volume.write(&source, 0, b"new").await.unwrap();
             assert_eq!(get(&volume, "/target").await.unwrap()[..3], *b"new");
             volume.remove_file("/target").await.unwrap();
-            assert_eq!(
-                volume.metadata("/target").await.unwrap_err(),
-                Error::NotFound
-            );
+            assert_eq!(volume.metadata("/target").await.unwrap_err(), Error::NotFound);
             put(&volume, "/target", b"another").await.unwrap();
             volume.sync().await.unwrap();
             put(&volume, "/filler", &pattern(9, 400_000)).await.unwrap();
-            assert_eq!(
-                read_file(&volume, &source).await.unwrap()[3..],
-                pattern(2, 60_000)[3..]
-            );
+            assert_eq!(read_file(&volume, &source).await.unwrap()[3..], pattern(2, 60_000)[3..]);
             drop((source, target));
             assert_eq!(get(&volume, "/target").await.unwrap(), b"another");
             volume.remove_file("/target").await.unwrap();

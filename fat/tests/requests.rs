@@ -28,10 +28,7 @@ fn sequential_and_random_access() {
             block_on(async {
                 let file = volume.open("/big", &WRITE).await.unwrap();
                 for part in 0..parts {
-                    volume
-                        .write(&file, (part * PART) as u64, &data)
-                        .await
-                        .unwrap();
+                    volume.write(&file, (part * PART) as u64, &data).await.unwrap();
                 }
                 volume.sync().await.unwrap();
             });

@@ -69,8 +69,7 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn append(&self, file: &fat::File, data: &[u8]) -> Result<(), Status> {
-        let end = self.volume.file_metadata(file).len;
-        self.volume.write(file, end, data).await.map_err(status)
+        self.volume.append(file, data).await.map_err(status)
     }
 
     async fn close(&self, file: fat::File) -> Result<(), Status> {

@@ -1,7 +1,10 @@
 //! File operations in flight: futures in a bounded number of places, polled by the loop.
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Waker};
 
 type Future = Pin<Box<dyn core::future::Future<Output = ()>>>;
@@ -12,6 +15,17 @@ struct Task {
     bytes: usize,
 }
 
+/// Says that a future gave way to others and wants to go on. Nobody else needs to be woken: the loop
+/// polls everything again in each turn.
+#[derive(Default)]
+struct GaveWay(AtomicBool);
+
+impl Wake for GaveWay {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The operations that run. A future is never cancelled: whoever waited for its result may be
 /// gone, but the disk must not be left in the middle of something.
 pub struct Tasks {
@@ -19,12 +33,13 @@ pub struct Tasks {
     bytes: usize,
     most: usize,
     most_bytes: usize,
+    gave_way: Arc<GaveWay>,
 }
 
 impl Tasks {
     /// At most `most` operations that hold `most_bytes` bytes together.
     pub fn new(most: usize, most_bytes: usize) -> Self {
-        Self { running: Vec::new(), bytes: 0, most, most_bytes }
+        Self { running: Vec::new(), bytes: 0, most, most_bytes, gave_way: Arc::default() }
     }
 
     /// Whether another operation of `bytes` bytes may start; when not, no further request is taken.
@@ -44,30 +59,30 @@ impl Tasks {
         future: impl core::future::Future<Output = ()> + 'static,
     ) {
         let mut task = Task { future: Box::pin(future), bytes };
-        if !is_ready(&mut task) {
+        if !is_ready(&mut task, &Waker::from(self.gave_way.clone())) {
             self.bytes = self.bytes.saturating_add(bytes);
             self.running.push(task);
         }
     }
 
-    /// Lets every operation go on; true when one of them ended.
+    /// Lets every operation go on; true when one of them ended, or only gave way to others.
     pub fn turn(&mut self) -> bool {
         let before = self.running.len();
+        let waker = Waker::from(self.gave_way.clone());
         // In order of their start: locks inside the volume are first come, first served.
         self.running.retain_mut(|task| {
-            let ready = is_ready(task);
+            let ready = is_ready(task, &waker);
             if ready {
                 self.bytes = self.bytes.saturating_sub(task.bytes);
             }
             !ready
         });
-        self.running.len() < before
+        self.gave_way.0.swap(false, Ordering::Relaxed) || self.running.len() < before
     }
 }
 
-/// The loop polls everything again in each turn, so nobody needs to be woken.
-fn is_ready(task: &mut Task) -> bool {
-    task.future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+fn is_ready(task: &mut Task, waker: &Waker) -> bool {
+    task.future.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
 }
 
 #[cfg(test)]
@@ -96,6 +111,22 @@ mod tests {
         open.set(true);
         assert!(tasks.turn());
         assert!(tasks.has_room(5));
+    }
+
+    #[test]
+    fn one_that_gives_way_asks_for_another_turn() {
+        let mut left = 3;
+        let mut tasks = Tasks::new(1, 10);
+        tasks.start(
+            1,
+            poll_fn(move |context| {
+                left -= 1;
+                context.waker().wake_by_ref();
+                if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+            }),
+        );
+        assert!(tasks.turn() && !tasks.is_empty());
+        assert!(tasks.turn() && tasks.is_empty());
     }
 
     #[test]

@@ -276,7 +276,6 @@ class Case(unittest.TestCase):
   StrictHostKeyChecking accept-new
   CheckHostIP no
   ConnectTimeout 15
-  ServerAliveInterval 5
 """)
 
     def ssh(self, *args, config="config", **kwargs):

@@ -1,6 +1,6 @@
 """What is agreed on the wire, and connections that live long.
 
-mlkem768x25519-sha256 needs OpenSSH 9.9, Debian 12 has 9.2: the server's own tests cover it.
+mlkem768x25519-sha256 needs OpenSSH 9.9 and Debian 12 has 9.2: nothing here covers it.
 """
 
 import subprocess

@@ -3,7 +3,7 @@
 import os
 
 from harness import Case
-from tools import big_file, content, program
+from tools import big_file, content, program, sha256
 
 # Each of FAT's forbidden characters, a space, accents, an emoji beyond UTF-16's first plane.
 NAMES = ["two words", "Ünïcödé", "日本語.txt", "rocket🚀.txt", 'quote"d', "star*", "co:lon", "less<",
@@ -81,10 +81,16 @@ class Big(Case):
     def test_fat16(self):
         self.there_and_back()
 
+    def test_many_downloads(self):
+        """A stall that comes once in a few hundred MiB, and that no keep-alive ends, would show."""
+        digest = big_file(self.path("up"), 64 << 20)
+        self.sftp("put up file", *["get file down"] * 12)
+        self.assertEqual(sha256(self.path("down")), digest)
+
 
 class Big32(Big):
     fat = "32"
-    test_fat16 = None
+    test_fat16 = test_many_downloads = None
 
     def test_fat32(self):
         self.there_and_back()

@@ -46,13 +46,8 @@ pub(super) fn entries(bytes: &[u8], broken: &mut dyn FnMut(usize)) -> Vec<Named>
                     told = true;
                     None
                 });
-                let begun = continued.or_else(|| {
-                    last.then(|| Pending {
-                        units: Vec::new(),
-                        ordinal,
-                        checksum,
-                    })
-                });
+                let begun = continued
+                    .or_else(|| last.then(|| Pending { units: Vec::new(), ordinal, checksum }));
                 match begun {
                     Some(mut begun) if (1..=MAX_LONG_SLOTS).contains(&ordinal) => {
                         begun.ordinal = ordinal;
@@ -102,9 +97,6 @@ pub(super) fn entries(bytes: &[u8], broken: &mut dyn FnMut(usize)) -> Vec<Named>
 
 /// The name ends at a NUL when it does not fill its last slot.
 fn long_name(units: &[u16]) -> Option<String> {
-    let length = units
-        .iter()
-        .position(|unit| *unit == 0)
-        .unwrap_or(units.len());
+    let length = units.iter().position(|unit| *unit == 0).unwrap_or(units.len());
     name::decode(units.get(..length)?)
 }

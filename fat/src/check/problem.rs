@@ -18,27 +18,15 @@ pub enum Problem {
     /// An entry starts at a cluster that does not exist, or has none and needs one.
     BadFirstCluster { path: String, cluster: u32 },
     /// The table goes on from `cluster` to `next`, which is free, bad or does not exist.
-    BadLink {
-        path: String,
-        cluster: u32,
-        next: u32,
-    },
+    BadLink { path: String, cluster: u32, next: u32 },
     /// The chain comes back to its own `cluster`.
     Loop { path: String, cluster: u32 },
     /// The chain runs into `cluster`, which something else has already.
     CrossLink { path: String, cluster: u32 },
     /// The chain has fewer clusters than the size needs.
-    TooShort {
-        path: String,
-        clusters: u32,
-        needed: u32,
-    },
+    TooShort { path: String, clusters: u32, needed: u32 },
     /// The chain has more clusters than the size needs.
-    TooLong {
-        path: String,
-        clusters: u32,
-        needed: u32,
-    },
+    TooLong { path: String, clusters: u32, needed: u32 },
     /// A directory without its `.` and `..`, or whose `.` and `..` lead elsewhere.
     BadDots { path: String },
     /// A directory's entry gives a size other than 0.
@@ -64,10 +52,7 @@ impl fmt::Display for Problem {
             }
             Self::TablesDiffer { table, clusters } => {
                 let number = u32::from(*table).saturating_add(1);
-                write!(
-                    f,
-                    "table {number} differs from the one in use at {clusters} clusters"
-                )
+                write!(f, "table {number} differs from the one in use at {clusters} clusters")
             }
             Self::BadFirstCluster { path, cluster: 0 } => write!(f, "{path}: has no cluster"),
             Self::BadFirstCluster { path, cluster } => {
@@ -76,75 +61,38 @@ impl fmt::Display for Problem {
                     "{path}: starts at cluster {cluster}, which does not exist or is not in use"
                 )
             }
-            Self::BadLink {
-                path,
-                cluster,
-                next: 0,
-            } => {
-                write!(
-                    f,
-                    "{path}: ends at cluster {cluster} with a link to nothing"
-                )
+            Self::BadLink { path, cluster, next: 0 } => {
+                write!(f, "{path}: ends at cluster {cluster} with a link to nothing")
             }
-            Self::BadLink {
-                path,
-                cluster,
-                next,
-            } => {
+            Self::BadLink { path, cluster, next } => {
                 write!(
                     f,
                     "{path}: ends at cluster {cluster} with a link to {next}, which does not exist or is not in use"
                 )
             }
             Self::Loop { path, cluster } => {
-                write!(
-                    f,
-                    "{path}: its clusters form a loop, back to cluster {cluster}"
-                )
+                write!(f, "{path}: its clusters form a loop, back to cluster {cluster}")
             }
             Self::CrossLink { path, cluster } => {
-                write!(
-                    f,
-                    "{path}: shares cluster {cluster} and what follows with something else"
-                )
+                write!(f, "{path}: shares cluster {cluster} and what follows with something else")
             }
-            Self::TooShort {
-                path,
-                clusters,
-                needed,
-            } => {
-                write!(
-                    f,
-                    "{path}: has {clusters} clusters, but its size needs {needed}"
-                )
+            Self::TooShort { path, clusters, needed } => {
+                write!(f, "{path}: has {clusters} clusters, but its size needs {needed}")
             }
-            Self::TooLong {
-                path,
-                clusters,
-                needed,
-            } => {
-                write!(
-                    f,
-                    "{path}: has {clusters} clusters, more than the {needed} of its size"
-                )
+            Self::TooLong { path, clusters, needed } => {
+                write!(f, "{path}: has {clusters} clusters, more than the {needed} of its size")
             }
             Self::BadDots { path } => {
                 write!(f, "{path}: its . and .. are missing or lead elsewhere")
             }
             Self::DirectorySize { path, size } => {
-                write!(
-                    f,
-                    "{path}: a directory with a size ({size} bytes) in its entry"
-                )
+                write!(f, "{path}: a directory with a size ({size} bytes) in its entry")
             }
             Self::DirectoryTooLong { path } => {
                 write!(f, "{path}: a directory of more than 65,536 entries")
             }
             Self::BrokenLongName { path, slot } => {
-                write!(
-                    f,
-                    "{path}: parts of a long name without a file before entry {slot}"
-                )
+                write!(f, "{path}: parts of a long name without a file before entry {slot}")
             }
             Self::DuplicateName { path } => write!(f, "{path}: a second entry of this name"),
             Self::Leaked { clusters } => {

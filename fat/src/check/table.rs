@@ -68,11 +68,7 @@ impl<'a, D: BlockDevice> Table<'a, D> {
                 let at = cluster.saturating_add(cluster / 2);
                 let low = self.byte(at).await?;
                 let both = low | self.byte(at.saturating_add(1)).await? << 8;
-                Ok(if cluster.is_multiple_of(2) {
-                    both & 0xFFF
-                } else {
-                    both >> 4
-                })
+                Ok(if cluster.is_multiple_of(2) { both & 0xFFF } else { both >> 4 })
             }
             FatKind::Fat16 => {
                 let at = cluster.saturating_mul(2);
@@ -97,24 +93,18 @@ impl<'a, D: BlockDevice> Table<'a, D> {
             let start = number.saturating_mul(PAGE);
             let length = self.size.saturating_sub(start).min(PAGE);
             let mut page = vec![0; usize::try_from(length).unwrap_or(0)];
-            self.device
-                .read(self.start.saturating_add(start), &mut page)
-                .await?;
+            self.device.read(self.start.saturating_add(start), &mut page).await?;
             if self.pages.len() >= MOST_PAGES {
                 // Chains mostly go up: the lowest page is the least likely to be asked for again,
                 // unless the chain has gone back below it.
                 let lowest = self.pages.keys().next().copied().unwrap_or(0);
                 let highest = self.pages.keys().next_back().copied().unwrap_or(0);
-                self.pages
-                    .remove(if lowest < number { &lowest } else { &highest });
+                self.pages.remove(if lowest < number { &lowest } else { &highest });
             }
             self.pages.insert(number, page);
         }
         let within = usize::try_from(at % PAGE).unwrap_or(0);
-        let bytes = self
-            .pages
-            .get(&number)
-            .and_then(|page| page.get(within..)?.first_chunk());
+        let bytes = self.pages.get(&number).and_then(|page| page.get(within..)?.first_chunk());
         bytes.copied().ok_or(DeviceError::OutOfRange)
     }
 }
@@ -127,17 +117,13 @@ pub(super) struct Owned {
 impl Owned {
     pub fn new(clusters: u32) -> Self {
         let words = u64::from(clusters).saturating_add(2).div_ceil(64);
-        Self {
-            bits: vec![0; usize::try_from(words).unwrap_or(0)],
-        }
+        Self { bits: vec![0; usize::try_from(words).unwrap_or(0)] }
     }
 
     /// Takes a cluster for the caller: whether nobody had it.
     pub fn claim(&mut self, cluster: u32) -> bool {
         let mask = 1 << (cluster % 64);
-        let word = usize::try_from(cluster / 64)
-            .ok()
-            .and_then(|word| self.bits.get_mut(word));
+        let word = usize::try_from(cluster / 64).ok().and_then(|word| self.bits.get_mut(word));
         word.is_some_and(|word| {
             let was_free = *word & mask == 0;
             *word |= mask;

@@ -42,12 +42,7 @@ impl<D: BlockDevice> Check<'_, D> {
             }
             _ => (0, 0),
         };
-        self.folders.push(Folder {
-            name: String::new(),
-            parent: 0,
-            first,
-            clusters,
-        });
+        self.folders.push(Folder { name: String::new(), parent: 0, first, clusters });
         let mut waiting = vec![0];
         while let Some(number) = waiting.pop() {
             for child in self.folder(number).await? {
@@ -64,9 +59,7 @@ impl<D: BlockDevice> Check<'_, D> {
         let most = bytes.div_ceil(self.geometry.cluster_size.max(1));
         let chain = self.chain(path, first).await?;
         if chain.clusters > most {
-            self.problem(Problem::DirectoryTooLong {
-                path: path.to_string(),
-            });
+            self.problem(Problem::DirectoryTooLong { path: path.to_string() });
         }
         Ok(chain.clusters.min(most))
     }
@@ -94,18 +87,13 @@ impl<D: BlockDevice> Check<'_, D> {
             let used = u64::from(self.geometry.root_entries).saturating_mul(SLOT as u64);
             let whole = usize::try_from(used.next_multiple_of(sector)).unwrap_or(0);
             let mut bytes = vec![0; whole];
-            self.device
-                .read(self.geometry.root_start, &mut bytes)
-                .await?;
+            self.device.read(self.geometry.root_start, &mut bytes).await?;
             bytes.truncate(usize::try_from(used).unwrap_or(whole));
             return Ok(bytes);
         }
         let size = usize::try_from(self.geometry.cluster_size).unwrap_or(0);
         let mut bytes = Vec::new();
-        let Some(&Folder {
-            first, clusters, ..
-        }) = self.folders.get(number)
-        else {
+        let Some(&Folder { first, clusters, .. }) = self.folders.get(number) else {
             return Ok(bytes);
         };
         let mut cluster = first;
@@ -113,12 +101,9 @@ impl<D: BlockDevice> Check<'_, D> {
             let start = bytes.len();
             bytes.resize(start.saturating_add(size), 0);
             let before = u64::from(cluster.saturating_sub(2));
-            let offset = before
-                .saturating_mul(size as u64)
-                .saturating_add(self.geometry.data_start);
-            self.device
-                .read(offset, bytes.get_mut(start..).unwrap_or_default())
-                .await?;
+            let offset =
+                before.saturating_mul(size as u64).saturating_add(self.geometry.data_start);
+            self.device.read(offset, bytes.get_mut(start..).unwrap_or_default()).await?;
             match self.table.link(cluster).await? {
                 Link::Next(next) => cluster = next,
                 _ => break,
@@ -139,10 +124,7 @@ impl<D: BlockDevice> Check<'_, D> {
             self.path(number, "").trim_end_matches('/').to_string()
         };
         for slot in broken {
-            self.problem(Problem::BrokenLongName {
-                path: own.clone(),
-                slot,
-            });
+            self.problem(Problem::BrokenLongName { path: own.clone(), slot });
         }
         if !self.dots_are_right(number, &entries) {
             self.problem(Problem::BadDots { path: own });
@@ -165,12 +147,7 @@ impl<D: BlockDevice> Check<'_, D> {
             if entry.is_dir() {
                 let (first, clusters) = self.directory_entry(&path, entry).await?;
                 if clusters > 0 {
-                    children.push(Folder {
-                        name: name.clone(),
-                        parent: number,
-                        first,
-                        clusters,
-                    });
+                    children.push(Folder { name: name.clone(), parent: number, first, clusters });
                 }
             } else {
                 self.file_entry(path, entry).await?;
@@ -182,10 +159,7 @@ impl<D: BlockDevice> Check<'_, D> {
     /// `.` and `..` are the first two entries of every directory but the root.
     fn dots_are_right(&self, number: usize, entries: &[Named]) -> bool {
         let is = |named: &Named, name: &[u8; 11]| named.entry.name() == *name;
-        let dots = entries
-            .iter()
-            .filter(|named| is(named, DOT) || is(named, DOT_DOT))
-            .count();
+        let dots = entries.iter().filter(|named| is(named, DOT) || is(named, DOT_DOT)).count();
         let Some(folder) = self.folders.get(number).filter(|_| number != 0) else {
             return dots == 0;
         };
@@ -193,10 +167,7 @@ impl<D: BlockDevice> Check<'_, D> {
         // The root is 0 in a `..`, though some write its cluster.
         let right_parent = |cluster| match folder.parent {
             0 => cluster == 0 || wide && cluster == self.geometry.root_cluster,
-            parent => self
-                .folders
-                .get(parent)
-                .is_some_and(|parent| parent.first == cluster),
+            parent => self.folders.get(parent).is_some_and(|parent| parent.first == cluster),
         };
         matches!(entries, [dot, dot_dot, ..]
             if dots == 2
@@ -212,10 +183,7 @@ impl<D: BlockDevice> Check<'_, D> {
     ) -> Result<(u32, u32), MountError> {
         self.summary.directories = self.summary.directories.saturating_add(1);
         if entry.len() != 0 {
-            self.problem(Problem::DirectorySize {
-                path: path.to_string(),
-                size: entry.len(),
-            });
+            self.problem(Problem::DirectorySize { path: path.to_string(), size: entry.len() });
         }
         let first = entry.cluster(self.geometry.kind == FatKind::Fat32);
         Ok((first, self.directory_chain(path, first).await?))
@@ -234,17 +202,9 @@ impl<D: BlockDevice> Check<'_, D> {
         }
         let clusters = chain.clusters;
         if clusters < needed {
-            self.problem(Problem::TooShort {
-                path,
-                clusters,
-                needed,
-            });
+            self.problem(Problem::TooShort { path, clusters, needed });
         } else if clusters > needed {
-            self.problem(Problem::TooLong {
-                path,
-                clusters,
-                needed,
-            });
+            self.problem(Problem::TooLong { path, clusters, needed });
         }
         Ok(())
     }
@@ -252,15 +212,9 @@ impl<D: BlockDevice> Check<'_, D> {
     /// Follows a chain and takes its clusters, up to the first that is not its own.
     async fn chain(&mut self, path: &str, first: u32) -> Result<Chain, MountError> {
         let path = || path.to_string();
-        let mut chain = Chain {
-            clusters: 0,
-            whole: false,
-        };
+        let mut chain = Chain { clusters: 0, whole: false };
         if !(2..=self.geometry.clusters.saturating_add(1)).contains(&first) {
-            self.problem(Problem::BadFirstCluster {
-                path: path(),
-                cluster: first,
-            });
+            self.problem(Problem::BadFirstCluster { path: path(), cluster: first });
             return Ok(chain);
         }
         let (mut cluster, mut before) = (first, 0);
@@ -269,29 +223,16 @@ impl<D: BlockDevice> Check<'_, D> {
             if matches!(link, Link::Free | Link::Bad) {
                 // The entry or the cluster before leads to one that is not in use.
                 self.problem(match before {
-                    0 => Problem::BadFirstCluster {
-                        path: path(),
-                        cluster,
-                    },
-                    _ => Problem::BadLink {
-                        path: path(),
-                        cluster: before,
-                        next: cluster,
-                    },
+                    0 => Problem::BadFirstCluster { path: path(), cluster },
+                    _ => Problem::BadLink { path: path(), cluster: before, next: cluster },
                 });
                 return Ok(chain);
             }
             if !self.owned.claim(cluster) {
                 let own = self.leads_to(first, chain.clusters, cluster).await?;
                 self.problem(match own {
-                    true => Problem::Loop {
-                        path: path(),
-                        cluster,
-                    },
-                    false => Problem::CrossLink {
-                        path: path(),
-                        cluster,
-                    },
+                    true => Problem::Loop { path: path(), cluster },
+                    false => Problem::CrossLink { path: path(), cluster },
                 });
                 return Ok(chain);
             }
@@ -303,11 +244,7 @@ impl<D: BlockDevice> Check<'_, D> {
             match link {
                 Link::Next(next) => (before, cluster) = (cluster, next),
                 Link::Outside(next) => {
-                    self.problem(Problem::BadLink {
-                        path: path(),
-                        cluster,
-                        next,
-                    });
+                    self.problem(Problem::BadLink { path: path(), cluster, next });
                     return Ok(chain);
                 }
                 _ => {

@@ -87,10 +87,8 @@ impl Layout {
         let reserved = reserved_size(kind, bytes_per_sector);
         let root_size = root_size(kind, size);
         let room = size.checked_sub(reserved)?.checked_sub(root_size)?;
-        let clusters_beside = |table: u64| {
-            room.checked_sub(table.checked_mul(TABLES)?)?
-                .checked_div(cluster_size)
-        };
+        let clusters_beside =
+            |table: u64| room.checked_sub(table.checked_mul(TABLES)?)?.checked_div(cluster_size);
         // Enough for a volume without tables is too much for one with them: shrink, then grow
         // until the clusters left over fit.
         let mut table_size = table_size_for(kind, clusters_beside(0)?);
@@ -119,8 +117,7 @@ impl Layout {
 
     /// Where the second table ends.
     pub fn root_start(&self) -> u64 {
-        self.reserved
-            .saturating_add(self.table_size.saturating_mul(TABLES))
+        self.reserved.saturating_add(self.table_size.saturating_mul(TABLES))
     }
 }
 
@@ -161,9 +158,7 @@ fn usual_cluster_size(kind: FatKind, size: u64) -> u64 {
 /// FAT32 needs sectors 0, 1, 6 and 7; 32 of them are customary.
 fn reserved_size(kind: FatKind, bytes_per_sector: u64) -> u64 {
     let sectors: u64 = if kind == FatKind::Fat32 { 32 } else { 1 };
-    sectors
-        .saturating_mul(bytes_per_sector)
-        .next_multiple_of(BLOCK)
+    sectors.saturating_mul(bytes_per_sector).next_multiple_of(BLOCK)
 }
 
 /// 512 entries, or 128 on a volume of floppy size.
@@ -177,11 +172,7 @@ fn root_size(kind: FatKind, size: u64) -> u64 {
 
 /// The size of a table for this many clusters, and the two entries that stand for none.
 fn table_size_for(kind: FatKind, clusters: u64) -> u64 {
-    clusters
-        .saturating_add(2)
-        .saturating_mul(kind.entry_bits())
-        .div_ceil(8)
-        .next_multiple_of(BLOCK)
+    clusters.saturating_add(2).saturating_mul(kind.entry_bits()).div_ceil(8).next_multiple_of(BLOCK)
 }
 
 /// The size below which a volume has too few clusters for its kind.

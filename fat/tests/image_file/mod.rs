@@ -20,20 +20,10 @@ impl ImageFile {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("fat-{}-{number}.img", std::process::id()));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .unwrap();
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         file.set_len(size).unwrap();
-        Self {
-            path,
-            file,
-            size,
-            sector,
-        }
+        Self { path, file, size, sector }
     }
 
     pub fn path(&self) -> &Path {
@@ -72,20 +62,13 @@ impl BlockDevice for ImageFile {
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         self.whole_sectors(offset, buf.len());
-        self.file
-            .read_exact_at(buf, offset)
-            .map_err(|_| DeviceError::OutOfRange)
+        self.file.read_exact_at(buf, offset).map_err(|_| DeviceError::OutOfRange)
     }
 
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.whole_sectors(offset, data.len());
-        assert!(
-            offset + data.len() as u64 <= self.size,
-            "a write past the end"
-        );
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|_| DeviceError::Io)
+        assert!(offset + data.len() as u64 <= self.size, "a write past the end");
+        self.file.write_all_at(data, offset).map_err(|_| DeviceError::Io)
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
@@ -101,14 +84,9 @@ impl ImageFile {
 
 /// Runs a program: its exit code and what it said on both streams.
 pub fn run(command: &mut Command) -> (i32, String) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [output.stdout, output.stderr].concat();
-    (
-        output.status.code().unwrap_or(-1),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
 }
 
 pub fn block_on<F: Future>(future: F) -> F::Output {

@@ -1,0 +1,17 @@
+//! Letting others run in the middle of something long.
+use core::future::poll_fn;
+use core::task::Poll;
+
+/// Is ready the second time it is polled, and has itself woken in between.
+pub(crate) async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if given {
+            return Poll::Ready(());
+        }
+        given = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
