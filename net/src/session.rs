@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// Writes what is pending; true when something was written.
-    fn flush(&mut self, stream: &mut impl Stream) -> Result<bool, Ended> {
+    pub fn flush(&mut self, stream: &mut impl Stream) -> Result<bool, Ended> {
         let mut moved = false;
         loop {
             let pending = self.runner.output_buf();

@@ -99,7 +99,16 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             moved = true;
         }
         // A window that was opened or a key exchange that ended tells nobody but lets replies go.
-        Ok(self.transfer(tasks)? | moved)
+        for _ in 0..EVENTS_A_TURN {
+            if !self.transfer(tasks)? {
+                break;
+            }
+            moved = true;
+            if !self.ssh.flush(&mut self.stream)? {
+                break;
+            }
+        }
+        Ok(moved)
     }
 
     fn handle(&mut self, event: Event, shared: &Shared<D>, tasks: &mut Tasks) -> Result<(), Gone> {

@@ -16,9 +16,14 @@ const READ: usize = 64 * 1024;
 pub struct Sockets {
     listener: TcpListener,
     open: Vec<Weak<Socket>>,
-    /// New connections are not looked for until this much of the wait has passed: accepting failed.
+    /// New connections are not looked for during the next wait: accepting failed.
     backoff: bool,
+    /// Calls to `accept` until it looks again without having been told to.
+    look_in: u32,
 }
+
+/// While turn follows turn without a wait, every so many of them look for new connections.
+const LOOK_EVERY: u32 = 16;
 
 /// A socket and what its connection waits for.
 struct Socket {
@@ -38,7 +43,7 @@ impl Sockets {
     pub fn listen(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, open: Vec::new(), backoff: false })
+        Ok(Self { listener, open: Vec::new(), backoff: false, look_in: 0 })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -68,6 +73,7 @@ impl Sockets {
             false => timeout,
         };
         self.backoff = false;
+        self.look_in = 0;
         let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -80,12 +86,16 @@ impl Listener for Sockets {
     type Stream = Connection;
 
     fn accept(&mut self) -> Option<(Connection, String)> {
-        if self.backoff {
+        if self.backoff || self.look_in > 0 {
+            self.look_in = self.look_in.saturating_sub(1);
             return None;
         }
         let (stream, peer) = match self.listener.accept() {
             Ok(accepted) => accepted,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                self.look_in = LOOK_EVERY;
+                return None;
+            }
             Err(e) => {
                 log::warn!("cannot accept a connection: {e}");
                 self.backoff = true;

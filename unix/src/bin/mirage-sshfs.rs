@@ -171,12 +171,18 @@ fn say_how_to_mount(user: &str, address: SocketAddr) {
 
 /// The loop: turns until nothing moves, then waits for the network, a signal or a deadline.
 fn run(server: &mut Server<Sockets, Image>, wake: &mut UnixStream) -> Result<(), Box<dyn Error>> {
+    /// While turn follows turn without a wait, every so many of them look for signals.
+    const LOOK_EVERY: u32 = 16;
     let start = Instant::now();
+    let mut turns = 0u32;
     loop {
-        if std::io::Read::read(wake, &mut [0; 16]).is_ok_and(|n| n > 0) {
+        if turns.is_multiple_of(LOOK_EVERY)
+            && std::io::Read::read(wake, &mut [0; 16]).is_ok_and(|n| n > 0)
+        {
             info!("stopping");
             server.stop();
         }
+        turns = turns.wrapping_add(1);
         let monotonic = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         match server.turn(Now { monotonic, unix: unix_time() }) {
             Turn::Moved => (),
@@ -186,6 +192,7 @@ fn run(server: &mut Server<Sockets, Image>, wake: &mut UnixStream) -> Result<(),
                     error!("cannot wait for the network: {e}");
                     return Err(e.into());
                 }
+                turns = 0;
             }
             Turn::Stopped => return Ok(()),
         }
