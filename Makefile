@@ -16,6 +16,7 @@ PACKAGES := gcc libc6-dev binutils python3 python3-paramiko openssh-client opens
 all: build
 
 include kernel.mk
+include xen.mk
 
 build:
 	cargo build --release --locked

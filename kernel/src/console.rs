@@ -1,12 +1,18 @@
-//! The consoles at hand before any driver runs: port 0xe9 and the first serial port. The sink of
-//! `log`. Nothing here allocates or locks, so that it works in an exception and out of memory.
+//! Where the log goes: the consoles at hand before any driver runs, port 0xe9 and the first serial
+//! port, and Xen's console once it is known. Writing to the first two neither allocates nor locks,
+//! so that it works in an exception and out of memory.
 use crate::clock;
 use crate::port::Port;
+use alloc::format;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use server::Levels;
+use spin::{Mutex, Once};
 
 static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
+static XEN: Mutex<Option<drivers::Console>> = Mutex::new(None);
+static LEVELS: Once<Levels> = Once::new();
 
 /// Sets the serial port to 115200 baud, 8N1, when there is one, and makes the consoles the log.
 pub fn init() {
@@ -27,9 +33,26 @@ pub fn init() {
     }
 }
 
+/// Takes Xen's console for the log too.
+pub fn add_xen(console: drivers::Console) {
+    *XEN.lock() = Some(console);
+}
+
+/// What is logged from here on.
+pub fn set_levels(levels: Levels) {
+    log::set_max_level(levels.most());
+    LEVELS.call_once(|| levels);
+}
+
 pub fn print(text: fmt::Arguments<'_>) {
     // `write_str` never fails.
     let _ = Console.write_fmt(text);
+    // In an exception the console may be in use: the other two have the text.
+    if let Some(mut xen) = XEN.try_lock()
+        && let Some(xen) = xen.as_mut()
+    {
+        xen.write(format!("{text}").replace('\n', "\r\n").as_bytes());
+    }
 }
 
 struct Console;
@@ -62,11 +85,14 @@ fn send(byte: u8) {
 
 /// A line has the seconds since the start, the level, the crate and the message, as under Unix.
 impl Log for Console {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        LEVELS.get().is_none_or(|levels| levels.enabled(metadata.level(), metadata.target()))
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let now = clock::since_boot();
         print(format_args!(
             "[{:6}.{:03}] {:5} {}: {}\n",

@@ -18,6 +18,8 @@ mod entropy;
 #[cfg(freestanding)]
 mod entry;
 #[cfg(freestanding)]
+mod guest;
+#[cfg(freestanding)]
 mod heap;
 #[cfg(any(freestanding, test))]
 mod mem;
@@ -55,10 +57,36 @@ fn boot(start_info: u64) -> ! {
     entropy::init().unwrap_or_else(|e| stop(&e));
     log::info!("memory: {} KiB for the heap", free >> 10);
     log::info!("command line: {}", info.command_line.escape_ascii());
+    if cpu::xen_leaves().is_some() {
+        let window = info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages"));
+        // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves, and
+        // `window` took addresses that the memory map leaves empty.
+        match unsafe { guest::run(window, options(&info.command_line), free) } {
+            Ok(()) => power::off(),
+            Err(e) => stop(&e),
+        }
+    }
     match selfcheck::run() {
         Ok(()) => power::off(),
         Err(e) => stop(&e),
     }
+}
+
+/// Pages of Xen's that are mapped outside RAM: shared_info and 64 of grants.
+#[cfg(freestanding)]
+const WINDOW: u64 = 65;
+
+/// A guest has nobody to tell but the log: what cannot be used is ignored.
+#[cfg(freestanding)]
+fn options(command_line: &[u8]) -> server::Options {
+    let line = alloc::string::String::from_utf8_lossy(command_line);
+    let words = server::words(&line);
+    let (options, problems) = server::Options::parse(words.iter().map(|word| word.as_str()));
+    console::set_levels(options.levels.clone());
+    for problem in problems {
+        log::warn!("ignored on the command line: {problem}");
+    }
+    options
 }
 
 /// Says why the machine cannot run, and ends it.

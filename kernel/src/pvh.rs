@@ -49,6 +49,19 @@ pub struct BootInfo {
     pub ram: Vec<Region, REGIONS_MAX>,
 }
 
+impl BootInfo {
+    /// Addresses for `pages` pages below 4 GiB that hold no RAM. Devices and the loader's tables
+    /// lie at the top, from 0xfc000000 on.
+    pub fn window(&self, pages: u64) -> Option<Range<u64>> {
+        const DEVICES: u64 = 0xfc00_0000;
+        const ALIGNMENT: u64 = 2 << 20;
+        let below = self.ram.iter().filter(|region| region.start < DEVICES);
+        let end = below.map(|region| region.end).max()?.checked_next_multiple_of(ALIGNMENT)?;
+        let window = end..end.checked_add(pages.checked_mul(4096)?)?;
+        (window.end <= DEVICES).then_some(window)
+    }
+}
+
 /// Why the loader's information cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BootError {
@@ -274,5 +287,19 @@ mod tests {
         assert_eq!(parts(0x20_0001, 0x20_2fff), [(0x20_1000, 0x20_2000)]);
         assert_eq!(parts(0xffff_f000, u64::MAX), [(0xffff_f000, 0x1_0000_0000)]);
         assert_eq!(parts(0x1_0000_0000, u64::MAX), []);
+    }
+
+    #[test]
+    fn xens_pages_lie_where_no_ram_is() {
+        let info = |ram: &[(u64, u64)]| BootInfo {
+            command_line: Vec::new(),
+            ram: ram.iter().map(|&(start, end)| Region { start, end }).collect(),
+        };
+        let small = info(&[(0, 0x9f000), (1 << 20, (32 << 20) - 4096)]);
+        assert_eq!(small.window(65), Some(32 << 20..(32 << 20) + 65 * 4096));
+        let large = info(&[(0, 0xf000_0000), (4 << 30, 5 << 30)]);
+        assert_eq!(large.window(65), Some(0xf000_0000..0xf000_0000 + 65 * 4096));
+        assert_eq!(info(&[(0, 0xfbff_f000)]).window(65), None);
+        assert_eq!(info(&[]).window(65), None);
     }
 }

@@ -1,5 +1,6 @@
 //! SSH sessions on sunset, without input or output of their own: a session is fed from and
-//! written to a `Stream`, and says what happened by events.
+//! written to a `Stream`, and says what happened by events. `tcp` gives such streams where there is
+//! no operating system, from smoltcp and an Ethernet device.
 //!
 //! Depends on no operating system and on no other crate of this project. It never waits, never
 //! keeps more of a client's data than the windows it granted, and knows nothing of what the
@@ -13,6 +14,7 @@ mod auth;
 mod channel;
 mod session;
 mod stream;
+pub mod tcp;
 
 pub use session::{Ended, Event, HostKey, Session};
 pub use stream::{Closed, Listener, Stream};

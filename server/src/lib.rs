@@ -21,6 +21,7 @@ mod share;
 mod tasks;
 mod transfer;
 mod users;
+mod words;
 
 pub use disk::{OpenError, open_volume};
 pub use host_key::{HostKey, Origin};
@@ -30,3 +31,4 @@ pub use options::Options;
 pub use server::{Limits, Now, Server, Turn};
 pub use share::Share;
 pub use users::found as users_found;
+pub use words::words;

@@ -5,6 +5,7 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 /// What the command line asks for. `Options::default()` is an empty command line.
 #[derive(Clone, Debug)]
@@ -25,6 +26,9 @@ pub struct Options {
     pub disk: Option<String>,
     /// Under Unix the address to listen on.
     pub listen: Option<String>,
+    /// In a guest its address and the length of its network's prefix.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    pub ipv4_gateway: Option<Ipv4Addr>,
 }
 
 impl Default for Options {
@@ -39,6 +43,8 @@ impl Default for Options {
             format_if_blank: false,
             disk: None,
             listen: None,
+            ipv4: None,
+            ipv4_gateway: None,
         }
     }
 }
@@ -83,7 +89,16 @@ impl Options {
     fn takes_value(name: &str) -> bool {
         matches!(
             name,
-            "--port" | "--user" | "--key" | "--seed" | "-l" | "--logs" | "--disk" | "--listen"
+            "--port"
+                | "--user"
+                | "--key"
+                | "--seed"
+                | "-l"
+                | "--logs"
+                | "--disk"
+                | "--listen"
+                | "--ipv4"
+                | "--ipv4-gateway"
         )
     }
 
@@ -109,6 +124,19 @@ impl Options {
             "--seed" => self.seed = Some(value.to_owned()),
             "-l" | "--logs" => self.levels = Levels::parse(value)?,
             "--disk" => self.disk = Some(value.to_owned()),
+            "--ipv4" => {
+                let parts = value.split_once('/').unwrap_or((value, "24"));
+                let prefix = parts.1.parse().ok().filter(|prefix| *prefix <= 32);
+                self.ipv4 = parts.0.parse().ok().zip(prefix);
+                if self.ipv4.is_none() {
+                    return Err(format!("--ipv4 {value:?}: not an address as in 10.0.0.2/24"));
+                }
+            }
+            "--ipv4-gateway" => {
+                let gateway = value.parse();
+                self.ipv4_gateway =
+                    Some(gateway.map_err(|_| format!("--ipv4-gateway {value:?}: not an address"))?);
+            }
             _ => self.listen = Some(value.to_owned()),
         }
         Ok(())
@@ -170,6 +198,18 @@ mod tests {
         let (options, problems) = Options::parse(["--key", "ssh-ed25519 AAAA"]);
         assert!(options.key.is_none());
         assert!(problems[0].starts_with("--key: "), "{problems:?}");
+    }
+
+    #[test]
+    fn addresses_of_guests() {
+        let (options, problems) =
+            Options::parse(["--ipv4", "10.0.2.20/16", "--ipv4-gateway=10.0.2.2"]);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(options.ipv4, Some((Ipv4Addr::new(10, 0, 2, 20), 16)));
+        assert_eq!(options.ipv4_gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
+        for bad in ["10.0.2/24", "10.0.2.20/33", "10.0.2.20/", "x"] {
+            assert_eq!(Options::parse(["--ipv4", bad]).1.len(), 1, "{bad}");
+        }
     }
 
     #[test]

@@ -1,5 +1,4 @@
 //! The client's side of SSH: logs in with one key and opens the SFTP subsystem.
-use crate::pipe::End;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -62,7 +61,7 @@ impl Client {
     }
 
     /// Goes on as far as it can; true when something moved.
-    pub fn step(&mut self, stream: &mut End) -> Result<bool, Failed> {
+    pub fn step(&mut self, stream: &mut impl Stream) -> Result<bool, Failed> {
         let mut moved = false;
         loop {
             moved |= self.flush(stream)?;
@@ -85,7 +84,7 @@ impl Client {
         }
     }
 
-    fn flush(&mut self, stream: &mut End) -> Result<bool, Failed> {
+    fn flush(&mut self, stream: &mut impl Stream) -> Result<bool, Failed> {
         let mut moved = false;
         loop {
             let written = match self.runner.output_buf() {

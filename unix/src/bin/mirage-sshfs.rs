@@ -63,6 +63,9 @@ fn main() -> ExitCode {
     if !problems.is_empty() {
         return usage(&problems.join("; "));
     }
+    if options.ipv4.is_some() || options.ipv4_gateway.is_some() {
+        return usage("--ipv4 and --ipv4-gateway are for guests; use --listen");
+    }
     logger::start(options.levels.clone());
     done(serve(options))
 }

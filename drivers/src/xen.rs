@@ -1,0 +1,65 @@
+//! What the drivers ask of the hypervisor.
+use crate::page::Page;
+use core::fmt;
+
+/// The number of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DomId(pub u16);
+
+/// A local event channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port(pub u32);
+
+/// A page's number in the grant table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GrantRef(pub u32);
+
+/// The hypervisor, or the fake of the tests. Everything returns at once.
+pub trait Xen {
+    /// A new event channel that `remote` may bind to.
+    fn alloc_unbound(&self, remote: DomId) -> Result<Port, XenError>;
+
+    fn close(&self, port: Port);
+
+    /// Sends an event to the other side.
+    fn notify(&self, port: Port);
+
+    /// Whether an event arrived since the last call. Call it before looking at what the event is
+    /// about.
+    fn take_pending(&self, port: Port) -> bool;
+
+    /// Lets `remote` map `page`. The page must be kept until `revoke` was true: use `Shared`, which
+    /// does that.
+    fn grant(&self, remote: DomId, page: &Page, read_only: bool) -> Result<GrantRef, XenError>;
+
+    /// Takes a grant back; false while the other side still maps the page.
+    fn revoke(&self, grant: GrantRef) -> bool;
+
+    /// Keeps a page whose grant could not be taken back, and frees it when it can be.
+    fn retire(&self, grant: GrantRef, page: Page);
+
+    /// Nanoseconds of the system's time, which never goes back.
+    fn now_ns(&self) -> u64;
+}
+
+/// Why the hypervisor refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XenError {
+    /// A negative errno of Xen's (errno.h), made positive.
+    Refused(u32),
+    NoMemory,
+    /// The grant table is full.
+    NoGrants,
+}
+
+impl fmt::Display for XenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(errno) => write!(f, "Xen refused with error {errno}"),
+            Self::NoMemory => f.write_str("out of memory"),
+            Self::NoGrants => f.write_str("the grant table is full"),
+        }
+    }
+}
+
+impl core::error::Error for XenError {}

@@ -1,0 +1,285 @@
+//! The machine as a guest of Xen: the disk, the network and the server's loop.
+use crate::{clock, console};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::RefCell;
+use core::ops::Range;
+use core::time::Duration;
+use drivers::blkfront::{choose, disks};
+use drivers::hypervisor::{Ending, StartError};
+use drivers::netfront::Pages;
+use drivers::shutdown::Request;
+use drivers::task::Task;
+use drivers::{Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
+use log::{error, info, warn};
+use net::tcp::{Address, Config, Interface};
+use server::{HostKey, Limits, Now, Options, Origin, Server, Turn};
+
+/// What one connection may hold: its TCP buffers, SSH packets, a window, replies and a request.
+const CONNECTION: u64 = 1 << 20;
+/// What the rest of the server may hold: caches, disk and network pages, operations in flight.
+const SHARED: u64 = 8 << 20;
+const CONNECTIONS: Range<u64> = 4..129;
+
+const TCP_BUFFER: usize = 64 * 1024;
+const OPERATIONS: usize = 32;
+const OPERATION_BYTES: usize = 2 << 20;
+const PAGES: Pages = Pages { receive: 256, transmit: 256 };
+
+/// How long the disk may take to appear.
+const DISK_WAIT: Duration = Duration::from_secs(60);
+
+type Net = Interface<Netfront>;
+
+/// What the toolstack wants by now.
+enum Stop {
+    Asked(Ending),
+    Failed(String),
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+struct Guest {
+    xen: Rc<Hypervisor>,
+    store: Xenstore,
+    shutdown: Shutdown,
+    asked: Option<Ending>,
+}
+
+/// Serves until the toolstack asks to end, and ends the domain. `window` is guest-physical
+/// addresses that hold neither RAM nor devices.
+///
+/// # Safety
+/// As `Hypervisor::start`.
+pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(), String> {
+    // SAFETY: the caller's promise.
+    let xen = match unsafe { Hypervisor::start(window) } {
+        Ok(xen) => xen,
+        Err(e @ StartError::NoXen) => return Err(format!("{e}")),
+        Err(e) => return Err(format!("Xen refused what a guest needs: {e}")),
+    };
+    match xen.console() {
+        Ok(console) => console::add_xen(console),
+        Err(e) => warn!("no console: {e}"),
+    }
+    let store = xen.xenstore().map_err(|e| format!("no xenstore: {e}"))?;
+    // First of all: Qubes does not ask a guest to end that has not said it listens.
+    let shutdown = Shutdown::start(&store);
+    let mut guest = Guest { xen: xen.clone(), store, shutdown, asked: None };
+    let ending = match guest.serve(options, heap) {
+        Ok(ending) | Err(Stop::Asked(ending)) => ending,
+        Err(Stop::Failed(reason)) => {
+            error!("{reason}");
+            // A clean end: nothing is left to do, and a crash would look like our fault.
+            Ending::PowerOff
+        }
+    };
+    info!("the machine ends");
+    xen.end(ending)
+}
+
+impl Guest {
+    fn serve(&mut self, options: Options, heap: u64) -> Result<Ending, Stop> {
+        let disk = self.disk(options.disk.as_deref())?;
+        let also = polling(&disk);
+        let (unix, id) = (self.unix_time(), u32::from_ne_bytes(random()?));
+        let volume = {
+            let (disk, options) = (disk.clone(), options.clone());
+            let open =
+                async move { server::open_volume(disk, &options, id, unix, &mut |_, _| ()).await };
+            self.wait(&also, open)?.map_err(|e| format!("the disk: {e}"))?
+        };
+        let volume = Rc::new(volume);
+        match volume.read_only() {
+            Some(reason) => warn!("the volume is served read-only: {reason}"),
+            None => info!("serving a volume of {} MiB", volume.geometry().size >> 20),
+        }
+        let host_key = match &options.seed {
+            Some(seed) => HostKey::from_text(seed),
+            None => {
+                let (volume, random) = (volume.clone(), random()?);
+                let make = async move { HostKey::of_volume(&volume, random).await };
+                self.wait(&also, make)?
+            }
+        };
+        let origin = match host_key.origin {
+            Origin::Seed => "from --seed",
+            Origin::Kept => "kept on the volume",
+            Origin::Made => "new, kept on the volume",
+            Origin::ForThisRun => "for this run alone",
+        };
+        info!("host key {} ({origin})", host_key.fingerprint);
+        let users = {
+            let (volume, options) = (volume.clone(), options.clone());
+            let find = async move { server::users_found(&volume, &options).await };
+            self.wait(&also, find)?
+        };
+        match users.as_slice() {
+            [] => warn!("nobody can log in yet: add a key as {}.pub or give --key", options.user),
+            users => info!("users: {}", users.join(", ")),
+        }
+        self.serve_volume(options, heap, disk, volume, host_key)
+    }
+
+    fn serve_volume(
+        &mut self,
+        options: Options,
+        heap: u64,
+        disk: Blkfront,
+        volume: Rc<fat::Volume<Blkfront>>,
+        host_key: HostKey,
+    ) -> Result<Ending, Stop> {
+        let connections = heap.saturating_sub(SHARED) / CONNECTION;
+        let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
+        let netfront = Netfront::new(self.xen.clone(), self.store.clone(), PAGES);
+        let config = Config {
+            port: options.port,
+            sockets: connections + 4,
+            listening: 4,
+            receive_buffer: TCP_BUFFER,
+            send_buffer: TCP_BUFFER,
+            seed: u64::from_ne_bytes(random()?),
+        };
+        let mut net = Interface::new(netfront, &config);
+        let limits =
+            Limits { connections, operations: OPERATIONS, operation_bytes: OPERATION_BYTES };
+        let wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
+        if wanted.is_none() {
+            warn!("no address: give --ipv4 and --ipv4-gateway");
+        }
+        let port = options.port;
+        let mut server = Server::new(net.listener(), volume, host_key, options, limits);
+        loop {
+            let mut moved = self.store.poll();
+            if let Some(ending) = self.asked() {
+                server.stop();
+                self.asked = Some(ending);
+            }
+            moved |= self.poll_net(&mut net, wanted, port);
+            let turn = server.turn(self.now());
+            moved |= disk.poll();
+            moved |= net.poll(self.milliseconds());
+            net.device().flush();
+            let wait = match turn {
+                Turn::Stopped => return Ok(self.asked.unwrap_or(Ending::PowerOff)),
+                Turn::Moved => continue,
+                Turn::Idle(_) if moved => continue,
+                Turn::Idle(wait) => wait,
+            };
+            if net.device().arm() {
+                continue;
+            }
+            let now = self.milliseconds();
+            let next = wait.into_iter().chain(net.deadline(now)).min();
+            let next = next.map(|ms| now.saturating_add(ms).saturating_mul(1_000_000));
+            self.xen.sleep(next.into_iter().chain(disk.deadline()).min());
+        }
+    }
+
+    /// Follows the interface, and gives it its address once its hardware address is known.
+    fn poll_net(
+        &self,
+        net: &mut Net,
+        wanted: Option<((core::net::Ipv4Addr, u8), Option<core::net::Ipv4Addr>)>,
+        port: u16,
+    ) -> bool {
+        let mut moved = net.device().poll();
+        if let (Some(((ip, prefix), gateway)), Some(mac)) = (wanted, net.device().mac()) {
+            let address = Address { mac, ip, prefix, gateway };
+            if net.address() != Some(address) {
+                match net.set_address(Some(address)) {
+                    Ok(()) => info!("listening on {ip}:{port}"),
+                    Err(e) => error!("{ip}/{prefix}: {e}"),
+                }
+                moved = true;
+            }
+        }
+        moved | net.poll(self.milliseconds())
+    }
+
+    /// The disk of the command line, or the one that is there.
+    fn disk(&mut self, name: Option<&str>) -> Result<Blkfront, Stop> {
+        let store = self.store.clone();
+        let found = self.wait(&|| false, async move { disks(&store).await })?;
+        let found = found.map_err(|e| format!("cannot list the disks: {e}"))?;
+        let number = choose(&found, name).ok_or_else(|| match name {
+            Some(name) => format!("no disk {name}: attach it or give another --disk"),
+            None => "no disk: attach one with a FAT volume on it".into(),
+        })?;
+        let disk = Blkfront::start(self.xen.clone(), &self.store, number);
+        let end = clock::since_boot() + DISK_WAIT;
+        let connected = disk.clone();
+        let wait = async move {
+            drivers::task::until(|| {
+                (connected.is_connected() || clock::since_boot() > end).then_some(())
+            })
+            .await;
+            connected.is_connected()
+        };
+        match self.wait(&polling(&disk), wait)? {
+            true => Ok(disk),
+            false => Err(format!("disk {number} did not connect within {DISK_WAIT:?}").into()),
+        }
+    }
+
+    /// Runs a future to its end, and what it may wait for; ends early when the toolstack asks.
+    fn wait<T: 'static>(
+        &mut self,
+        also: &dyn Fn() -> bool,
+        future: impl Future<Output = T> + 'static,
+    ) -> Result<T, Stop> {
+        /// A future may wait for time alone.
+        const STEP: u64 = 100_000_000;
+        let result = Rc::new(RefCell::new(None));
+        let place = result.clone();
+        let mut task = Task::new(async move { *place.borrow_mut() = Some(future.await) });
+        loop {
+            let ended = task.poll();
+            if let Some(value) = result.borrow_mut().take() {
+                return Ok(value);
+            }
+            if let Some(ending) = self.asked() {
+                return Err(Stop::Asked(ending));
+            }
+            let moved = self.store.poll() | also();
+            if !moved && !ended {
+                self.xen.sleep(Some(self.xen.now_ns().saturating_add(STEP)));
+            }
+        }
+    }
+
+    fn asked(&mut self) -> Option<Ending> {
+        self.shutdown.poll().map(|request| match request {
+            Request::PowerOff => Ending::PowerOff,
+            Request::Reboot => Ending::Reboot,
+        })
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.milliseconds(), unix: self.unix_time() }
+    }
+
+    fn milliseconds(&self) -> u64 {
+        self.xen.now_ns() / 1_000_000
+    }
+
+    fn unix_time(&self) -> u64 {
+        self.xen.unix_time().unwrap_or_default().as_secs()
+    }
+}
+
+fn polling(disk: &Blkfront) -> impl Fn() -> bool + use<> {
+    let disk = disk.clone();
+    move || disk.poll()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Stop> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| format!("no randomness: {e}"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,224 @@
+//! The interface: device, address and sockets, and the poll that moves packets between them.
+use super::clock::{Clock, instant, millis};
+use super::link::{Link, PointToPoint, other_of_pair};
+use super::sockets::{Config, Sockets};
+use super::stream::Listener;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::fmt;
+use core::net::Ipv4Addr;
+use log::{info, warn};
+use smoltcp::iface::{self, PollIngressSingleResult, PollResult};
+use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
+
+/// Packets that one poll takes in, and rounds of one packet for each socket that it sends.
+const INGRESS: usize = 256;
+const EGRESS: usize = 64;
+
+/// Milliseconds to wait where smoltcp says "now" and cannot go on: the device has no room, or is
+/// not there. Its event ends the wait earlier.
+const STUCK: u64 = 1_000;
+
+/// Who we are on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub mac: [u8; 6],
+    pub ip: Ipv4Addr,
+    /// The length of the network's prefix in bits, up to 32. A network that does not hold the
+    /// gateway (Qubes gives A/32) means a link with one neighbour, which forwards everything.
+    pub prefix: u8,
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// An address that no host can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadAddress;
+
+impl fmt::Display for BadAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not the address of one host")
+    }
+}
+
+impl core::error::Error for BadAddress {}
+
+pub struct Interface<D> {
+    device: D,
+    /// The device's capabilities as smoltcp knows them: it reads them once.
+    capabilities: DeviceCapabilities,
+    iface: iface::Interface,
+    address: Option<Address>,
+    peer: Option<RefCell<PointToPoint>>,
+    sockets: Rc<RefCell<Sockets>>,
+    clock: Clock,
+    seed: u64,
+    /// The device can take no packet.
+    blocked: bool,
+    /// When smoltcp wants to be polled next.
+    due: Option<u64>,
+}
+
+impl<D: Device> Interface<D> {
+    /// An interface without an address: it drops what comes.
+    pub fn new(mut device: D, config: &Config) -> Self {
+        let capabilities = device.capabilities();
+        let iface = start(&mut device, None, config.seed);
+        Self {
+            device,
+            capabilities,
+            iface,
+            address: None,
+            peer: None,
+            sockets: Rc::new(RefCell::new(Sockets::new(config))),
+            clock: Clock::default(),
+            seed: config.seed,
+            blocked: false,
+            due: Some(0),
+        }
+    }
+
+    pub fn listener(&self) -> Listener {
+        Listener { sockets: self.sockets.clone() }
+    }
+
+    pub fn device(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    pub fn address(&self) -> Option<Address> {
+        self.address
+    }
+
+    /// Takes another address, or none. Connections to the old one end.
+    pub fn set_address(&mut self, address: Option<Address>) -> Result<(), BadAddress> {
+        if let Some(address) = &address {
+            check(address)?;
+        }
+        if self.address != address {
+            self.address = address;
+            self.restart();
+        }
+        Ok(())
+    }
+
+    /// smoltcp learns address and capabilities when it starts; the sockets live on.
+    fn restart(&mut self) {
+        // Sequence numbers must not repeat.
+        self.seed =
+            self.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        self.capabilities = self.device.capabilities();
+        self.iface = start(&mut self.device, self.address.as_ref(), self.seed);
+        self.peer = None;
+        self.due = Some(0);
+        let Some(address) = &self.address else { return };
+        let on_link = address.gateway.is_some_and(|gateway| {
+            Ipv4Cidr::new(address.ip, address.prefix).contains_addr(&gateway)
+        });
+        let (prefix, gateway) = if on_link || (address.gateway.is_none() && address.prefix < 32) {
+            (address.prefix, address.gateway)
+        } else {
+            let peer = PointToPoint::new(EthernetAddress(address.mac), address.ip);
+            self.peer = Some(RefCell::new(peer));
+            (31, Some(other_of_pair(address.ip)))
+        };
+        self.iface.update_ip_addrs(|list| {
+            if list.push(IpCidr::Ipv4(Ipv4Cidr::new(address.ip, prefix))).is_err() {
+                warn!("no room for an address");
+            }
+        });
+        if let Some(gateway) = gateway
+            && self.iface.routes_mut().add_default_ipv4_route(gateway).is_err()
+        {
+            warn!("no room for a route");
+        }
+        info!("address {}/{}", address.ip, address.prefix);
+    }
+
+    /// Moves packets, a bounded number of them; true when something moved.
+    ///
+    /// `now_ms` never goes back. When it jumps far beyond the deadline that was given, the machine
+    /// was paused, and time-outs do not count the pause.
+    pub fn poll(&mut self, now_ms: u64) -> bool {
+        if !same(&self.capabilities, &self.device.capabilities()) {
+            self.restart();
+        }
+        let ms = self.clock.advance(now_ms);
+        let now = instant(ms);
+        let Self { device, iface, peer, sockets, .. } = self;
+        let sockets = &mut *sockets.borrow_mut();
+        let mut moved = sockets.settle(ms);
+        iface.poll_maintenance(now);
+        for _ in 0..INGRESS {
+            let mut link = Link { device: &mut *device, peer: peer.as_ref() };
+            if let PollIngressSingleResult::None =
+                iface.poll_ingress_single(now, &mut link, &mut sockets.set)
+            {
+                break;
+            }
+            moved = true;
+            if let Some(reply) = peer.as_ref().and_then(|peer| peer.borrow_mut().reply.take())
+                && let Some(token) = device.transmit(now)
+            {
+                token.consume(reply.len(), |buffer| buffer.copy_from_slice(&reply));
+            }
+            if sockets.must_settle() {
+                sockets.settle(ms);
+            }
+        }
+        for _ in 0..EGRESS {
+            let mut link = Link { device: &mut *device, peer: peer.as_ref() };
+            match iface.poll_egress(now, &mut link, &mut sockets.set) {
+                PollResult::None => break,
+                PollResult::SocketStateChanged => moved = true,
+            }
+        }
+        moved |= sockets.settle(ms);
+        self.blocked = device.transmit(now).is_none();
+        let at = iface.poll_at(now, &sockets.set).map(millis);
+        self.due = at.into_iter().chain(sockets.deadline()).min();
+        let due = if moved { Some(ms) } else { self.due };
+        self.clock.set_due(due);
+        moved
+    }
+
+    /// Milliseconds until `poll` has something to do without an event of the device; 0 when a
+    /// stream has changed something since the last poll.
+    pub fn deadline(&self, now_ms: u64) -> Option<u64> {
+        if self.sockets.borrow().touched {
+            return Some(if self.blocked { STUCK } else { 0 });
+        }
+        let left = self.due?.saturating_sub(self.clock.at(now_ms));
+        // What did not get on at once does not get on by trying again at once.
+        Some(left.max(if self.blocked { STUCK } else { 1 }))
+    }
+}
+
+fn start<D: Device>(device: &mut D, address: Option<&Address>, seed: u64) -> iface::Interface {
+    // Locally administered, until there is an address.
+    let mac = EthernetAddress(address.map_or([2, 0, 0, 0, 0, 0], |address| address.mac));
+    let mut config = iface::Config::new(mac.into());
+    config.random_seed = seed;
+    iface::Interface::new(config, device, Instant::ZERO)
+}
+
+/// smoltcp panics over other addresses.
+fn check(address: &Address) -> Result<(), BadAddress> {
+    let ip = address.ip;
+    let one = |ip: Ipv4Addr| !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast());
+    let good = one(ip)
+        && !ip.is_loopback()
+        && address.prefix <= 32
+        && address.gateway.is_none_or(one)
+        && EthernetAddress(address.mac).is_unicast();
+    if good { Ok(()) } else { Err(BadAddress) }
+}
+
+/// Whether smoltcp can go on with the capabilities that it knows.
+fn same(a: &DeviceCapabilities, b: &DeviceCapabilities) -> bool {
+    a.max_transmission_unit == b.max_transmission_unit
+        && a.segmentation.tcpv4 == b.segmentation.tcpv4
+        && a.checksum.tcp.tx() == b.checksum.tcp.tx()
+        && a.checksum.tcp.rx() == b.checksum.tcp.rx()
+}

@@ -1,0 +1,247 @@
+//! A fixed pool of TCP sockets: some listen, some belong to streams, some are ending.
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use log::debug;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::time::Duration;
+
+/// What the pool may use: all of it is allocated at the start, `sockets` times the two buffers.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The TCP port to listen on, not 0.
+    pub port: u16,
+    /// Sockets in all. Beyond them a connection is refused.
+    pub sockets: usize,
+    /// How many of them listen at a time: a burst of connections within one poll.
+    pub listening: usize,
+    /// Buffers of each socket in bytes: what is in flight at most in either direction. A receive
+    /// buffer above 64 KiB becomes a power of two less one.
+    pub receive_buffer: usize,
+    pub send_buffer: usize,
+    /// Where initial sequence numbers come from.
+    pub seed: u64,
+}
+
+/// A silent client is asked for a sign of life this often, and is gone after the other.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Milliseconds for a handshake.
+const HANDSHAKE: u64 = 10_000;
+
+/// A handshake that has taken as long as this makes way when nothing listens any more: then there
+/// are either very many clients, or SYN packets that nobody stands behind.
+const HANDSHAKE_IN_NEED: u64 = 5;
+
+/// Milliseconds for what a dropped stream has yet to send and for the other side's FIN.
+const LINGER: u64 = 60_000;
+const LINGER_IN_NEED: u64 = 2_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Idle,
+    Listening,
+    /// A SYN has come; since when.
+    Arriving(u64),
+    /// Connected and waiting for `accept`; the number tells the order.
+    Ready(u64),
+    /// A stream has it.
+    Taken,
+    /// Its stream was dropped; since when.
+    Leaving(u64),
+}
+
+struct Slot {
+    handle: SocketHandle,
+    role: Role,
+}
+
+pub struct Sockets {
+    pub set: SocketSet<'static>,
+    slots: Vec<Slot>,
+    port: u16,
+    listening: usize,
+    arrivals: u64,
+    now: u64,
+    /// A stream has changed something that a poll should look at.
+    pub touched: bool,
+}
+
+impl Sockets {
+    pub fn new(config: &Config) -> Self {
+        let mut set = SocketSet::new(Vec::with_capacity(config.sockets));
+        let slots = (0..config.sockets).map(|_| {
+            let receive = SocketBuffer::new(vec![0; safe_window(config.receive_buffer)]);
+            let send = SocketBuffer::new(vec![0; config.send_buffer]);
+            let mut socket = Socket::new(receive, send);
+            socket.set_keep_alive(Some(KEEP_ALIVE));
+            socket.set_timeout(Some(TIMEOUT));
+            // SSH packs its own packets: nothing is gained by waiting for more.
+            socket.set_nagle_enabled(false);
+            Slot { handle: set.add(socket), role: Role::Idle }
+        });
+        let slots = slots.collect();
+        Self {
+            set,
+            slots,
+            port: config.port,
+            listening: config.listening,
+            arrivals: 0,
+            now: 0,
+            touched: true,
+        }
+    }
+
+    /// Whether a packet may have taken a socket that listens.
+    pub fn must_settle(&self) -> bool {
+        let listens = |slot: &&Slot| slot.role == Role::Listening;
+        let state = |slot: &Slot| self.set.get::<Socket>(slot.handle).state();
+        self.slots.iter().filter(listens).any(|slot| state(slot) != State::Listen)
+    }
+
+    /// Brings the roles up to date with the sockets' states, and lets enough of them listen. Says
+    /// whether a connection has come.
+    pub fn settle(&mut self, now: u64) -> bool {
+        self.now = now;
+        self.touched = false;
+        let before = self.arrivals;
+        for slot in &mut self.slots {
+            let socket = self.set.get_mut::<Socket>(slot.handle);
+            slot.role = match (slot.role, socket.state()) {
+                (Role::Listening, State::SynReceived) => Role::Arriving(now),
+                (Role::Listening | Role::Arriving(_), State::Established | State::CloseWait) => {
+                    self.arrivals = self.arrivals.saturating_add(1);
+                    Role::Ready(self.arrivals)
+                }
+                (Role::Arriving(_), State::Listen) => Role::Listening,
+                (Role::Arriving(since), State::SynReceived)
+                    if now >= since.saturating_add(HANDSHAKE) =>
+                {
+                    debug!("a handshake was never finished");
+                    socket.abort();
+                    Role::Leaving(now)
+                }
+                (Role::Leaving(since), state) if state != State::Closed => {
+                    if now >= since.saturating_add(LINGER) {
+                        socket.abort();
+                    }
+                    Role::Leaving(since)
+                }
+                // What is closed and has sent its RST is free.
+                (Role::Arriving(_) | Role::Ready(_) | Role::Listening, State::Closed) => {
+                    Role::Leaving(now)
+                }
+                (Role::Leaving(_), State::Closed) if socket.remote_endpoint().is_none() => {
+                    Role::Idle
+                }
+                (role, _) => role,
+            };
+        }
+        self.listen();
+        self.arrivals != before
+    }
+
+    fn listen(&mut self) {
+        let mut listening = self.slots.iter().filter(|s| s.role == Role::Listening).count();
+        while listening < self.listening {
+            let Some(index) = self.spare(listening == 0) else { break };
+            let Some(slot) = self.slots.get_mut(index) else { break };
+            let socket = self.set.get_mut::<Socket>(slot.handle);
+            let told = matches!(slot.role, Role::Leaving(_)) && socket.state() != State::TimeWait;
+            socket.abort();
+            if told {
+                // Free when its RST is sent.
+                break;
+            }
+            // Nothing is sent: either all was said, or nobody is there.
+            if let Err(e) = socket.listen(self.port) {
+                debug!("cannot listen on port {}: {e}", self.port);
+                break;
+            }
+            // smoltcp remembers with the place, not with the socket, that a neighbour did not answer.
+            let smoltcp::socket::Socket::Tcp(socket) = self.set.remove(slot.handle);
+            slot.handle = self.set.add(socket);
+            slot.role = Role::Listening;
+            listening = listening.saturating_add(1);
+        }
+    }
+
+    /// The socket that is missed least. `in_need`: nothing listens.
+    fn spare(&self, in_need: bool) -> Option<usize> {
+        let value = |slot: &Slot| match slot.role {
+            Role::Idle => Some((0, 0)),
+            Role::Leaving(since) => match self.set.get::<Socket>(slot.handle).state() {
+                State::TimeWait => Some((1, since)),
+                _ if in_need && self.now >= since.saturating_add(LINGER_IN_NEED) => {
+                    Some((3, since))
+                }
+                _ => None,
+            },
+            Role::Arriving(since)
+                if in_need && self.now >= since.saturating_add(HANDSHAKE_IN_NEED) =>
+            {
+                Some((2, since))
+            }
+            _ => None,
+        };
+        let values = self.slots.iter().enumerate();
+        values.filter_map(|(i, slot)| Some((value(slot)?, i))).min().map(|(_, i)| i)
+    }
+
+    /// When `settle` has to look at the time again.
+    pub fn deadline(&self) -> Option<u64> {
+        let due = |slot: &Slot| match slot.role {
+            Role::Arriving(since) => Some(since.saturating_add(HANDSHAKE)),
+            Role::Leaving(since) => {
+                Some(since.saturating_add(LINGER).max(self.now.saturating_add(1)))
+            }
+            _ => None,
+        };
+        self.slots.iter().filter_map(due).min()
+    }
+
+    /// The connection that has waited longest, and the address of its other side.
+    pub fn accept(&mut self) -> Option<(SocketHandle, alloc::string::String)> {
+        let order = |slot: &&mut Slot| match slot.role {
+            Role::Ready(number) => number,
+            _ => u64::MAX,
+        };
+        let ready = |slot: &&mut Slot| matches!(slot.role, Role::Ready(_));
+        let slot = self.slots.iter_mut().filter(ready).min_by_key(order)?;
+        slot.role = Role::Taken;
+        let mut peer = alloc::string::String::new();
+        if let Some(endpoint) = self.set.get::<Socket>(slot.handle).remote_endpoint() {
+            // Writing to a string does not fail.
+            let _ = write!(peer, "{endpoint}");
+        }
+        Some((slot.handle, peer))
+    }
+
+    pub fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {
+        self.touched = true;
+        self.set.get_mut(handle)
+    }
+
+    /// A stream is gone: what it wrote is still sent.
+    pub fn release(&mut self, handle: SocketHandle) {
+        self.touched = true;
+        self.set.get_mut::<Socket>(handle).close();
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.handle == handle) {
+            slot.role = Role::Leaving(self.now);
+        }
+    }
+}
+
+/// The largest size, up to this one, with which smoltcp 0.14 takes no more than fits. It reads the
+/// window of its own SYN, at most 65535, as if it were scaled: with 2^k bytes a client may then send
+/// twice what fits in the first flight, and the ring buffer panics. With 2^k - 1 the two agree.
+fn safe_window(size: usize) -> usize {
+    const UNSCALED: usize = 65_535;
+    if size <= UNSCALED {
+        return size;
+    }
+    let power = size.saturating_add(1).checked_ilog2().unwrap_or(0);
+    1usize.checked_shl(power).unwrap_or(0).saturating_sub(1)
+}

@@ -1,0 +1,419 @@
+//! An Ethernet in memory with virtual time, and a client on smoltcp alone.
+#![allow(dead_code)] // Each test file uses its part.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+use net::tcp::{Address, Config, Interface, Listener, Stream};
+use net::{Listener as _, Stream as _};
+use smoltcp::iface::{self, SocketHandle, SocketSet};
+use smoltcp::phy::{
+    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken,
+};
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpCidr, IpProtocol, Ipv4Address,
+    Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub const PORT: u16 = 18022;
+pub const SERVER_MAC: [u8; 6] = [0, 0x16, 0x3e, 0x5e, 0x6c, 0];
+pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+/// A generator whose numbers are the same in every run (xorshift64*).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+type Queue = Rc<RefCell<VecDeque<(u64, Vec<u8>)>>>;
+
+/// What happens to frames on their way.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    /// Of a thousand frames.
+    pub lost: u64,
+    pub late: u64,
+    /// Milliseconds.
+    pub delay: u64,
+}
+
+pub const FINE: Weather = Weather { lost: 0, late: 0, delay: 0 };
+
+/// One end of the cable.
+pub struct Port {
+    incoming: Queue,
+    outgoing: Queue,
+    pub weather: Rc<Cell<Weather>>,
+    pub random: Random,
+    pub now: Rc<Cell<u64>>,
+    /// Frames that may wait in the cable; with none the device can send nothing.
+    pub room: Rc<Cell<usize>>,
+    pub sent: Rc<Cell<u64>>,
+    /// Of a thousand frames that come here so many are changed behind Ethernet's header.
+    pub damaged: Rc<Cell<u64>>,
+    /// The largest frame whose segmentation the device takes over.
+    segmented: Option<usize>,
+}
+
+pub fn cable(now: &Rc<Cell<u64>>, segmented: Option<usize>) -> (Port, Port) {
+    let (a, b) = (Queue::default(), Queue::default());
+    let weather = Rc::new(Cell::new(FINE));
+    let port = |incoming: &Queue, outgoing: &Queue, seed, segmented| Port {
+        incoming: incoming.clone(),
+        outgoing: outgoing.clone(),
+        weather: weather.clone(),
+        random: Random(seed),
+        now: now.clone(),
+        room: Rc::new(Cell::new(1024)),
+        sent: Rc::default(),
+        damaged: Rc::default(),
+        segmented,
+    };
+    (port(&a, &b, 1, segmented), port(&b, &a, 2, None))
+}
+
+impl Port {
+    /// Puts a frame on the cable.
+    pub fn send(&mut self, frame: Vec<u8>) {
+        self.sent.set(self.sent.get() + 1);
+        let weather = self.weather.get();
+        if self.random.below(1000) < weather.lost {
+            return;
+        }
+        let late = if self.random.below(1000) < weather.late { 3 } else { 0 };
+        let due = self.now.get() + weather.delay + late;
+        let mut queue = self.outgoing.borrow_mut();
+        let at = queue.iter().position(|(other, _)| *other > due).unwrap_or(queue.len());
+        queue.insert(at, (due, frame));
+    }
+
+    pub fn take(&mut self) -> Option<Vec<u8>> {
+        let mut queue = self.incoming.borrow_mut();
+        let (due, _) = queue.front()?;
+        (*due <= self.now.get()).then(|| queue.pop_front().unwrap().1)
+    }
+
+    /// Changes some bytes, mostly of TCP's header, and leaves the IPv4 checksum right.
+    fn damage(&mut self, frame: &mut Vec<u8>) {
+        for _ in 0..=self.random.below(4) {
+            let end = if self.random.below(3) == 0 { frame.len() } else { frame.len().min(70) };
+            let start = if self.random.below(3) == 0 { 14 } else { 34 };
+            let at = start + self.random.below((end - start) as u64) as usize;
+            frame[at] = match self.random.below(4) {
+                0 => 0,
+                1 => 0xff,
+                _ => self.random.next() as u8,
+            };
+        }
+        if self.random.below(8) == 0 {
+            frame.truncate(14 + self.random.below(80) as usize);
+        }
+        if let Ok(mut ip) = Ipv4Packet::new_checked(&mut frame[14..]) {
+            ip.fill_checksum();
+        }
+    }
+
+    /// When the next frame arrives here.
+    pub fn due(&self) -> Option<u64> {
+        self.incoming.borrow().front().map(|(due, _)| *due)
+    }
+}
+
+impl Device for Port {
+    type RxToken<'a> = Frame;
+    type TxToken<'a> = Slot<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Frame, Slot<'_>)> {
+        let mut frame = self.take()?;
+        if self.random.below(1000) < self.damaged.get() {
+            self.damage(&mut frame);
+        }
+        Some((Frame(frame), Slot(self)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Slot<'_>> {
+        let waiting = self.outgoing.borrow().len();
+        (waiting < self.room.get()).then_some(Slot(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = 1514;
+        // The other end takes a large frame as it is, as a guest on the same host does.
+        capabilities.segmentation.tcpv4 = self.segmented.and_then(|n| n.try_into().ok());
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities
+    }
+}
+
+pub struct Frame(Vec<u8>);
+
+impl RxToken for Frame {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+pub struct Slot<'a>(&'a mut Port);
+
+impl TxToken for Slot<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        self.0.send(frame);
+        result
+    }
+}
+
+/// A server and a client on one cable.
+pub struct Net {
+    pub now: Rc<Cell<u64>>,
+    pub server: Interface<Port>,
+    pub listener: Listener,
+    pub client: Client,
+    pub weather: Rc<Cell<Weather>>,
+    pub server_room: Rc<Cell<usize>>,
+    pub server_sent: Rc<Cell<u64>>,
+}
+
+pub struct Client {
+    pub port: Port,
+    iface: iface::Interface,
+    pub set: SocketSet<'static>,
+    next_port: u16,
+    pub server: Ipv4Address,
+}
+
+pub fn config(sockets: usize, listening: usize) -> Config {
+    let buffer = 64 * 1024;
+    Config { port: PORT, sockets, listening, receive_buffer: buffer, send_buffer: buffer, seed: 7 }
+}
+
+/// On one network, as on a bridge.
+pub fn lan() -> Address {
+    let ip = Ipv4Address::new(10, 0, 0, 2);
+    Address { mac: SERVER_MAC, ip, prefix: 24, gateway: None }
+}
+
+/// As Qubes has it: the client is behind the gateway, which is not in our network.
+pub fn qube() -> Address {
+    let ip = Ipv4Address::new(10, 137, 0, 20);
+    let gateway = Some(Ipv4Address::new(10, 138, 3, 7));
+    Address { mac: SERVER_MAC, ip, prefix: 32, gateway }
+}
+
+impl Net {
+    pub fn new(address: Address, config: Config) -> Self {
+        Self::with(address, config, None)
+    }
+
+    pub fn with(address: Address, config: Config, segmented: Option<usize>) -> Self {
+        let now = Rc::new(Cell::new(0));
+        let (server_port, client_port) = cable(&now, segmented);
+        let weather = server_port.weather.clone();
+        let (server_room, server_sent) = (server_port.room.clone(), server_port.sent.clone());
+        let mut server = Interface::new(server_port, &config);
+        server.set_address(Some(address)).unwrap();
+        let listener = server.listener();
+        let client = Client::new(client_port, address.ip);
+        Self { now, server, listener, client, weather, server_room, server_sent }
+    }
+
+    /// Polls both until neither moves.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            let now = self.now.get();
+            if !(self.server.poll(now) | self.client.poll(now)) {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Polls the server alone until it rests.
+    pub fn settle_server(&mut self) {
+        while self.server.poll(self.now.get()) {}
+    }
+
+    /// Lets time pass until the next thing is due, at most up to `until`; false when that is
+    /// reached.
+    pub fn wait(&mut self, until: u64) -> bool {
+        let now = self.now.get();
+        let server = self.server.deadline(now).map(|d| now + d);
+        let client = self.client.deadline(now);
+        let frames = [self.client.port.due(), self.server.device().due()];
+        let next = [server, client].into_iter().chain(frames).flatten().min();
+        let next = next.unwrap_or(until).max(now + 1).min(until);
+        self.now.set(next);
+        next < until
+    }
+
+    /// Runs for some virtual time.
+    pub fn run(&mut self, ms: u64) {
+        let until = self.now.get() + ms;
+        loop {
+            self.settle();
+            if !self.wait(until) {
+                self.settle();
+                return;
+            }
+        }
+    }
+}
+
+impl Client {
+    fn new(mut port: Port, server: Ipv4Address) -> Self {
+        let config = iface::Config::new(EthernetAddress(CLIENT_MAC).into());
+        let mut iface = iface::Interface::new(config, &mut port, Instant::ZERO);
+        iface.update_ip_addrs(|list| {
+            let own = Ipv4Address::from_bits(server.to_bits() ^ 0x7f);
+            list.push(IpCidr::new(IpAddress::Ipv4(own), 24)).unwrap();
+        });
+        let set = SocketSet::new(Vec::new());
+        Self { port, iface, set, next_port: 40000, server }
+    }
+
+    pub fn connect(&mut self) -> SocketHandle {
+        let buffer = || tcp::SocketBuffer::new(vec![0; 64 * 1024]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        self.next_port += 1;
+        socket.connect(self.iface.context(), (self.server, PORT), self.next_port).unwrap();
+        self.set.add(socket)
+    }
+
+    pub fn socket(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(handle)
+    }
+
+    pub fn poll(&mut self, now: u64) -> bool {
+        let now = Instant::from_millis(now as i64);
+        let sent = self.port.sent.get();
+        let came = self.port.due().is_some_and(|due| due <= self.port.now.get());
+        self.iface.poll(now, &mut self.port, &mut self.set);
+        came || self.port.sent.get() != sent
+    }
+
+    fn deadline(&mut self, now: u64) -> Option<u64> {
+        let at = self.iface.poll_at(Instant::from_millis(now as i64), &self.set);
+        at.map(|at| (at.total_millis() as u64).max(now + 1))
+    }
+
+    pub fn ip(&self) -> Ipv4Address {
+        self.iface.ipv4_addr().unwrap()
+    }
+}
+
+pub fn connected(net: &mut Net) -> (SocketHandle, Stream) {
+    let handle = net.client.connect();
+    for _ in 0..100 {
+        net.run(10);
+        if let Some((stream, _)) = net.listener.accept() {
+            return (handle, stream);
+        }
+    }
+    panic!("no connection");
+}
+
+pub fn bytes(seed: u64, n: usize) -> Vec<u8> {
+    let mut random = Random(seed);
+    (0..n).map(|_| random.next() as u8).collect()
+}
+
+/// Sends both ways at once until all has arrived; returns what did: at the server, at the client.
+pub fn exchange(
+    net: &mut Net,
+    handle: SocketHandle,
+    stream: &mut Stream,
+    up: &[u8],
+    down: &[u8],
+) -> (Vec<u8>, Vec<u8>) {
+    let (mut sent_up, mut sent_down) = (0, 0);
+    let (mut at_server, mut at_client) = (Vec::new(), Vec::new());
+    let until = net.now.get() + 600_000;
+    while at_server.len() < up.len() || at_client.len() < down.len() {
+        let socket = net.client.socket(handle);
+        assert!(socket.is_active(), "the connection ended");
+        sent_up += socket.send_slice(&up[sent_up..]).unwrap();
+        while socket.can_recv() {
+            socket.recv(|b| (b.len(), at_client.extend_from_slice(b))).unwrap();
+        }
+        sent_down += stream.write(&down[sent_down..]).unwrap();
+        let came = stream.fill().unwrap();
+        let n = came.len();
+        at_server.extend_from_slice(came);
+        stream.consume(n);
+        let now = net.now.get();
+        if !(net.server.poll(now) | net.client.poll(now)) && n == 0 {
+            assert!(net.wait(until), "no end after {} ms", net.now.get());
+        }
+    }
+    (at_server, at_client)
+}
+
+/// A SYN from a host that never says more.
+pub fn syn(net: &Net, port: u16, number: i32) -> Vec<u8> {
+    segment(net, port, TcpControl::Syn, number, None, &[])
+}
+
+pub fn segment(
+    net: &Net,
+    port: u16,
+    control: TcpControl,
+    number: i32,
+    ack_number: Option<TcpSeqNumber>,
+    payload: &[u8],
+) -> Vec<u8> {
+    let from = Ipv4Address::new(10, 0, 0, 250);
+    let is_syn = control == TcpControl::Syn;
+    let repr = TcpRepr {
+        src_port: port,
+        dst_port: PORT,
+        control,
+        seq_number: TcpSeqNumber(number),
+        ack_number,
+        window_len: 65535,
+        window_scale: is_syn.then_some(3),
+        max_seg_size: is_syn.then_some(1460),
+        sack_permitted: is_syn,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload,
+    };
+    ip_frame(from, net.client.server, IpProtocol::Tcp, repr.buffer_len(), |payload| {
+        let mut packet = TcpPacket::new_unchecked(payload);
+        let (from, to) = (from.into(), net.client.server.into());
+        repr.emit(&mut packet, &from, &to, &ChecksumCapabilities::default());
+    })
+}
+
+pub fn ip_frame(
+    from: Ipv4Address,
+    to: Ipv4Address,
+    next_header: IpProtocol,
+    length: usize,
+    emit: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
+    let ip =
+        Ipv4Repr { src_addr: from, dst_addr: to, next_header, payload_len: length, hop_limit: 64 };
+    let mut bytes = vec![0; 14 + 20 + length];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+    frame.set_src_addr(EthernetAddress(CLIENT_MAC));
+    frame.set_dst_addr(EthernetAddress(SERVER_MAC));
+    frame.set_ethertype(EthernetProtocol::Ipv4);
+    emit(&mut frame.payload_mut()[20..]);
+    ip.emit(&mut Ipv4Packet::new_unchecked(frame.payload_mut()), &ChecksumCapabilities::default());
+    bytes
+}

@@ -1,0 +1,255 @@
+"""Makes what a real Xen in QEMU boots from: the hypervisor, dom0's kernel and dom0's initramfs, all
+from Debian 12's packages. They are unpacked into a cache folder, none is installed.
+
+    tests/xen/setup.py      prints the folder
+"""
+import fcntl
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mirage-sshfs", "xen")
+XEN_BIN = "/usr/lib/xen-4.17/bin"
+PACKAGES = ["xen-hypervisor-4.17-amd64", "xen-utils-4.17", "xenstore-utils", "bash", "busybox-static",
+            "coreutils", "libc-bin", "socat"]
+PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0")] + [
+    f"/usr/bin/xenstore-{name}" for name in ("read", "write", "ls", "list", "exists", "rm", "watch")] + [
+    "/bin/bash", "/usr/bin/socat", "/usr/bin/tail"]
+MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-netback", "xen-blkback",
+           "bridge", "virtio_pci", "virtio_net", "virtio_scsi", "sd_mod"]
+# Of the Linux guest that tests the rig itself.
+GUEST_MODULES = ["xen-netfront", "xen-blkfront"]
+# Later ones misread a guest's access to CR2 when they emulate AMD's virtualisation.
+QEMU_VERSION = "7.2"
+QEMU_PACKAGES = ["qemu-system-x86", "qemu-system-common", "qemu-system-data"]
+KEEP = 3    # caches of other versions
+
+
+class SetupError(Exception):
+    """What is missing, and what to type."""
+
+
+def output(*command, **options):
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    except FileNotFoundError:
+        raise SetupError(f"{command[0]} is missing: apt-get install {command[0]}") from None
+    except subprocess.CalledProcessError as error:
+        raise SetupError(f"{' '.join(command)}\n{error.stdout}{error.stderr}") from None
+
+
+def packages():
+    """The packages by name with their versions, with all libraries that they need. Remembered until
+    apt's lists change: asking apt takes seconds."""
+    lists = "/var/lib/apt/lists"
+    stamp = [(entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(lists)] if os.path.isdir(lists) else []
+    stamp = repr((sorted(stamp), PACKAGES))
+    try:
+        with open(f"{CACHE}/versions") as file:
+            known = json.load(file)
+        if known["stamp"] == stamp:
+            return known["versions"]
+    except (OSError, ValueError, KeyError):
+        pass
+    versions = ask_apt()
+    os.makedirs(CACHE, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=CACHE, delete=False) as file:
+        json.dump({"stamp": stamp, "versions": versions}, file)
+    os.rename(file.name, f"{CACHE}/versions")
+    return versions
+
+
+def ask_apt():
+    kernel = re.search(r"Depends: (linux-image-6\.1\S+)", output("apt-cache", "depends", "linux-image-amd64"))
+    if not kernel:
+        raise SetupError("apt knows no linux-image-6.1: this needs Debian 12, and `apt-get update` as root first")
+    roots = [kernel[1], *PACKAGES]
+    leave = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
+    closure = output("apt-cache", "depends", "--recurse", *leave, *roots)
+    names = sorted({name for name in re.findall(r"^([a-z0-9]\S*)", closure, re.M)
+                    if name in roots or re.match("lib|zlib", name)})
+    policy = output("apt-cache", "policy", *names)
+    return dict(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (\S+)", policy, re.M))
+
+
+def key(versions):
+    """Changes when any input does."""
+    digest = hashlib.sha256()
+    for name in ("setup.py", "linux/init", *sorted(f"dom0/{file}" for file in os.listdir(f"{HERE}/dom0"))):
+        with open(f"{HERE}/{name}", "rb") as file:
+            digest.update(name.encode() + b"\0" + file.read() + b"\0")
+    digest.update("".join(f"{name}={version}\n" for name, version in sorted(versions.items())).encode())
+    return digest.hexdigest()[:16]
+
+
+def unpack(wanted, folder):
+    """Downloads packages, `name=version` each, and unpacks them into `folder`."""
+    debs = tempfile.mkdtemp(dir=os.path.dirname(folder))
+    output("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", *wanted, cwd=debs)
+    os.makedirs(folder, exist_ok=True)
+    for deb in sorted(os.listdir(debs)):
+        output("dpkg", "-x", f"{debs}/{deb}", folder)
+    shutil.rmtree(debs)
+
+
+def vmlinux(image):
+    """The ELF inside a bzImage (Linux Documentation/arch/x86/boot.rst, `payload_offset`): unpacked
+    here, because under emulation the kernel would take long to unpack itself."""
+    sectors = image[0x1F1] or 4
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = (sectors + 1) * 512 + offset
+    elf = lzma.LZMADecompressor().decompress(image[start:start + length])
+    if elf[:4] != b"\x7fELF":
+        raise SetupError("dom0's kernel is not packed with xz")
+    return elf
+
+
+class Initramfs:
+    """Collects files of the unpacked packages in `root` for an initramfs in `folder`."""
+
+    def __init__(self, root, folder):
+        self.root, self.folder = root, folder
+        self.libraries = ":".join(f"{root}{path}" for path in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"))
+
+    def add(self, source, path):
+        target = self.folder + path
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(source, target)
+
+    def add_program(self, path):
+        """A program and its libraries, as the packages' own dynamic linker finds them."""
+        self.add(self.root + path, path)
+        listed = output(f"{self.root}/lib64/ld-linux-x86-64.so.2", "--library-path", self.libraries,
+                        "--list", self.root + path)
+        if missing := re.findall(r"(\S+) => not found", listed):
+            raise SetupError(f"{path} needs {' '.join(missing)}: a package is missing from setup.py's list")
+        for library in re.findall(rf"{re.escape(self.root)}(/\S+)", listed):
+            self.add(self.root + library, library)
+
+    def add_modules(self, version, names):
+        """The modules and what they need, and `/modules/order`, in which to load them."""
+        base = f"{self.root}/lib/modules/{version}"
+        with open(f"{base}/modules.dep") as file:
+            needs = dict(line.rstrip("\n").split(":") for line in file)
+        paths = {os.path.basename(path)[:-3].replace("-", "_"): path for path in needs}
+        order = []
+        for path in filter(None, (paths.get(name.replace("-", "_")) for name in names)):    # or built in
+            # depmod lists what a module needs with the first to load at the end.
+            order += [p for p in (*reversed(needs[path].split()), path) if p not in order]
+        for path in order:
+            self.add(f"{base}/{path}", f"/modules/{os.path.basename(path)}")
+        with open(f"{self.folder}/modules/order", "w") as file:
+            file.write("".join(os.path.basename(path) + "\n" for path in order))
+
+    def write(self, path):
+        with open(path, "wb") as file:
+            names = output("find", ".", cwd=self.folder)
+            subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=self.folder, check=True,
+                           input=names.encode(), stdout=file)
+
+
+def build(versions, folder):
+    """Fills `folder`: xen, vmlinux and dom0.cpio; vmlinuz and linux.cpio for a Linux guest."""
+    root = f"{folder}/root"
+    unpack([f"{name}={version}" for name, version in versions.items()], root)
+    (version,) = os.listdir(f"{root}/lib/modules")
+    output(f"{root}/bin/busybox", "depmod", "-b", root, version)
+    with gzip.open(f"{root}/boot/xen-4.17-amd64.gz") as packed, open(f"{folder}/xen", "wb") as elf:
+        shutil.copyfileobj(packed, elf)
+    shutil.copy(f"{root}/boot/vmlinuz-{version}", f"{folder}/vmlinuz")
+    with open(f"{folder}/vmlinuz", "rb") as packed, open(f"{folder}/vmlinux", "wb") as elf:
+        elf.write(vmlinux(packed.read()))
+    build_dom0(root, version, f"{folder}/tree").write(f"{folder}/dom0.cpio")
+    guest = Initramfs(root, f"{folder}/guest")
+    guest.add(f"{root}/bin/busybox", "/bin/busybox")
+    guest.add(f"{HERE}/linux/init", "/init")
+    guest.add_modules(version, GUEST_MODULES)
+    guest.write(f"{folder}/linux.cpio")
+    for unpacked in (root, f"{folder}/tree", f"{folder}/guest"):
+        shutil.rmtree(unpacked)
+
+
+def build_dom0(root, version, tree):
+    for path in ("dev", "proc", "sys", "tmp", "root", "run/xen", "run/xenstored", "var/lib/xen", "var/lib/xenstored",
+                 "var/log/xen/console", "var/lock", "guests"):
+        os.makedirs(f"{tree}/{path}")
+    os.symlink("../run", f"{tree}/var/run")
+    dom0 = Initramfs(root, tree)
+    dom0.add(f"{root}/bin/busybox", "/bin/busybox")
+    for name in output(f"{root}/bin/busybox", "--list").split():
+        if name not in ("busybox", "bash"):
+            os.symlink("busybox", f"{tree}/bin/{name}")
+    for program in PROGRAMS:
+        dom0.add_program(program)
+    # glibc loads it by name when a thread ends.
+    dom0.add(f"{root}/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib/x86_64-linux-gnu/libgcc_s.so.1")
+    dom0.add_modules(version, MODULES)
+    dom0.add(f"{HERE}/dom0/init", "/init")
+    dom0.add(f"{HERE}/dom0/command", "/bin/command")
+    for name in ("disk", "vif"):
+        dom0.add(f"{HERE}/dom0/{name}", f"/etc/xen/scripts/{name}")
+    for path, text in (("passwd", "root:x:0:0::/root:/bin/sh\n"), ("group", "root:x:0:\n"), ("xen/xl.conf", "")):
+        with open(f"{tree}/etc/{path}", "w") as file:
+            file.write(text)
+    return dom0
+
+
+def prepare():
+    """The folder with all files; made when an input changed. Takes about half a minute then."""
+    versions = packages()
+    folder = os.path.join(CACHE, key(versions))
+    os.makedirs(CACHE, exist_ok=True)
+    with open(f"{CACHE}/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.isdir(folder):
+            os.utime(folder)
+            return folder
+        print(f"building Xen's dom0 in {folder}", file=sys.stderr, flush=True)
+        work = tempfile.mkdtemp(dir=CACHE, prefix="new-")
+        try:
+            build(versions, work)
+            os.rename(work, folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        others = sorted((entry for entry in os.scandir(CACHE) if entry.is_dir() and entry.path != folder
+                         and re.fullmatch("[0-9a-f]{16}", entry.name)), key=lambda entry: -entry.stat().st_mtime)
+        for entry in others[KEEP:]:
+            shutil.rmtree(entry.path)
+    return folder
+
+
+def qemu():
+    """The command of a QEMU that can run Xen: the installed one, or one unpacked beside it."""
+    version = output("qemu-system-x86_64", "--version")
+    if f"version {QEMU_VERSION}." in version:
+        return ["qemu-system-x86_64"]
+    folder = f"{CACHE}/qemu-{QEMU_VERSION}"
+    os.makedirs(CACHE, exist_ok=True)
+    with open(f"{CACHE}/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(folder):
+            wanted = []
+            for name in QEMU_PACKAGES:
+                found = re.search(rf"\| (1:{re.escape(QEMU_VERSION)}\+\S+) ", output("apt-cache", "madison", name))
+                if not found:
+                    raise SetupError(f"needs QEMU {QEMU_VERSION}, Debian 12's; apt knows no such {name}")
+                wanted.append(f"{name}={found[1]}")
+            unpack(wanted, f"{folder}.new")
+            os.rename(f"{folder}.new", folder)
+    return [f"{folder}/usr/bin/qemu-system-x86_64", "-L", f"{folder}/usr/share/qemu", "-L", "/usr/share/seabios"]
+
+
+if __name__ == "__main__":
+    try:
+        print(prepare())
+    except SetupError as problem:
+        sys.exit(f"setup.py: {problem}")

@@ -1,0 +1,82 @@
+"""The rig itself, with a Linux guest: what it says of a guest must be true before the server's
+tests can mean anything."""
+import hashlib
+import os
+import tempfile
+import unittest
+import urllib.request
+
+from case import rig
+
+
+class LinuxGuest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.rig = rig()
+        cls.scratch = cls.enterClassContext(tempfile.TemporaryDirectory())
+
+    def image(self, name, size=4 << 20):
+        path = os.path.join(self.scratch, name)
+        with open(path, "wb") as file:
+            file.write(self.content(name, size))
+        return path
+
+    @staticmethod
+    def content(name, size=4 << 20):
+        return hashlib.shake_128(name.encode()).digest(size)
+
+    @staticmethod
+    def read(path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    def guest(self, number, *disks):
+        address = f"10.0.2.{number}"
+        guest = self.rig.guest(f"{self.rig.files}/vmlinuz", memory=160, ramdisk=f"{self.rig.files}/linux.cpio",
+                               command_line=f"console=hvc0 quiet panic=-1 address={address}/24", disks=disks)
+        guest.wait_console("guest ready", 60)
+        return guest, f"http://127.0.0.1:{self.rig.forward(address, 80)}/start"
+
+    def fetch(self, url, seconds=30):
+        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=seconds).read()
+
+    def test_two_guests(self):
+        """Disks, networks and ends; what is done to one guest is not done to the other."""
+        one, two = self.image("one"), self.image("two")
+        first, first_url = self.guest(30, one)
+        second, second_url = self.guest(31, (two, {"read_only": True}))
+
+        content = self.content("one")
+        self.assertEqual(self.fetch(first_url), content[:1 << 20])
+        self.assertIn("disk written", first.console())
+        self.assertEqual(self.read(one), content[:1 << 20] * 2 + content[2 << 20:], "the host's file after fsync")
+        self.assertEqual(self.fetch(second_url), self.content("two")[:1 << 20])
+        self.assertIn("disk not written", second.console())
+        self.assertEqual(self.read(two), self.content("two"))
+
+        first.xl("pause")
+        with self.assertRaises(OSError):
+            self.fetch(first_url, 1)
+        first.xl("unpause")
+        self.assertEqual(len(self.fetch(first_url)), 1 << 20)
+
+        second.detach_network()
+        with self.assertRaises(OSError):
+            self.fetch(second_url, 1)
+        self.assertIsNone(second.destroy(), "a destroyed guest has no reason")
+        self.assertFalse(second.running())
+        self.assertEqual(first.shutdown(60), 3, first.console())
+        self.assertFalse(first.running())
+
+    def test_files_and_failures(self):
+        data = os.urandom(100_000) + b"\n7"
+        path = os.path.join(self.scratch, "data")
+        with open(path, "wb") as file:
+            file.write(data)
+        self.assertEqual(self.rig.get(self.rig.put(path)), data)
+        self.assertEqual(self.rig.call("echo no; exit 7"), (7, b"no\n"))
+        self.assertEqual(self.rig.call("sleep 60", seconds=1)[0], 128 + 15)
+
+
+if __name__ == "__main__":
+    unittest.main()

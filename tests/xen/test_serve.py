@@ -1,0 +1,133 @@
+"""The guest serves: transfers, a mounted volume, many clients."""
+import os
+import subprocess
+import time
+
+from case import LONG, Case
+from tools import big_file, content, sha256, tool
+
+MIB = 1 << 20
+
+
+class Serve(Case):
+    seconds = 1200 if LONG else 240
+
+    def test_put_and_get(self):
+        sizes = [0, 1, 4095, 4096, 32768, 1_000_003, 8 * MIB]
+        for size in sizes:
+            self.write(f"up{size}", content(size))
+            self.expected[f"f{size}"] = content(size)
+        self.sftp(*(f"put up{size} f{size}" for size in sizes), *(f"get f{size} down{size}" for size in sizes))
+        for size in sizes:
+            self.assertEqual(self.read(f"down{size}"), content(size))
+
+    def test_time_and_names(self):
+        """The clock is Xen's, and names are what clients gave."""
+        self.write("up", "x")
+        self.sftp("mkdir Ünïcödé", "put up \"Ünïcödé/two words\"", "rename \"Ünïcödé/two words\" Ünïcödé/rocket🚀")
+        remote = self.paramiko_sftp()
+        (found,) = remote.listdir_attr("Ünïcödé")
+        self.assertEqual((found.filename, found.st_size), ("rocket🚀", 1))
+        self.assertLess(abs(found.st_mtime - time.time()), 60)
+
+    def test_host_key_stays(self):
+        """ssh would refuse another key: known_hosts has the first one."""
+        self.sftp("ls")
+        self.server.stop()
+        self.server = self.start(self.image)
+        self.sftp("ls")
+
+    def test_reconnects(self):
+        command = [tool("ssh"), "-F", self.path("config"), "-s", "server", "sftp"]
+        for number in range(1000 if LONG else 100):
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+            self.assertNotEqual(done.returncode, 255, f"login {number}: {done.stderr}\n{self.server.log()[-3000:]}")
+        # And those that never log in.
+        for number in range(100):
+            self.server.banner()
+        self.sftp("ls")
+
+
+class Mounted(Case):
+    seconds = 180
+    size = "64M"
+
+    def test_git(self):
+        point = self.mount()
+        self.shell("""
+            cd "$1"
+            export GIT_CONFIG_GLOBAL="$2/gitconfig" GIT_CONFIG_NOSYSTEM=1
+            git config --global user.name Test; git config --global user.email test@example.org
+            git config --global safe.directory '*'; git config --global init.defaultBranch main
+            git init -q repo; cd repo
+            for n in 1 2; do
+                for f in a b c; do echo "$n $f" > "$f"; done
+                git add -A; git commit -q -m "commit $n"
+            done
+            git mv a renamed; git commit -q -m rename
+            git clone -q . "$2/outside"; git -C "$2/outside" fsck --strict; git fsck --strict
+            test -z "$(git status --porcelain)"
+        """, point, self.scratch)
+        self.expected["repo/renamed"] = b"2 a\n"
+
+    def test_tar(self):
+        for number in range(60):
+            self.write(f"tree/dir {number % 7}/f{number}", content(number * 997, number))
+        point = self.mount()
+        self.shell('cd "$1"; tar cf tree.tar tree; cd "$2"; tar xf "$1/tree.tar"; diff -r tree "$1/tree"; '
+                   'tar cf "$1/back.tar" tree; tar df "$1/back.tar"', self.scratch, point)
+        self.expected["tree/dir 3/f59"] = content(59 * 997, 59)
+
+
+class AtOnce(Case):
+    seconds = 240
+    size = "160M"
+
+    def at_once(self, clients, size):
+        running = []
+        for number in range(clients):
+            self.write(f"up{number}", content(size, number))
+            self.expected[f"dir{number}/file"] = content(size, number)
+            batch = self.write(f"batch{number}", f"mkdir dir{number}\nput up{number} dir{number}/file\n"
+                                                 f"get dir{number}/file down{number}\nls -l dir{number}\n")
+            running.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"],
+                                      cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True))
+        for client in running:
+            out, _ = client.communicate(timeout=self.seconds - 20)
+            self.assertEqual(client.returncode, 0, f"{out}\n{self.server.log()[-3000:]}")
+        for number in range(clients):
+            self.assertEqual(self.read(f"down{number}"), content(size, number))
+
+    def test_eight_clients(self):
+        self.at_once(8, MIB)
+
+    def test_sixteen_clients(self):
+        self.at_once(16, 100_000)
+
+
+class MuchMemory(AtOnce):
+    memory = 64
+    test_sixteen_clients = None
+
+
+class LittleMemory(AtOnce):
+    """What 32 MiB bear is less in 24, and still serves."""
+    memory = 24
+    test_sixteen_clients = None
+
+    def test_eight_clients(self):
+        self.at_once(4, MIB)
+
+
+class Big(Case):
+    """256 MiB written and read back, in the long form; 24 in the normal one."""
+    seconds = 900 if LONG else 150
+    size = "600M" if LONG else "100M"
+    fat = "32"
+
+    def test_big_file(self):
+        self.expected["big"] = big_file(self.path("big"), (256 if LONG else 24) * MIB)
+        self.sftp("put big big", "get big down")
+        self.assertEqual(sha256(self.path("down")), self.expected["big"])
+        os.unlink(self.path("down"))

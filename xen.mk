@@ -1,0 +1,25 @@
+# A real Xen in QEMU, which needs no virtualisation: Debian 12's Xen and dom0, unpacked into a cache.
+#
+# make xen        boots the kernel as a Xen guest that serves the image, and says how to mount it
+# make test-xen   runs the system tests on it
+XEN_PACKAGES := qemu-system-x86 python3 cpio dpkg apt
+
+.PHONY: xen xen-tools test-xen
+
+xen: build kernel xen-tools
+	@test -e mirage || $(SERVER) keygen mirage
+	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
+	$(PYTHON) tests/xen/serve.py $(KERNEL) $(DISK) mirage $(PORT)
+
+test-xen: build kernel xen-tools
+	$(PYTHON) -m unittest discover -s tests/xen -v
+
+xen-tools:
+	@missing=; for p in $(XEN_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	test -z "$$missing" || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+		echo "Xen needs packages; type: sudo apt-get install --no-install-recommends$$missing"; exit 1; \
+	fi
