@@ -1,5 +1,5 @@
 //! The machine as a guest of Xen: the disk, the network and the server's loop.
-use crate::{clock, console};
+use crate::{clock, console, heap};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -27,6 +27,10 @@ const OPERATIONS: usize = 32;
 const OPERATION_BYTES: usize = 2 << 20;
 const PAGES: Pages = Pages { receive: 256, transmit: 256 };
 
+/// How long what runs may take once the machine is to end, in milliseconds: a disk that never
+/// answers must not keep it.
+const STOP_WAIT: u64 = 30_000;
+
 /// How long the disk may take to appear.
 const DISK_WAIT: Duration = Duration::from_secs(60);
 
@@ -49,6 +53,8 @@ struct Guest {
     store: Xenstore,
     shutdown: Shutdown,
     asked: Option<Ending>,
+    /// The most bytes of the heap that were seen in use.
+    peak: usize,
 }
 
 /// Serves until the toolstack asks to end, and ends the domain. `window` is guest-physical
@@ -70,7 +76,7 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     let store = xen.xenstore().map_err(|e| format!("no xenstore: {e}"))?;
     // First of all: Qubes does not ask a guest to end that has not said it listens.
     let shutdown = Shutdown::start(&store);
-    let mut guest = Guest { xen: xen.clone(), store, shutdown, asked: None };
+    let mut guest = Guest { xen: xen.clone(), store, shutdown, asked: None, peak: 0 };
     let ending = match guest.serve(options, heap) {
         Ok(ending) | Err(Stop::Asked(ending)) => ending,
         Err(Stop::Failed(reason)) => {
@@ -79,6 +85,7 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
             Ending::PowerOff
         }
     };
+    info!("at most {} of {} KiB of memory were in use", guest.peak >> 10, heap >> 10);
     info!("the machine ends");
     xen.end(ending)
 }
@@ -154,12 +161,18 @@ impl Guest {
         }
         let port = options.port;
         let mut server = Server::new(net.listener(), volume, host_key, options, limits);
+        let mut stop_by = None;
         loop {
             let mut moved = self.store.poll();
             if let Some(ending) = self.asked() {
                 server.stop();
                 self.asked = Some(ending);
+                let now = self.milliseconds();
+                if now > *stop_by.get_or_insert(now.saturating_add(STOP_WAIT)) {
+                    return Err(String::from("the disk does not answer: ending without it").into());
+                }
             }
+            self.peak = self.peak.max(heap::in_use());
             moved |= self.poll_net(&mut net, wanted, port);
             let turn = server.turn(self.now());
             moved |= disk.poll();
@@ -176,7 +189,8 @@ impl Guest {
             }
             let now = self.milliseconds();
             let next = wait.into_iter().chain(net.deadline(now)).min();
-            let next = next.map(|ms| now.saturating_add(ms).saturating_mul(1_000_000));
+            let next = next.map(|ms| now.saturating_add(ms)).into_iter().chain(stop_by).min();
+            let next = next.map(|ms| ms.saturating_mul(1_000_000));
             self.xen.sleep(next.into_iter().chain(disk.deadline()).min());
         }
     }

@@ -12,6 +12,11 @@ static HEAP: TalcLock<Mutex<()>, Manual> = TalcLock::new(Manual);
 /// The least that the server's bounds fit into.
 const MINIMUM: u64 = 16 << 20;
 
+/// Bytes in use now.
+pub fn in_use() -> usize {
+    HEAP.lock().counters().allocated_bytes
+}
+
 /// Less memory than the kernel needs, in bytes.
 #[derive(Debug)]
 pub struct TooSmall(u64);

@@ -21,9 +21,13 @@ pub fn off() -> ! {
     cpu::triple_fault()
 }
 
-/// Ends the machine after an error that was printed. QEMU's isa-debug-exit makes it exit with 3;
-/// without it the machine is reset, and under Xen the domain has crashed.
+/// Ends the machine after an error that was printed. Under Xen the domain has crashed; QEMU's
+/// isa-debug-exit makes it exit with 3, and without it the machine is reset.
 pub fn fail() -> ! {
+    if cpu::xen_leaves().is_some() {
+        // SAFETY: this is ring 0, and the low 4 GiB have been mapped to themselves since boot.s.
+        unsafe { drivers::Hypervisor::crash() }
+    }
     Port::DebugExit.write(1);
     cpu::triple_fault()
 }
