@@ -1,5 +1,6 @@
 # make run    makes a key and a disk image when there are none, then serves the image
 # make test   installs what the tests need and runs all of them
+# make xen    boots the guest under a real Xen in QEMU
 # make bench  measures against OpenSSH's sshd
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3
@@ -26,7 +27,7 @@ run: build
 	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
 	$(SERVER) --disk $(DISK) --port $(PORT)
 
-test: tools fmt clippy clippy-kernel layers unit build clients test-kernel
+test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-xen
 
 # What is missing is installed as root; otherwise this says what to type.
 tools:

@@ -167,8 +167,10 @@ fn say_how_to_mount(user: &str, address: SocketAddr) {
         ip => ip.to_string(),
     };
     let port = address.port();
+    // With idmap=user the files belong to whoever mounts them.
     info!(
-        "mount it with: mkdir -p mnt && sshfs -p {port} -o IdentityFile={key} {user}@{host}:/ mnt"
+        "mount it with: mkdir -p mnt && sshfs -p {port} -o idmap=user -o IdentityFile={key} \
+         {user}@{host}:/ mnt"
     );
 }
 
