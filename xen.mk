@@ -23,3 +23,9 @@ xen-tools:
 	else \
 		echo "Xen needs packages; type: sudo apt-get install --no-install-recommends$$missing"; exit 1; \
 	fi
+
+# An hour of mixed load on a guest of 32 MiB, and the long forms of the other tests.
+SOAK_SECONDS ?= 3600
+.PHONY: soak
+soak: build kernel xen-tools
+	XEN_LONG=1 SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) -m unittest discover -s tests/xen -v

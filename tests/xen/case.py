@@ -57,8 +57,16 @@ class Server:
         """As a user would wait: for the line on the console, then for SSH's banner."""
         self.guest.wait_console(rf"listening on {self.address}:{self.inside}\b", seconds)
         self.port = self.rig.forward(self.address, self.inside)
-        self.banner()
+        self.rig.until(self.answers, 20, "a banner", self.log)
         return self
+
+    def answers(self):
+        """Whether there is a banner within a second. QEMU's network repeats a lost SYN after 6 s, but
+        a new connection sends one at once."""
+        try:
+            return self.banner(1)
+        except OSError:
+            return False
 
     def banner(self, seconds=20):
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as plain:

@@ -73,8 +73,9 @@ class Rig:
             self.qemu = Qemu([*command, "-serial", f"file:{self.log}", "-incoming", f"exec:cat {state}"], self.folder)
             self.forward(*AGENT, self.agent)
             self.files = files
+            self.until(lambda: self.qemu.ask("query-status")["running"], 60, "the saved state to be loaded")
+            self.until(self.answers, 60, "dom0 to answer")
             # Xen's clock went on where the state was saved.
-            self.until(lambda: self.answers(), 60, "dom0 to answer")
             self.run(f"date -s @{time.time():.0f}")
         except BaseException:
             self.close()
@@ -145,9 +146,15 @@ class Rig:
         return connection
 
     def answers(self):
+        """Whether dom0 takes commands. QEMU's network repeats a lost SYN after 6 s: this gives up
+        before, and the next attempt sends another."""
+        if not self.alive():
+            return False
         try:
-            return self.alive() and self.run("true", seconds=5) == ""
-        except RigError:
+            with self.connect("true", 1) as connection:
+                connection.settimeout(1)
+                return connection.recv(10) == b"\n0"
+        except OSError:
             return False
 
     def call(self, script, data=b"", seconds=30):
