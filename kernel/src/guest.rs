@@ -14,7 +14,7 @@ use drivers::task::Task;
 use drivers::{Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
 use log::{error, info, warn};
 use net::tcp::{Address, Config, Interface};
-use server::{HostKey, Limits, Now, Options, Origin, Server, Turn};
+use server::{Limits, Now, Options, Random, Ready, Server, Turn};
 
 /// What one connection may hold: its TCP buffers, SSH packets, a window, replies and a request.
 const CONNECTION: u64 = 1 << 20;
@@ -93,44 +93,13 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
 impl Guest {
     fn serve(&mut self, options: Options, heap: u64) -> Result<Ending, Stop> {
         let disk = self.disk(options.disk.as_deref())?;
-        let also = polling(&disk);
-        let (unix, id) = (self.unix_time(), u32::from_ne_bytes(random()?));
-        let volume = {
-            let (disk, options) = (disk.clone(), options.clone());
-            let open =
-                async move { server::open_volume(disk, &options, id, unix, &mut |_, _| ()).await };
-            self.wait(&also, open)?.map_err(|e| format!("the disk: {e}"))?
+        let random = Random { volume_id: random()?, host_key: random()? };
+        let ready = {
+            let (disk, options, unix) = (disk.clone(), options.clone(), self.unix_time());
+            async move { server::prepare(disk, &options, &random, unix, &mut |_, _| ()).await }
         };
-        let volume = Rc::new(volume);
-        match volume.read_only() {
-            Some(reason) => warn!("the volume is served read-only: {reason}"),
-            None => info!("serving a volume of {} MiB", volume.geometry().size >> 20),
-        }
-        let host_key = match &options.seed {
-            Some(seed) => HostKey::from_text(seed),
-            None => {
-                let (volume, random) = (volume.clone(), random()?);
-                let make = async move { HostKey::of_volume(&volume, random).await };
-                self.wait(&also, make)?
-            }
-        };
-        let origin = match host_key.origin {
-            Origin::Seed => "from --seed",
-            Origin::Kept => "kept on the volume",
-            Origin::Made => "new, kept on the volume",
-            Origin::ForThisRun => "for this run alone",
-        };
-        info!("host key {} ({origin})", host_key.fingerprint);
-        let users = {
-            let (volume, options) = (volume.clone(), options.clone());
-            let find = async move { server::users_found(&volume, &options).await };
-            self.wait(&also, find)?
-        };
-        match users.as_slice() {
-            [] => warn!("nobody can log in yet: add a key as {}.pub or give --key", options.user),
-            users => info!("users: {}", users.join(", ")),
-        }
-        self.serve_volume(options, heap, disk, volume, host_key)
+        let ready = self.wait(&polling(&disk), ready)?.map_err(|e| format!("the disk: {e}"))?;
+        self.serve_volume(options, heap, disk, ready)
     }
 
     fn serve_volume(
@@ -138,8 +107,7 @@ impl Guest {
         options: Options,
         heap: u64,
         disk: Blkfront,
-        volume: Rc<fat::Volume<Blkfront>>,
-        host_key: HostKey,
+        ready: Ready<Blkfront>,
     ) -> Result<Ending, Stop> {
         let connections = heap.saturating_sub(SHARED) / CONNECTION;
         let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
@@ -160,7 +128,7 @@ impl Guest {
             warn!("no address: give --ipv4 and --ipv4-gateway");
         }
         let port = options.port;
-        let mut server = Server::new(net.listener(), volume, host_key, options, limits);
+        let mut server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
         let mut stop_by = None;
         loop {
             let mut moved = self.store.poll();

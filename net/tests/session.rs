@@ -109,6 +109,21 @@ fn a_key_that_is_not_the_users_is_refused() {
     assert!(!pair.session.is_authenticated());
 }
 
+/// The client takes the first of its algorithms that the server has, and its list starts the same.
+#[test]
+fn the_first_key_exchange_of_both_sides_is_post_quantum() {
+    let mut pair = Pair::new();
+    pair.session.step(&mut pair.ours, &pair.host_key).unwrap();
+    let servers = String::from_utf8_lossy(pair.theirs.fill().unwrap()).into_owned();
+    pair.client.step(&mut pair.theirs).unwrap();
+    let clients = String::from_utf8_lossy(pair.ours.fill().unwrap()).into_owned();
+    for proposal in [servers, clients] {
+        assert!(proposal.contains("mlkem768x25519-sha256,curve25519-sha256"), "{proposal:?}");
+        assert!(proposal.contains("chacha20-poly1305@openssh.com,aes256-ctr"));
+        assert!(proposal.contains("kex-strict-"));
+    }
+}
+
 #[test]
 fn nothing_moves_while_the_keys_are_looked_up() {
     let mut pair = Pair::new();

@@ -23,12 +23,11 @@ mod transfer;
 mod users;
 mod words;
 
-pub use disk::{OpenError, open_volume};
-pub use host_key::{HostKey, Origin};
+pub use disk::{OpenError, Random, Ready, prepare};
+pub use host_key::HostKey;
 pub use key::{PublicKey, ed25519_blob, fingerprint};
 pub use levels::Levels;
 pub use options::Options;
 pub use server::{Limits, Now, Server, Turn};
 pub use share::Share;
-pub use users::found as users_found;
 pub use words::words;

@@ -153,7 +153,7 @@ class Rig:
         try:
             with self.connect("true", 1) as connection:
                 connection.settimeout(1)
-                return connection.recv(10) == b"\n0"
+                return connection.makefile("rb").read() == b"\n0"
         except OSError:
             return False
 

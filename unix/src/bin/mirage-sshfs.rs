@@ -1,14 +1,13 @@
 //! The server as a Unix process: one image file, one TCP port, one thread.
 #![forbid(unsafe_code)]
 
-use log::{error, info, warn};
-use server::{HostKey, Limits, Now, Options, Origin, Server, Turn};
+use log::{error, info};
+use server::{Limits, Now, Options, Random, Ready, Server, Turn};
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unix::{Image, Progress, Sockets, block_on, keygen, logger};
 
@@ -98,37 +97,12 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 
     let disk = options.disk.clone().unwrap_or_else(|| "disk.img".into());
     let image = Image::open(&disk, options.read_only).map_err(|e| format!("{disk}: {e}"))?;
-    let volume_id = u32::from_ne_bytes(random()?);
+    let random = Random { volume_id: random()?, host_key: random()? };
     let mut progress = Progress::new("formatting");
     let mut show = |done, all| progress.show(done, all);
-    let opened = server::open_volume(image, &options, volume_id, unix_time(), &mut show);
-    let volume = Rc::new(block_on(opened).map_err(|e| format!("{disk}: {e}"))?);
-    match volume.read_only() {
-        Some(reason) => warn!("{disk} is served read-only: {reason}"),
-        None => info!("serving {disk}"),
-    }
+    let ready = server::prepare(image, &options, &random, unix_time(), &mut show);
+    let Ready { volume, host_key, users } = block_on(ready).map_err(|e| format!("{disk}: {e}"))?;
 
-    let host_key = match &options.seed {
-        Some(seed) => HostKey::from_text(seed),
-        None => block_on(HostKey::of_volume(&volume, random()?)),
-    };
-    let origin = match host_key.origin {
-        Origin::Seed => "from --seed",
-        Origin::Kept => "kept on the volume",
-        Origin::Made => "new, kept on the volume",
-        Origin::ForThisRun => "for this run alone",
-    };
-    info!("host key {} ({origin})", host_key.fingerprint);
-
-    let users = block_on(server::users_found(&volume, &options));
-    match users.as_slice() {
-        [] => warn!(
-            "nobody can log in yet: no usable key. Add one with \
-             `fat add {disk} {user}.pub`, or give --key",
-            user = options.user
-        ),
-        users => info!("users: {}", users.join(", ")),
-    }
     let (mut wake, signal) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
     for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
