@@ -72,7 +72,7 @@ impl Client {
             self.take_data()?;
             self.write()?;
             if !self.runner.is_input_ready() {
-                return Ok(moved);
+                return Ok(self.flush(stream)? | moved);
             }
             let bytes = stream.fill().map_err(|_| Failed::Closed)?;
             if bytes.is_empty() {
