@@ -4,7 +4,7 @@ use crate::files::OpenFlags;
 use crate::fxp;
 use crate::order::Class;
 use crate::packet::Fatal;
-use crate::path::resolve;
+use crate::path::{HOME, expand, resolve};
 use crate::status::Status;
 use crate::wire::Reader;
 use alloc::string::String;
@@ -66,6 +66,7 @@ pub(crate) enum Operation {
         replace: bool,
     },
     Statvfs(String),
+    Fstatvfs(u64),
     Fsync(u64),
     Limits,
     /// It can be answered without asking the file system.
@@ -158,8 +159,16 @@ impl Operation {
             fxp::EXTENDED => match reader.string()? {
                 b"posix-rename@openssh.com" => rename(reader, true)?,
                 b"statvfs@openssh.com" => Self::Statvfs(path(reader)?),
+                b"fstatvfs@openssh.com" => Self::Fstatvfs(handle(reader)?),
+                b"lsetstat@openssh.com" => Self::Setstat(path(reader)?, Attributes::read(reader)?),
+                b"expand-path@openssh.com" => Self::Realpath(expand(reader.string()?)?),
+                // Whoever asks, and for whomever: there is one home.
+                b"home-directory" => reader.string().and(Ok(Self::Realpath(HOME.into())))?,
                 b"fsync@openssh.com" => Self::Fsync(handle(reader)?),
                 b"limits@openssh.com" => Self::Limits,
+                b"hardlink@openssh.com" => {
+                    return Err(Status::unsupported("FAT has no hard links"));
+                }
                 other => {
                     let shown = other.get(..other.len().min(64)).unwrap_or_default();
                     debug!("no extension {}", shown.escape_ascii());

@@ -106,6 +106,10 @@ impl<F: Files> Server<F> {
                 files.stat(path).await?;
                 return Ok(reply::statvfs(id, &files.statvfs().await?));
             }
+            Operation::Fstatvfs(handle) => {
+                self.handles.get(*handle)?;
+                return Ok(reply::statvfs(id, &files.statvfs().await?));
+            }
             Operation::Close(handle) => self.close(*handle).await?,
             Operation::Write { handle, offset, .. } => {
                 self.write(*handle, *offset, request.data()).await?;

@@ -32,6 +32,10 @@ fn requests(handle: &[u8]) -> Vec<(u8, Fields)> {
         (EXTENDED, extended("statvfs").string("/a")),
         (EXTENDED, extended("fsync").string(handle)),
         (EXTENDED, extended("limits")),
+        (EXTENDED, extended("fstatvfs").string(handle)),
+        (EXTENDED, all_attributes(extended("lsetstat").string("/a"))),
+        (EXTENDED, extended("expand-path").string("~/a")),
+        (EXTENDED, string("home-directory").string("user")),
     ]
 }
 
