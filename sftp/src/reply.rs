@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 const VERSION: u32 = 3;
 
 /// Name and version of what OpenSSH's PROTOCOL file adds and this server has.
-const EXTENSIONS: [(&str, &str); 8] = [
+const EXTENSIONS: [(&str, &str); 9] = [
     ("posix-rename@openssh.com", "1"),
     ("statvfs@openssh.com", "2"),
     ("fstatvfs@openssh.com", "2"),
@@ -19,6 +19,7 @@ const EXTENSIONS: [(&str, &str); 8] = [
     ("lsetstat@openssh.com", "1"),
     ("limits@openssh.com", "1"),
     ("expand-path@openssh.com", "1"),
+    ("copy-data", "1"),
     ("home-directory", "1"),
 ];
 

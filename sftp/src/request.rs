@@ -1,5 +1,6 @@
 //! Requests (section 6 and OpenSSH's PROTOCOL section 4), parsed and checked.
 use crate::attributes::Attributes;
+use crate::copy::{self, CopyData};
 use crate::files::OpenFlags;
 use crate::fxp;
 use crate::order::Class;
@@ -68,6 +69,7 @@ pub(crate) enum Operation {
     Statvfs(String),
     Fstatvfs(u64),
     Fsync(u64),
+    Copy(CopyData),
     Limits,
     /// It can be answered without asking the file system.
     Refused(Status),
@@ -98,6 +100,7 @@ impl Request {
         let large = match self.operation {
             Operation::Read { length, .. } => length,
             Operation::Readdir(_) => NAMES,
+            Operation::Copy(_) => copy::PIECE,
             _ => self.packet.capacity(),
         };
         large.saturating_add(SMALL)
@@ -166,6 +169,7 @@ impl Operation {
                 b"home-directory" => reader.string().and(Ok(Self::Realpath(HOME.into())))?,
                 b"fsync@openssh.com" => Self::Fsync(handle(reader)?),
                 b"limits@openssh.com" => Self::Limits,
+                b"copy-data" => Self::Copy(CopyData::read(reader)?),
                 b"hardlink@openssh.com" => {
                     return Err(Status::unsupported("FAT has no hard links"));
                 }
@@ -192,7 +196,7 @@ fn rename(reader: &mut Reader<'_>, replace: bool) -> Result<Operation, Status> {
 }
 
 /// A handle is 8 bytes here; of any other length there are none.
-fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
+pub(crate) fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
     let bytes = reader.string()?;
     match bytes.try_into() {
         Ok(bytes) => Ok(u64::from_be_bytes(bytes)),

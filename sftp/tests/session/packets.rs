@@ -40,6 +40,7 @@ fn version_3_and_the_extensions_are_told() {
         ("lsetstat@openssh.com", "1"),
         ("limits@openssh.com", "1"),
         ("expand-path@openssh.com", "1"),
+        ("copy-data", "1"),
         ("home-directory", "1"),
     ];
     let told = told.map(|(name, version)| (name.to_owned(), version.to_owned()));
