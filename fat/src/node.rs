@@ -124,6 +124,11 @@ impl File {
         node.opens.set(node.opens.get().saturating_add(1));
         Self { node, read: options.read, write: options.write }
     }
+
+    /// Whether both are opens of one file, by whatever names.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.node, &other.node)
+    }
 }
 
 impl Drop for File {

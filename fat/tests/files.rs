@@ -146,6 +146,11 @@ fn two_opens_share_one_file() {
         assert_eq!(volume.metadata("/f").await.unwrap().len, 5);
         volume.set_len(&b, 2).await.unwrap();
         assert_eq!(read_file(&volume, &a).await.unwrap(), b"he");
+        let other = volume.open("/g", &WRITE).await.unwrap();
+        assert!(a.is_same_as(&b) && !a.is_same_as(&other));
+        // Also when it got another name meanwhile.
+        volume.rename("/f", "/h", false).await.unwrap();
+        assert!(a.is_same_as(&volume.open("/h", &WRITE).await.unwrap()));
     });
 }
 

@@ -77,6 +77,10 @@ impl<D: BlockDevice> Files for Share<D> {
         Ok(())
     }
 
+    fn is_same_file(&self, a: &fat::File, b: &fat::File) -> bool {
+        a.is_same_as(b)
+    }
+
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
         Ok(attributes_of(&self.volume.metadata(path).await.map_err(status)?))
     }

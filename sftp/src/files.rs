@@ -103,6 +103,9 @@ pub trait Files {
 
     async fn close(&self, file: Self::File) -> Result<(), Status>;
 
+    /// Whether both are the same file, so that what is written to one is read from the other.
+    fn is_same_file(&self, a: &Self::File, b: &Self::File) -> bool;
+
     /// Serves STAT and LSTAT.
     async fn stat(&self, path: &str) -> Result<Attributes, Status>;
 

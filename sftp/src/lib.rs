@@ -17,6 +17,7 @@
 extern crate alloc;
 
 mod attributes;
+mod copy;
 mod files;
 mod fxp;
 mod handles;

@@ -9,6 +9,9 @@ const MAX_PATH: usize = 4096;
 /// The longest component, in units of UTF-16: what a long name of FAT can hold.
 const MAX_COMPONENT: usize = 255;
 
+/// Every user's home.
+pub(crate) const HOME: &str = "/";
+
 const NOT_UTF8: Status = Status::new(StatusCode::NoSuchFile, "the path is not UTF-8");
 const HAS_NUL: Status = Status::new(StatusCode::BadMessage, "the path has a NUL in it");
 const TOO_LONG: Status = Status::new(StatusCode::BadMessage, "the path is too long");
@@ -42,4 +45,16 @@ pub(crate) fn resolve(path: &[u8]) -> Result<String, Status> {
         resolved.push('/');
     }
     Ok(resolved)
+}
+
+/// Resolves as `resolve` does, once `~` or `~user` in front has become the home: the root.
+pub(crate) fn expand(path: &[u8]) -> Result<String, Status> {
+    let inside_home = match path {
+        [b'~', rest @ ..] => {
+            let user = rest.iter().take_while(|&&byte| byte != b'/').count();
+            rest.get(user..).unwrap_or_default()
+        }
+        _ => path,
+    };
+    resolve(inside_home)
 }

@@ -11,11 +11,16 @@ use alloc::vec::Vec;
 const VERSION: u32 = 3;
 
 /// Name and version of what OpenSSH's PROTOCOL file adds and this server has.
-const EXTENSIONS: [(&str, &str); 4] = [
+const EXTENSIONS: [(&str, &str); 9] = [
     ("posix-rename@openssh.com", "1"),
     ("statvfs@openssh.com", "2"),
+    ("fstatvfs@openssh.com", "2"),
     ("fsync@openssh.com", "1"),
+    ("lsetstat@openssh.com", "1"),
     ("limits@openssh.com", "1"),
+    ("expand-path@openssh.com", "1"),
+    ("copy-data", "1"),
+    ("home-directory", "1"),
 ];
 
 /// The most bytes of a reply to READDIR: the packet that every client must take (section 3).

@@ -1,10 +1,11 @@
 //! Requests (section 6 and OpenSSH's PROTOCOL section 4), parsed and checked.
 use crate::attributes::Attributes;
+use crate::copy::{self, CopyData};
 use crate::files::OpenFlags;
 use crate::fxp;
 use crate::order::Class;
 use crate::packet::Fatal;
-use crate::path::resolve;
+use crate::path::{HOME, expand, resolve};
 use crate::status::Status;
 use crate::wire::Reader;
 use alloc::string::String;
@@ -66,7 +67,9 @@ pub(crate) enum Operation {
         replace: bool,
     },
     Statvfs(String),
+    Fstatvfs(u64),
     Fsync(u64),
+    Copy(CopyData),
     Limits,
     /// It can be answered without asking the file system.
     Refused(Status),
@@ -97,6 +100,7 @@ impl Request {
         let large = match self.operation {
             Operation::Read { length, .. } => length,
             Operation::Readdir(_) => NAMES,
+            Operation::Copy(_) => copy::PIECE,
             _ => self.packet.capacity(),
         };
         large.saturating_add(SMALL)
@@ -158,8 +162,17 @@ impl Operation {
             fxp::EXTENDED => match reader.string()? {
                 b"posix-rename@openssh.com" => rename(reader, true)?,
                 b"statvfs@openssh.com" => Self::Statvfs(path(reader)?),
+                b"fstatvfs@openssh.com" => Self::Fstatvfs(handle(reader)?),
+                b"lsetstat@openssh.com" => Self::Setstat(path(reader)?, Attributes::read(reader)?),
+                b"expand-path@openssh.com" => Self::Realpath(expand(reader.string()?)?),
+                // Whoever asks, and for whomever: there is one home.
+                b"home-directory" => reader.string().and(Ok(Self::Realpath(HOME.into())))?,
                 b"fsync@openssh.com" => Self::Fsync(handle(reader)?),
                 b"limits@openssh.com" => Self::Limits,
+                b"copy-data" => Self::Copy(CopyData::read(reader)?),
+                b"hardlink@openssh.com" => {
+                    return Err(Status::unsupported("FAT has no hard links"));
+                }
                 other => {
                     let shown = other.get(..other.len().min(64)).unwrap_or_default();
                     debug!("no extension {}", shown.escape_ascii());
@@ -183,7 +196,7 @@ fn rename(reader: &mut Reader<'_>, replace: bool) -> Result<Operation, Status> {
 }
 
 /// A handle is 8 bytes here; of any other length there are none.
-fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
+pub(crate) fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
     let bytes = reader.string()?;
     match bytes.try_into() {
         Ok(bytes) => Ok(u64::from_be_bytes(bytes)),

@@ -19,7 +19,7 @@ const TOO_FAR: Status = Status::new(StatusCode::Failure, "beyond the end of any 
 /// The handles and the running requests of one session. What is still open is closed when the
 /// server and the last future of it are dropped.
 pub struct Server<F: Files> {
-    files: Rc<F>,
+    pub(crate) files: Rc<F>,
     handles: Handles<F>,
     order: Rc<Order>,
 }
@@ -63,7 +63,7 @@ impl<F: Files> Server<F> {
         }
     }
 
-    async fn answer(&self, request: &Request) -> Result<Vec<u8>, Status> {
+    async fn answer(self: &Rc<Self>, request: &Request) -> Result<Vec<u8>, Status> {
         let (id, files) = (request.id(), &self.files);
         match &request.operation {
             Operation::Init => return Ok(reply::version()),
@@ -106,6 +106,11 @@ impl<F: Files> Server<F> {
                 files.stat(path).await?;
                 return Ok(reply::statvfs(id, &files.statvfs().await?));
             }
+            Operation::Fstatvfs(handle) => {
+                self.handles.get(*handle)?;
+                return Ok(reply::statvfs(id, &files.statvfs().await?));
+            }
+            Operation::Copy(asked) => self.copy(asked).await?,
             Operation::Close(handle) => self.close(*handle).await?,
             Operation::Write { handle, offset, .. } => {
                 self.write(*handle, *offset, request.data()).await?;
@@ -137,10 +142,7 @@ impl<F: Files> Server<F> {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, Status> {
-        let open = self.handles.file(handle)?;
-        if !open.flags.contains(OpenFlags::READ) {
-            return Err(NOT_FOR_READING);
-        }
+        let open = self.open_for_reading(handle)?;
         let mut data = Data::new(id, length)?;
         let mut done: usize = 0;
         while done < length {
@@ -161,16 +163,34 @@ impl<F: Files> Server<F> {
     }
 
     async fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<(), Status> {
-        let open = self.handles.file(handle)?;
-        if !open.flags.contains(OpenFlags::WRITE) {
-            return Err(NOT_FOR_WRITING);
-        }
+        self.write_to(&*self.open_for_writing(handle)?, Some(offset), data).await
+    }
+
+    /// Writes at `offset`, of which nothing is beyond all numbers, or to the end of a file that was
+    /// opened so.
+    pub(crate) async fn write_to(
+        &self,
+        open: &OpenFile<F>,
+        offset: Option<u64>,
+        data: &[u8],
+    ) -> Result<(), Status> {
         if open.flags.contains(OpenFlags::APPEND) {
             return self.files.append(&open.file, data).await;
         }
+        let offset = offset.ok_or(TOO_FAR)?;
         let length = u64::try_from(data.len()).map_err(|_| TOO_FAR)?;
         offset.checked_add(length).ok_or(TOO_FAR)?;
         self.files.write(&open.file, offset, data).await
+    }
+
+    pub(crate) fn open_for_reading(&self, handle: u64) -> Result<Rc<OpenFile<F>>, Status> {
+        let open = self.handles.file(handle)?;
+        if open.flags.contains(OpenFlags::READ) { Ok(open) } else { Err(NOT_FOR_READING) }
+    }
+
+    pub(crate) fn open_for_writing(&self, handle: u64) -> Result<Rc<OpenFile<F>>, Status> {
+        let open = self.handles.file(handle)?;
+        if open.flags.contains(OpenFlags::WRITE) { Ok(open) } else { Err(NOT_FOR_WRITING) }
     }
 
     /// Fills one reply with names, asking for no more than what surely fits.

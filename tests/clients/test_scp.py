@@ -31,6 +31,15 @@ class Scp(Case):
         self.assertEqual(os.stat(self.path("down")).st_mtime, 1_500_000_000)
         self.expected["d/up"] = b"x"
 
+    def test_home_is_the_root(self):
+        """A path with ~ is sent to the server to be expanded."""
+        up = self.write("up", b"x")
+        self.sftp("mkdir d")
+        self.scp(up, "server:~/d/file")
+        self.scp("server:~mirage/d/file", self.path("down"))
+        self.assertEqual(self.read("down"), b"x")
+        self.expected["d/file"] = b"x"
+
     def test_missing_file(self):
         self.assertIn("No such file", self.scp("server:nothing", self.path("down"), ok=False).text)
 

@@ -265,10 +265,29 @@ class Batch(Case):
         self.assertEqual(self.read("down"), content(9_000_000))
         self.expected.update({"a": content(9_000_000), "b": content(9_000_000)})
 
+
+
+class Copy(Case):
+    """`cp`, which asks the server to copy (copy-data)."""
+
     def test_copy_on_the_server(self):
-        """`cp` needs copy-data, which may be refused: a copy that is reported done must be whole."""
-        self.write("up", content(2_000_000))
+        for size in [0, 1, 262_144, 262_145, 20_000_000]:
+            self.write(f"up{size}", content(size))
+            self.sftp(f"put up{size} a{size}", f"cp a{size} b{size}")
+            self.expected.update({f"a{size}": content(size), f"b{size}": content(size)})
+
+    def test_copy_over_a_longer_file_leaves_nothing_of_it(self):
+        self.write("long", content(300_000, 1))
+        self.write("short", content(1000, 2))
+        self.sftp("mkdir d", "put long d/b", "put short a", "cp a d/b")
+        self.expected["d/b"] = content(1000, 2)
+
+    def test_copy_of_nothing_fails(self):
+        self.sftp("cp nothing b", ok=False)
+
+    def test_copy_that_does_not_fit_fails_and_the_server_goes_on(self):
+        self.write("up", content(30_000_000))
         self.sftp("put up a")
-        if self.sftp("cp a b", ok=None).code == 0:
-            self.expected["b"] = content(2_000_000)
-        self.expected["a"] = content(2_000_000)
+        self.sftp("cp a b", ok=False)
+        self.sftp("rm b", "mkdir d")
+        self.expected.update({"a": content(30_000_000), "b": None})

@@ -1,5 +1,6 @@
 //! Extensions, and what there is not.
 use crate::client::*;
+use sftp::Attributes;
 
 #[test]
 fn posix_rename_replaces() {
@@ -22,6 +23,82 @@ fn statvfs_tells_eleven_numbers_in_their_order() {
     assert_eq!(reply, expected);
     let of_none = string("statvfs@openssh.com").string("/none");
     assert_eq!(s.ask(EXTENDED, of_none).code(), NO_SUCH_FILE);
+}
+
+#[test]
+fn fstatvfs_tells_the_same_of_what_is_open() {
+    let mut s = Session::new();
+    s.files.put("/a", b"");
+    let expected: Vec<u8> = (1..=11u64).flat_map(u64::to_be_bytes).collect();
+    let fstatvfs = |handle: &[u8]| string("fstatvfs@openssh.com").string(handle);
+    let (file, dir) = (s.open("/a", F_READ), s.opendir("/"));
+    for handle in [&file, &dir] {
+        assert_eq!(s.ask(EXTENDED, fstatvfs(handle)), Reply::Extended(expected.clone()));
+    }
+    assert_eq!(s.close(&file), OK);
+    assert_eq!(s.ask(EXTENDED, fstatvfs(&file)).code(), FAILURE);
+    assert_eq!(s.ask(EXTENDED, fstatvfs(b"none")).code(), FAILURE);
+}
+
+#[test]
+fn lsetstat_is_setstat_where_there_are_no_links() {
+    let mut s = Session::new();
+    s.files.put("/a", b"0123456789");
+    let lsetstat = |path: &str| string("lsetstat@openssh.com").string(path);
+    assert_eq!(s.ask(EXTENDED, lsetstat("x/../a").u32(4).u32(0o100_400)).code(), OK);
+    assert_eq!(s.files.inodes.borrow()["/a"].mode.get(), 0o100_400);
+    assert_eq!(s.files.data("/a"), b"0123456789");
+    assert_eq!(s.ask(EXTENDED, lsetstat("/none").u32(0)).code(), NO_SUCH_FILE);
+    s.files.read_only.set(true);
+    assert_eq!(s.ask(EXTENDED, lsetstat("/a").u32(0)).code(), PERMISSION_DENIED);
+}
+
+/// The one name of a reply.
+fn named(reply: Reply) -> Result<String, u32> {
+    match reply {
+        Reply::Names(names) => {
+            let [(name, long, attributes)] = names.try_into().unwrap();
+            assert_eq!((&long, attributes), (&name, Attributes::default()));
+            Ok(name)
+        }
+        other => Err(other.code()),
+    }
+}
+
+#[test]
+fn expand_path_takes_a_tilde_in_front_for_the_root() {
+    let mut s = Session::new();
+    let mut expand =
+        |path: &[u8]| named(s.ask(EXTENDED, string("expand-path@openssh.com").string(path)));
+    for (path, expanded) in [
+        ("~", "/"),
+        ("~/", "/"),
+        ("~/x", "/x"),
+        ("~/d/../x/", "/x"),
+        ("~/../../x", "/x"),
+        ("~user", "/"),
+        ("~user/x", "/x"),
+        ("~user/~", "/~"),
+        ("", "/"),
+        (".", "/"),
+        ("x/./~", "/x/~"),
+        ("/~", "/~"),
+        ("./~/x", "/~/x"),
+    ] {
+        assert_eq!(expand(path.as_bytes()).as_deref(), Ok(expanded), "{path:?}");
+    }
+    assert_eq!(expand(b"~/\xff"), Err(NO_SUCH_FILE));
+    assert_eq!(expand(b"~/a\0b"), Err(BAD_MESSAGE));
+    assert_eq!(expand("a".repeat(256).as_bytes()), Err(BAD_MESSAGE));
+}
+
+#[test]
+fn everybody_is_at_home_in_the_root() {
+    let mut s = Session::new();
+    for user in [&b""[..], b"mirage", b"root", b"\xff/.."] {
+        let home = s.ask(EXTENDED, string("home-directory").string(user));
+        assert_eq!(named(home).as_deref(), Ok("/"));
+    }
 }
 
 #[test]
@@ -55,6 +132,8 @@ fn what_there_is_not_is_unsupported_and_the_session_goes_on() {
         (READLINK, string("/a")),
         (SYMLINK, links.clone()),
         (EXTENDED, string("hardlink@openssh.com")),
+        (EXTENDED, string("hardlink@openssh.com").string("/a").string("/b")),
+        (EXTENDED, string("users-groups-by-id@openssh.com").string("").string("")),
         (EXTENDED, string([0xff; 300])),
         (EXTENDED, string("")),
         (0, Fields::default()),

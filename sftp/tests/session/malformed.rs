@@ -32,6 +32,11 @@ fn requests(handle: &[u8]) -> Vec<(u8, Fields)> {
         (EXTENDED, extended("statvfs").string("/a")),
         (EXTENDED, extended("fsync").string(handle)),
         (EXTENDED, extended("limits")),
+        (EXTENDED, extended("fstatvfs").string(handle)),
+        (EXTENDED, all_attributes(extended("lsetstat").string("/a"))),
+        (EXTENDED, extended("expand-path").string("~/a")),
+        (EXTENDED, string("copy-data").string(handle).u64(0).u64(4).string(handle).u64(6)),
+        (EXTENDED, string("home-directory").string("user")),
     ]
 }
 

@@ -187,6 +187,10 @@ impl Files for Memory {
         Ok(())
     }
 
+    fn is_same_file(&self, a: &File, b: &File) -> bool {
+        Rc::ptr_eq(&a.inode.data, &b.inode.data)
+    }
+
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
         self.gate(format!("stat {path}")).await;
         Ok(self.attributes(&self.find(path)?))

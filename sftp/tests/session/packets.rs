@@ -35,8 +35,13 @@ fn version_3_and_the_extensions_are_told() {
     let told = [
         ("posix-rename@openssh.com", "1"),
         ("statvfs@openssh.com", "2"),
+        ("fstatvfs@openssh.com", "2"),
         ("fsync@openssh.com", "1"),
+        ("lsetstat@openssh.com", "1"),
         ("limits@openssh.com", "1"),
+        ("expand-path@openssh.com", "1"),
+        ("copy-data", "1"),
+        ("home-directory", "1"),
     ];
     let told = told.map(|(name, version)| (name.to_owned(), version.to_owned()));
     assert_eq!(poll(&mut future), Some(Reply::Version(3, told.to_vec())));
