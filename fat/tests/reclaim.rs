@@ -145,3 +145,53 @@ fn a_clean_or_read_only_volume_is_not_repaired() {
         assert!(disk.image() == clean, "{kind}");
     }
 }
+
+/// After each write, and with the writes since the last flush in part.
+#[test]
+fn a_cut_repair_is_completed_by_the_next() {
+    for (kind, disk, geometry, first) in cut() {
+        set_entry(&disk, &geometry, first + 2, first as u32 + 700);
+        for cluster in first + 20..first + 700 {
+            set_entry(&disk, &geometry, cluster, cluster as u32 + 1);
+        }
+        set_entry(&disk, &geometry, first + 700, END);
+        set_entry(&disk, &geometry, first + 701, END);
+        set_entry_of(&disk, &geometry, 1, first + 1, 0);
+        let before = disk.image();
+        disk.record();
+        drop(mount(&disk));
+        let log = disk.0.log.take().unwrap();
+        assert!(log.len() >= 6, "{kind}: {} events", log.len());
+        let (mut image, mut flushed) = (before.clone(), before);
+        let mut since_flush = Vec::new();
+        let mut random = Random::new(3);
+        for event in &log {
+            match event {
+                Event::Write(offset, data) => {
+                    for (index, sector) in data.chunks(512).enumerate() {
+                        let at = offset + index * 512;
+                        image[at..at + 512].copy_from_slice(sector);
+                        since_flush.push((at, sector));
+                    }
+                }
+                Event::Flush => {
+                    flushed.clone_from(&image);
+                    since_flush.clear();
+                }
+            }
+            assert_repaired(&Disk::new(image.clone()), first as u32 + 3 - 2, kind);
+            for _ in 0..2 {
+                let mut torn = flushed.clone();
+                for (at, sector) in &since_flush {
+                    if random.below(2) == 0 {
+                        torn[*at..at + 512].copy_from_slice(sector);
+                    }
+                }
+                let disk = Disk::new(torn);
+                assert_repaired(&disk, first as u32 + 3 - 2, kind);
+                let data = block_on(get(&mount(&disk), "/dir/file")).unwrap();
+                assert!(data == pattern(1, 3 * geometry.cluster_size as usize), "{kind}");
+            }
+        }
+    }
+}
