@@ -19,7 +19,8 @@ fn set_entry_of(disk: &Disk, geometry: &Geometry, copy: usize, cluster: usize, v
             let at = start + cluster + cluster / 2;
             let old = u16::from_le_bytes([data[at], data[at + 1]]);
             let new = value as u16 & 0xFFF;
-            let new = if cluster % 2 == 0 { old & 0xF000 | new } else { old & 0xF | new << 4 };
+            let new =
+                if cluster.is_multiple_of(2) { old & 0xF000 | new } else { old & 0xF | new << 4 };
             data[at..at + 2].copy_from_slice(&new.to_le_bytes());
         }
         FatKind::Fat16 => {
