@@ -3,7 +3,7 @@
 //! 1 MiB of table, one directory, and the names of the directories.
 mod directory;
 mod problem;
-mod table;
+pub(crate) mod table;
 mod tree;
 
 use crate::geometry::{u8_at, u32_at};

@@ -37,6 +37,7 @@ mod name;
 mod namespace;
 mod node;
 mod path;
+mod reclaim;
 mod record;
 mod rename;
 mod sectors;

@@ -120,6 +120,30 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
+    /// Clears the dirty bit in the copy of the boot sector, which nobody sets on purpose, when the
+    /// copy is otherwise one.
+    pub(crate) async fn unmark_backup(&self) -> Result<(), Error> {
+        let Some(backup) = self.geometry.backup_boot else {
+            return Ok(());
+        };
+        let clean = |sector: &mut [u8]| {
+            if let Some(state) = sector.get_mut(STATE_FAT32) {
+                *state &= !DIRTY;
+            }
+        };
+        let mut boot = vec![0; usize::try_from(self.cache.line_size()).unwrap_or(512)];
+        self.device.read(self.geometry.start, &mut boot).await?;
+        clean(&mut boot);
+        self.patch(backup, |sector| {
+            let before = sector.to_vec();
+            clean(sector);
+            if *sector != *boot {
+                sector.copy_from_slice(&before);
+            }
+        })
+        .await
+    }
+
     /// Everything is on the disk: says so. Damage keeps the volume marked.
     pub(crate) async fn unmark(&self) -> Result<(), Error> {
         if let Some(base) = self.geometry.fs_info {

@@ -92,8 +92,8 @@ impl Pending {
 }
 
 impl<D: BlockDevice> Volume<D> {
-    /// Reads the boot sector, completes a commit that a power cut interrupted, and finds out how
-    /// many clusters are free. Writes nothing else.
+    /// Reads the boot sector, completes a commit that a power cut interrupted, gives back the
+    /// clusters that it leaked, and finds out how many are free. Writes nothing else.
     pub async fn mount(device: D, options: &MountOptions) -> Result<Self, MountError> {
         let geometry = Geometry::read(&device).await?;
         let read_only = if device.read_only() {
@@ -144,6 +144,9 @@ impl<D: BlockDevice> Volume<D> {
             log::warn!("the volume was not unmounted cleanly");
         }
         self.open_journal(dirty).await?;
+        if dirty && self.writable().is_ok() {
+            self.reclaim().await?;
+        }
         self.load_free_count(!dirty).await?;
         let root = self.root().await?;
         if let Some(label) = self.indexed(&root).await?.and_then(|index| index.label) {

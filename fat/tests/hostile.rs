@@ -83,6 +83,10 @@ fn random_damage() {
                 let at = (from + random.below(len)).min(image.len() - 1);
                 image[at] = random.below(256) as u8;
             }
+            if seed % 8 < 4 {
+                // A mount tries to repair it.
+                image[if kind == "FAT32" { 0x41 } else { 0x25 }] |= 1;
+            }
             println!("{kind}, seed {seed}");
             let damaged = Disk::new(image);
             let mounted = block_on(Volume::mount(damaged, &MountOptions::default()));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 /// What a table entry says. fatgen103, "FAT Data Structure".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Link {
+pub(crate) enum Link {
     Free,
     Next(u32),
     End,
@@ -20,7 +20,7 @@ const PAGE: u64 = 32 << 10;
 const MOST_PAGES: usize = 32;
 
 /// A reader of one copy of the table through a few pages.
-pub(super) struct Table<'a, D> {
+pub(crate) struct Table<'a, D> {
     device: &'a D,
     kind: FatKind,
     start: u64,
@@ -110,7 +110,7 @@ impl<'a, D: BlockDevice> Table<'a, D> {
 }
 
 /// One bit for every cluster: whether something has it.
-pub(super) struct Owned {
+pub(crate) struct Owned {
     bits: Vec<u64>,
 }
 
@@ -129,5 +129,18 @@ impl Owned {
             *word |= mask;
             was_free
         })
+    }
+
+    /// Takes it back.
+    pub fn release(&mut self, cluster: u32) {
+        let word = usize::try_from(cluster / 64).ok().and_then(|word| self.bits.get_mut(word));
+        if let Some(word) = word {
+            *word &= !(1 << (cluster % 64));
+        }
+    }
+
+    pub fn has(&self, cluster: u32) -> bool {
+        let word = usize::try_from(cluster / 64).ok().and_then(|word| self.bits.get(word));
+        word.is_some_and(|word| *word & 1 << (cluster % 64) != 0)
     }
 }
