@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::RefCell;
+use core::net::Ipv4Addr;
 use core::ops::Range;
 use core::time::Duration;
 use drivers::blkfront::{choose, disks};
@@ -36,6 +37,9 @@ const DISK_WAIT: Duration = Duration::from_secs(60);
 
 type Net = Interface<Netfront>;
 
+/// The address and prefix of the command line, and the gateway.
+type Wanted = ((Ipv4Addr, u8), Option<Ipv4Addr>);
+
 /// What the toolstack wants by now.
 enum Stop {
     Asked(Ending),
@@ -55,6 +59,8 @@ struct Guest {
     asked: Option<Ending>,
     /// The most bytes of the heap that were seen in use.
     peak: usize,
+    /// Clients can connect.
+    up: bool,
 }
 
 /// Serves until the toolstack asks to end, and ends the domain. `window` is guest-physical
@@ -76,7 +82,7 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     let store = xen.xenstore().map_err(|e| format!("no xenstore: {e}"))?;
     // First of all: Qubes does not ask a guest to end that has not said it listens.
     let shutdown = Shutdown::start(&store);
-    let mut guest = Guest { xen: xen.clone(), store, shutdown, asked: None, peak: 0 };
+    let mut guest = Guest { xen: xen.clone(), store, shutdown, asked: None, peak: 0, up: false };
     let ending = match guest.serve(options, heap) {
         Ok(ending) | Err(Stop::Asked(ending)) => ending,
         Err(Stop::Failed(reason)) => {
@@ -123,7 +129,7 @@ impl Guest {
         let mut net = Interface::new(netfront, &config);
         let limits =
             Limits { connections, operations: OPERATIONS, operation_bytes: OPERATION_BYTES };
-        let wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
+        let mut wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
         if wanted.is_none() {
             warn!("no address: give --ipv4 and --ipv4-gateway");
         }
@@ -141,7 +147,7 @@ impl Guest {
                 }
             }
             self.peak = self.peak.max(heap::in_use());
-            moved |= self.poll_net(&mut net, wanted, port);
+            moved |= self.poll_net(&mut net, &mut wanted, port);
             let turn = server.turn(self.now());
             moved |= disk.poll();
             moved |= net.poll(self.milliseconds());
@@ -164,22 +170,20 @@ impl Guest {
     }
 
     /// Follows the interface, and gives it its address once its hardware address is known.
-    fn poll_net(
-        &self,
-        net: &mut Net,
-        wanted: Option<((core::net::Ipv4Addr, u8), Option<core::net::Ipv4Addr>)>,
-        port: u16,
-    ) -> bool {
+    fn poll_net(&mut self, net: &mut Net, wanted: &mut Option<Wanted>, port: u16) -> bool {
         let mut moved = net.device().poll();
-        if let (Some(((ip, prefix), gateway)), Some(mac)) = (wanted, net.device().mac()) {
+        if let (Some(((ip, prefix), gateway)), Some(mac)) = (*wanted, net.device().mac()) {
             let address = Address { mac, ip, prefix, gateway };
-            if net.address() != Some(address) {
-                match net.set_address(Some(address)) {
-                    Ok(()) => info!("listening on {ip}:{port}"),
-                    Err(e) => error!("{ip}/{prefix}: {e}"),
-                }
-                moved = true;
+            if let Err(e) = net.set_address(Some(address)) {
+                error!("--ipv4 {ip}/{prefix}: {e}; nobody can connect");
+                *wanted = None;
             }
+            let up = net.device().is_connected() && net.address().is_some();
+            if up && !self.up {
+                info!("listening on {ip}:{port}");
+            }
+            moved |= up != self.up;
+            self.up = up;
         }
         moved | net.poll(self.milliseconds())
     }

@@ -57,14 +57,14 @@ class Server:
         """As a user would wait: for the line on the console, then for SSH's banner."""
         self.guest.wait_console(rf"listening on {self.address}:{self.inside}\b", seconds)
         self.port = self.rig.forward(self.address, self.inside)
-        self.rig.until(self.answers, 20, "a banner", self.log)
+        self.rig.until(self.answers, 60, "a banner", self.log)
         return self
 
     def answers(self):
-        """Whether there is a banner within a second. QEMU's network repeats a lost SYN after 6 s, but
+        """Whether there is a banner within three seconds. QEMU's network repeats a lost SYN after 6 s, but
         a new connection sends one at once."""
         try:
-            return self.banner(1)
+            return self.banner(3)
         except OSError:
             return False
 
