@@ -8,6 +8,8 @@ import urllib.request
 
 from case import rig
 
+SERVED = 128 << 10     # what linux/init serves and copies, in bytes
+
 
 class LinuxGuest(unittest.TestCase):
     @classmethod
@@ -47,10 +49,10 @@ class LinuxGuest(unittest.TestCase):
         second, second_url = self.guest(31, (two, {"read_only": True}))
 
         content = self.content("one")
-        self.assertEqual(self.fetch(first_url), content[:1 << 20])
+        self.assertEqual(self.fetch(first_url), content[:SERVED])
         self.assertIn("disk written", first.console())
-        self.assertEqual(self.read(one), content[:1 << 20] * 2 + content[2 << 20:], "the host's file after fsync")
-        self.assertEqual(self.fetch(second_url), self.content("two")[:1 << 20])
+        self.assertEqual(self.read(one), content[:SERVED] * 2 + content[2 * SERVED:], "the host's file after fsync")
+        self.assertEqual(self.fetch(second_url), self.content("two")[:SERVED])
         self.assertIn("disk not written", second.console())
         self.assertEqual(self.read(two), self.content("two"))
 
@@ -58,7 +60,7 @@ class LinuxGuest(unittest.TestCase):
         with self.assertRaises(OSError):
             self.fetch(first_url, 1)
         first.xl("unpause")
-        self.assertEqual(len(self.fetch(first_url)), 1 << 20)
+        self.assertEqual(len(self.fetch(first_url)), SERVED)
 
         second.detach_network()
         with self.assertRaises(OSError):
