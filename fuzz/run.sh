@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-30}
+command -v c++ >/dev/null || { echo "libFuzzer needs a C++ compiler; type: sudo apt-get install g++"; exit 1; }
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-../target/fuzz}
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 coverage="$coverage -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
