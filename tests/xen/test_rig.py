@@ -33,6 +33,7 @@ class LinuxGuest(unittest.TestCase):
             return file.read()
 
     def guest(self, number, *disks):
+        """`number` is above those of case.py: QEMU's network remembers who had an address."""
         address = f"10.0.2.{number}"
         guest = self.rig.guest(f"{self.rig.files}/vmlinuz", memory=160, ramdisk=f"{self.rig.files}/linux.cpio",
                                command_line=f"console=hvc0 quiet panic=-1 address={address}/24", disks=disks)
@@ -45,8 +46,8 @@ class LinuxGuest(unittest.TestCase):
     def test_two_guests(self):
         """Disks, networks and ends; what is done to one guest is not done to the other."""
         one, two = self.image("one"), self.image("two")
-        first, first_url = self.guest(30, one)
-        second, second_url = self.guest(31, (two, {"read_only": True}))
+        first, first_url = self.guest(201, one)
+        second, second_url = self.guest(202, (two, {"read_only": True}))
 
         content = self.content("one")
         self.assertEqual(self.fetch(first_url), content[:SERVED])
