@@ -17,8 +17,9 @@ use log::{error, info, warn};
 use net::tcp::{Address, Config, Interface};
 use server::{Limits, Now, Options, Random, Ready, Server, Turn};
 
-/// What one connection may hold: its TCP buffers, SSH packets, a window, replies and a request.
-const CONNECTION: u64 = 1 << 20;
+/// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window and the
+/// request that it fills (256 KiB each), and replies (two of the longest).
+const CONNECTION: u64 = 1280 << 10;
 /// What the rest of the server may hold: caches, disk and network pages, operations in flight.
 const SHARED: u64 = 8 << 20;
 const CONNECTIONS: Range<u64> = 4..129;
@@ -56,7 +57,6 @@ struct Guest {
     xen: Rc<Hypervisor>,
     store: Xenstore,
     shutdown: Shutdown,
-    asked: Option<Ending>,
     /// The most bytes of the heap that were seen in use.
     peak: usize,
     /// Clients can connect.
@@ -82,7 +82,7 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     let store = xen.xenstore().map_err(|e| format!("no xenstore: {e}"))?;
     // First of all: Qubes does not ask a guest to end that has not said it listens.
     let shutdown = Shutdown::start(&store);
-    let mut guest = Guest { xen: xen.clone(), store, shutdown, asked: None, peak: 0, up: false };
+    let mut guest = Guest { xen: xen.clone(), store, shutdown, peak: 0, up: false };
     let ending = match guest.serve(options, heap) {
         Ok(ending) | Err(Stop::Asked(ending)) => ending,
         Err(Stop::Failed(reason)) => {
@@ -117,9 +117,17 @@ impl Guest {
     ) -> Result<Ending, Stop> {
         let connections = heap.saturating_sub(SHARED) / CONNECTION;
         let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
+        let port = match options.port {
+            0 => {
+                let default = Options::default().port;
+                warn!("--port 0: a guest has no system that chooses one; it is {default}");
+                default
+            }
+            port => port,
+        };
         let netfront = Netfront::new(self.xen.clone(), self.store.clone(), PAGES);
         let config = Config {
-            port: options.port,
+            port,
             sockets: connections + 4,
             listening: 4,
             receive_buffer: TCP_BUFFER,
@@ -133,14 +141,12 @@ impl Guest {
         if wanted.is_none() {
             warn!("no address: give --ipv4 and --ipv4-gateway");
         }
-        let port = options.port;
         let mut server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
         let mut stop_by = None;
         loop {
             let mut moved = self.store.poll();
-            if let Some(ending) = self.asked() {
+            if self.asked().is_some() {
                 server.stop();
-                self.asked = Some(ending);
                 let now = self.milliseconds();
                 if now > *stop_by.get_or_insert(now.saturating_add(STOP_WAIT)) {
                     return Err(String::from("the disk does not answer: ending without it").into());
@@ -153,7 +159,7 @@ impl Guest {
             moved |= net.poll(self.milliseconds());
             net.device().flush();
             let wait = match turn {
-                Turn::Stopped => return Ok(self.asked.unwrap_or(Ending::PowerOff)),
+                Turn::Stopped => return Ok(self.asked().unwrap_or(Ending::PowerOff)),
                 Turn::Moved => continue,
                 Turn::Idle(_) if moved => continue,
                 Turn::Idle(wait) => wait,

@@ -88,6 +88,8 @@ pub struct Session {
     /// `Event::Data` was given for the data that lies in sunset's buffer.
     offered: bool,
     channels: [Option<Channel>; MAX_CHANNELS],
+    /// No further channel may run a subsystem.
+    full: bool,
 }
 
 impl Session {
@@ -102,6 +104,7 @@ impl Session {
             asked: false,
             offered: false,
             channels: Default::default(),
+            full: false,
         })
     }
 
@@ -117,6 +120,11 @@ impl Session {
     /// The public key that logged in, in SSH wire format.
     pub fn accepted_key(&self) -> &[u8] {
         self.auth.accepted_key()
+    }
+
+    /// Whether a further channel that asks for a subsystem is refused.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
     }
 
     /// Answers `Event::Login` with the user's public keys in SSH wire format.
@@ -171,7 +179,7 @@ impl Session {
     }
 
     fn progress(&mut self, host_key: &HostKey) -> Result<Progress, Ended> {
-        let Self { runner, auth, channels, .. } = self;
+        let Self { runner, auth, channels, full, .. } = self;
         let event = match runner.progress()? {
             sunset::Event::None => return Ok(Progress::Quiet),
             sunset::Event::Serv(event) => event,
@@ -205,6 +213,10 @@ impl Session {
                 let number = request.channel().0 as usize;
                 let channel = channels.get_mut(number).and_then(Option::as_mut);
                 match (request.command(), channel) {
+                    (Ok("sftp"), _) if *full => {
+                        info!("refused another sftp channel: all that this server bears are open");
+                        request.fail()?;
+                    }
                     (Ok("sftp"), Some(channel)) if channel.subsystem.is_none() => {
                         channel.subsystem = Some("sftp".into());
                         request.succeed()?;

@@ -29,7 +29,7 @@ const CHANGES: &[Change] = &[
     Change {
         file: "config.rs",
         from: "DEFAULT_WINDOW: usize = 1000;",
-        to: "DEFAULT_WINDOW: usize = 512 * 1024;",
+        to: "DEFAULT_WINDOW: usize = 256 * 1024;",
     },
     Change {
         file: "config.rs",

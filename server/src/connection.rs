@@ -7,7 +7,7 @@ use crate::users;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::{info, warn};
@@ -24,6 +24,8 @@ pub struct Shared<D: BlockDevice> {
     pub volume: Rc<Volume<D>>,
     pub options: Rc<Options>,
     pub host_key: HostKey,
+    /// How many channels may still begin beyond the first of each connection.
+    pub more_channels: Cell<usize>,
 }
 
 pub struct Connection<S, D: BlockDevice> {
@@ -84,6 +86,11 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         self.ssh.is_authenticated()
     }
 
+    /// How many of the server's places it takes: a window and replies are each channel's own.
+    pub fn places(&self) -> usize {
+        self.transfers.iter().flatten().count().max(1)
+    }
+
     /// Goes on as far as its share of a turn allows; true when something moved.
     pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks) -> Result<bool, Gone> {
         if let Some(keys) = self.lookup.as_ref().and_then(|keys| keys.borrow_mut().take()) {
@@ -92,6 +99,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         }
         let mut moved = self.transfer(tasks)?;
         for _ in 0..EVENTS_A_TURN {
+            let more = self.transfers.iter().all(Option::is_none) || shared.more_channels.get() > 0;
+            self.ssh.set_full(!more);
             match self.ssh.step(&mut self.stream, &shared.host_key)? {
                 Event::Idle => break,
                 event => self.handle(event, shared, tasks)?,
@@ -119,9 +128,12 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
                 info!("{} logged in from {} with {key}", self.ssh.user(), self.peer);
             }
             Event::Sftp(number) => {
+                let before = self.places();
                 if let Some(slot) = self.transfers.get_mut(number) {
                     *slot = Some(Transfer::new(number, &shared.volume));
                 }
+                let more = self.places().saturating_sub(before);
+                shared.more_channels.update(|left| left.saturating_sub(more));
             }
             Event::Data(number) => {
                 if let Some(Some(transfer)) = self.transfers.get_mut(number) {

@@ -22,6 +22,7 @@ const ACCEPTS_A_TURN: usize = 16;
 /// What the server may use. Beyond a bound it refuses the new thing, and nothing else notices.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Connections; each channel of one beyond its first counts as another.
     pub connections: usize,
     /// File operations in flight, and the bytes that they hold together.
     pub operations: usize,
@@ -76,7 +77,12 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
     ) -> Self {
         Self {
             listener,
-            shared: Shared { volume, options: Rc::new(options), host_key: host_key.net },
+            shared: Shared {
+                volume,
+                options: Rc::new(options),
+                host_key: host_key.net,
+                more_channels: Cell::default(),
+            },
             connections: Vec::new(),
             tasks: Tasks::new(limits.operations, limits.operation_bytes),
             limits,
@@ -144,7 +150,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
                 break;
             };
             moved = true;
-            if self.connections.len() >= self.limits.connections {
+            if self.places() >= self.limits.connections {
                 // A client that never logs in must not keep others out: the oldest of them goes.
                 match self.connections.iter().position(|c| !c.is_authenticated()) {
                     Some(oldest) => {
@@ -168,7 +174,12 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
         moved
     }
 
+    fn places(&self) -> usize {
+        self.connections.iter().map(Connection::places).sum()
+    }
+
     fn serve(&mut self, now: Now) -> bool {
+        self.shared.more_channels.set(self.limits.connections.saturating_sub(self.places()));
         let Self { connections, shared, tasks, .. } = self;
         let mut moved = false;
         connections.retain_mut(|connection| {

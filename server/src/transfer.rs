@@ -13,8 +13,9 @@ use sftp::{Fatal, Packets, Request};
 /// Handles that one session may have open.
 const HANDLES: usize = 256;
 
-/// Bytes of replies that may wait for the client before no further request of it is taken.
-const REPLIES: usize = 512 * 1024;
+/// Bytes of replies, of requests that run and of those that wait for the client, beyond which no
+/// further request is taken: two of the longest.
+const REPLIES: usize = 2 * (sftp::MAX_READ as usize + 16 * 1024);
 
 pub struct Transfer<D: BlockDevice> {
     number: usize,
@@ -32,6 +33,7 @@ pub struct Transfer<D: BlockDevice> {
 #[derive(Default)]
 struct Replies {
     queue: VecDeque<Vec<u8>>,
+    /// Of the queue, and what the requests that run may add to it.
     bytes: usize,
 }
 
@@ -100,20 +102,23 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     /// Starts the held request if it may start now.
     fn start(&mut self, tasks: &mut Tasks) -> bool {
         let bytes = self.held.as_ref().map_or(0, Request::cost);
-        if self.replies.borrow().bytes > REPLIES || !tasks.has_room(bytes) {
+        let promised = self.held.as_ref().map_or(0, Request::reply_cost);
+        let replies = self.replies.borrow().bytes.saturating_add(promised);
+        if replies > REPLIES || !tasks.has_room(bytes) {
             return false;
         }
         let Some(request) = self.held.take_if(|request| self.sftp.may_start(request)) else {
             return false;
         };
         self.running.set(self.running.get().saturating_add(1));
+        self.replies.borrow_mut().bytes = replies;
         let (running, replies) = (self.running.clone(), self.replies.clone());
         let reply = self.sftp.run(request);
         tasks.start(bytes, async move {
             let reply = reply.await;
             running.set(running.get().saturating_sub(1));
             let mut replies = replies.borrow_mut();
-            replies.bytes = replies.bytes.saturating_add(reply.len());
+            replies.bytes = replies.bytes.saturating_sub(promised).saturating_add(reply.len());
             replies.queue.push_back(reply);
         });
         true

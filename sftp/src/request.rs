@@ -106,6 +106,14 @@ impl Request {
         large.saturating_add(SMALL)
     }
 
+    /// About how many bytes its reply holds, at the most.
+    pub fn reply_cost(&self) -> usize {
+        match self.operation {
+            Operation::Write { .. } | Operation::Copy(_) => SMALL,
+            _ => self.cost(),
+        }
+    }
+
     /// What a WRITE writes; nothing of any other request.
     pub(crate) fn data(&self) -> &[u8] {
         match &self.operation {

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from harness import Case
-from tools import big_file, content, sha256, tool
+from tools import big_file, content, paramiko, sha256, tool
 
 
 class AtOnce(Case):
@@ -28,6 +28,21 @@ class AtOnce(Case):
         self.sftps([[f"put up-{name} {name}", f"get {name} down-{name}"] for name in "ab"])
         for name in "ab":
             self.assertEqual(sha256(self.path(f"down-{name}")), self.expected[name])
+
+    def test_channels_count_as_connections(self):
+        """Each has a window of its own. Those that the server cannot bear are refused, and nobody else notices."""
+        opened = []
+        connections = [self.paramiko_sftp() for _ in range(14)]
+        for remote in connections:
+            for _ in range(9):
+                try:
+                    opened.append(remote.get_channel().get_transport().open_sftp_client())
+                except paramiko().SSHException:
+                    pass
+        self.assertEqual(len(connections) + len(opened), 128)
+        for remote in connections + opened:
+            remote.listdir()
+        self.assertIn("refused another sftp channel", self.server.log())
 
     def test_two_clients_on_one_file(self):
         """Both write the whole of one file: each block is one's or the other's, whole."""
