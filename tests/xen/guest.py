@@ -48,8 +48,9 @@ on_crash = "destroy"
 {self.more}
 """
 
-    def create(self):
-        """`xl create`; the console is followed from its first byte."""
+    def configure(self):
+        """Plugs its disks, follows its console from the first byte, and writes what `xl create`
+        reads; dom0's path of that."""
         rig, base = self.rig, f"/guests/{self.name}"
         devices = []
         for place, (image, options) in zip(DISK_NAMES, self.disks):
@@ -66,10 +67,15 @@ on_crash = "destroy"
         self.follower = rig.connect(f"touch {log}; exec /usr/bin/tail -c +1 -f {log} 2>/dev/null", 86400)
         self.follower.settimeout(None)
         threading.Thread(target=self.follow, args=(self.follower,), daemon=True).start()
+        rig.call(f"cat > {base}.cfg", self.configuration("\n".join(files), devices).encode())
+        return f"{base}.cfg"
+
+    def create(self):
+        """`xl create`."""
+        base = self.configure().removesuffix(".cfg")
         # The guest may be gone by the time it is asked for.
-        status, said = rig.call(f"cat > {base}.cfg; xl create {base}.cfg >{base}.out 2>&1 || {{ cat {base}.out; exit 1; }}; "
-                                f"xl domid {self.name} 2>/dev/null || true",
-                                self.configuration("\n".join(files), devices).encode(), seconds=60)
+        status, said = self.rig.call(f"xl create {base}.cfg >{base}.out 2>&1 || {{ cat {base}.out; exit 1; }}; "
+                                     f"xl domid {self.name} 2>/dev/null || true", seconds=60)
         said = said.decode(errors="replace")
         if status:
             raise AssertionError(f"xl create: {said}\n{self.details()}")

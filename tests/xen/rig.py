@@ -239,9 +239,14 @@ class Rig:
                 raise
             return False
 
-    def guest(self, kernel, **options):
-        """A guest that runs; see `Guest`."""
+    def prepare(self, kernel, **options):
+        """A guest that does not run yet; see `Guest`."""
         guest = Guest(self, f"g{len(self.guests) + 1}", kernel, **options)
         self.guests.append(guest)
+        return guest
+
+    def guest(self, kernel, **options):
+        """A guest that runs."""
+        guest = self.prepare(kernel, **options)
         guest.create()
         return guest

@@ -60,7 +60,7 @@ def packages():
             return known["versions"]
     except (OSError, ValueError, KeyError):
         pass
-    versions = ask_apt()
+    versions = ask_apt([kernel_package(), *PACKAGES])
     os.makedirs(CACHE, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=CACHE, delete=False) as file:
         json.dump({"stamp": stamp, "versions": versions}, file)
@@ -68,11 +68,15 @@ def packages():
     return versions
 
 
-def ask_apt():
+def kernel_package():
     kernel = re.search(r"Depends: (linux-image-6\.1\S+)", output("apt-cache", "depends", "linux-image-amd64"))
     if not kernel:
         raise SetupError("apt knows no linux-image-6.1: this needs Debian 12, and `apt-get update` as root first")
-    roots = [kernel[1], *PACKAGES]
+    return kernel[1]
+
+
+def ask_apt(roots):
+    """The versions of packages and of all libraries that they need."""
     leave = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
     closure = output("apt-cache", "depends", "--recurse", *leave, *roots)
     names = sorted({name for name in re.findall(r"^([a-z0-9]\S*)", closure, re.M)
