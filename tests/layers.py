@@ -20,7 +20,7 @@ MAY_KNOW = {
     "xen-sys": set(),
     "drivers": {"fat", "net", "xen-sys"},
     "unix": {"fat", "net", "server"},
-    "kernel": {"client", "drivers", "fat", "net", "server", "sftp", "sunset-widened", "xen-sys"},
+    "kernel": {"drivers", "fat", "net", "server", "sftp", "sunset-widened", "xen-sys"},
 }
 
 # Crates of the registry that need an operating system: no pure crate may name one.

@@ -13,7 +13,6 @@ unsafe extern "C" {
     static __rodata_end: u8;
     static __stack_guard: u8;
     static __stack_bottom: u8;
-    static __stack_top: u8;
 }
 
 fn between(start: *const u8, end: *const u8) -> Range<u64> {
@@ -36,19 +35,6 @@ pub fn read_only_data() -> Range<u64> {
 /// The page below the stack.
 pub fn stack_guard() -> Range<u64> {
     between(&raw const __stack_guard, &raw const __stack_bottom)
-}
-
-/// How many bytes of the stack have been used at most, and how many there are.
-pub fn stack_use() -> (usize, usize) {
-    let (bottom, top) = (&raw const __stack_bottom, &raw const __stack_top);
-    let size = top.addr().saturating_sub(bottom.addr());
-    // The loader zeroed it with the rest of .bss, so what is still zero was never used.
-    let used_from = (0..size).step_by(8).find(|&offset| {
-        // SAFETY: `offset` is within the stack, which is mapped, 8-aligned and never moves. The
-        // reads are volatile because the stack's words change under the compiler's hands.
-        unsafe { bottom.byte_add(offset).cast::<u64>().read_volatile() != 0 }
-    });
-    (size.saturating_sub(used_from.unwrap_or(size)), size)
 }
 
 /// What the loader left in memory outside the kernel's image.
