@@ -57,7 +57,7 @@ unit:
 	cargo test --workspace --exclude kernel --locked
 
 clients: build
-	$(PYTHON) -m unittest discover -s tests/clients -v
+	$(PYTHON) tests/clients/run.py
 
 bench: build
 	$(PYTHON) bench/run.py

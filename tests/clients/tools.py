@@ -6,8 +6,9 @@ import shutil
 import signal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 # Another folder of the same two programs, to try the tests against something else.
-BIN = os.environ.get("MIRAGE_BIN", os.path.join(ROOT, "target", "release"))
+BIN = os.environ.get("MIRAGE_BIN", os.path.join(TARGET, "release"))
 
 PACKAGES = {
     "fsck.fat": "dosfstools", "mkfs.fat": "dosfstools", "mcopy": "mtools", "ssh": "openssh-client",
