@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 SERVER := target/release/mirage-sshfs
 FAT := target/release/fat
+# Programs for the tests that are in no Debian package.
+CARGO_TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 PORT ?= 18022
 DISK ?= disk.img
 
@@ -42,6 +44,7 @@ tools:
 		fi; \
 	fi
 	@rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy rustfmt
+	@test -x $(CARGO_TOOLS)/bin/fsx || cargo install fsx --version 0.3.2 --locked --quiet --root $(CARGO_TOOLS)
 
 fmt:
 	cargo fmt --all --check

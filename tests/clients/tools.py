@@ -17,12 +17,16 @@ PACKAGES = {
     "paramiko": "python3-paramiko",
 }
 
+# Programs that cargo builds for the tests: `make tools` does.
+CARGO_TOOLS = os.path.join(TARGET, "tools", "bin")
+
 
 def tool(name):
     """The full path of a client program; a missing one fails the test and names its package."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", CARGO_TOOLS]))
     if path is None:
-        raise AssertionError(f"{name} is missing: apt-get install {PACKAGES.get(name, name)}")
+        how = "make tools" if name == "fsx" else f"apt-get install {PACKAGES.get(name, name)}"
+        raise AssertionError(f"{name} is missing: {how}")
     return path
 
 
