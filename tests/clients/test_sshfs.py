@@ -1,17 +1,8 @@
 """`sshfs`: the volume as a mounted file system, used by ordinary programs."""
 
 from harness import Case
+from mounted import Mounted
 from tools import big_file, content, sha256, tool
-
-
-class Mounted(Case):
-    def setUp(self):
-        super().setUp()
-        self.mnt = self.mount()
-
-    def sh(self, script, **kwargs):
-        """Runs in the mount point."""
-        return self.shell("cd \"$1\"; " + script, self.mnt, self.scratch, **kwargs)
 
 
 class Files(Mounted):

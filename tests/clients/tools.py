@@ -1,9 +1,11 @@
 """The programs that the tests run, and the files that they move."""
 
 import hashlib
+import importlib
 import os
 import shutil
 import signal
+import warnings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
@@ -14,7 +16,8 @@ PACKAGES = {
     "fsck.fat": "dosfstools", "mkfs.fat": "dosfstools", "mcopy": "mtools", "ssh": "openssh-client",
     "sftp": "openssh-client", "scp": "openssh-client", "ssh-keygen": "openssh-client",
     "sshfs": "sshfs", "fusermount3": "fuse3", "rclone": "rclone", "git": "git", "tar": "tar",
-    "paramiko": "python3-paramiko",
+    "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",
+    "asyncssh": "python3-asyncssh",
 }
 
 # Programs that cargo builds for the tests: `make tools` does.
@@ -38,14 +41,22 @@ def program(name):
     return path
 
 
-def paramiko():
-    """The paramiko module; a missing one fails the test and names its package."""
+def module(name):
+    """A client that is a Python module; a missing one fails the test and names its package."""
     try:
-        import paramiko as module
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")     # of old ciphers that it would know
+            return importlib.import_module(name)
     except ImportError:
-        raise AssertionError("paramiko is missing: apt-get install python3-paramiko; "
-                             "run with /usr/bin/python3") from None
-    return module
+        raise AssertionError(f"{name} is missing: apt-get install {PACKAGES[name]}; run with /usr/bin/python3") from None
+
+
+def paramiko():
+    return module("paramiko")
+
+
+def asyncssh():
+    return module("asyncssh")
 
 
 def sha256(path):
