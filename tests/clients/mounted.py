@@ -10,6 +10,6 @@ class Mounted(Case):
         super().setUp()
         self.mnt = self.mount(*self.mount_options)
 
-    def sh(self, script, **kwargs):
-        """Runs in the mount point; $1 is that, $2 the scratch folder."""
-        return self.shell("cd \"$1\"; " + script, self.mnt, self.scratch, **kwargs)
+    def sh(self, script, *args, **kwargs):
+        """Runs in the mount point; $1 is that, $2 the scratch folder, $3 and so on are `args`."""
+        return self.shell("cd \"$1\"; " + script, self.mnt, self.scratch, *args, **kwargs)
