@@ -6,12 +6,14 @@ SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 SERVER := target/release/mirage-sshfs
 FAT := target/release/fat
+# Programs for the tests that are in no Debian package.
+CARGO_TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 PORT ?= 18022
 DISK ?= disk.img
 
 # Debian packages: a linker for Rust, then the clients and judges of the tests.
 PACKAGES := gcc libc6-dev binutils python3 python3-paramiko openssh-client openssh-server sshfs \
-	fuse3 rclone git dosfstools mtools qemu-system-x86 procps
+	fuse3 rclone git curl lftp putty-tools python3-asyncssh rsync dosfstools mtools qemu-system-x86 procps
 
 .PHONY: all build run test tools fmt clippy layers unit clients bench clean
 all: build
@@ -42,6 +44,7 @@ tools:
 		fi; \
 	fi
 	@rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy rustfmt
+	@test -x $(CARGO_TOOLS)/bin/fsx || cargo install fsx --version 0.3.2 --locked --quiet --root $(CARGO_TOOLS)
 
 fmt:
 	cargo fmt --all --check
@@ -57,7 +60,7 @@ unit:
 	cargo test --workspace --exclude kernel --locked
 
 clients: build
-	$(PYTHON) -m unittest discover -s tests/clients -v
+	$(PYTHON) tests/clients/run.py
 
 bench: build
 	$(PYTHON) bench/run.py

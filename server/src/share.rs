@@ -65,11 +65,11 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn write(&self, file: &fat::File, offset: u64, data: &[u8]) -> Result<(), Status> {
-        self.volume.write(file, offset, data).await.map_err(status)
+        self.volume.write(file, offset, data).await.map_err(write_status)
     }
 
     async fn append(&self, file: &fat::File, data: &[u8]) -> Result<(), Status> {
-        self.volume.append(file, data).await.map_err(status)
+        self.volume.append(file, data).await.map_err(write_status)
     }
 
     async fn close(&self, file: fat::File) -> Result<(), Status> {
@@ -223,11 +223,21 @@ fn status(error: Error) -> Status {
         Error::NotEmpty => (StatusCode::Failure, "the directory is not empty"),
         Error::IsADirectory => (StatusCode::Failure, "it is a directory"),
         Error::IntoItself => (StatusCode::Failure, "a directory cannot be moved into itself"),
-        Error::NoSpace => (StatusCode::Failure, "no space left on the volume"),
+        Error::NoSpace => (StatusCode::NoSpaceOnFilesystem, "no space left on the volume"),
         Error::TooLarge => (StatusCode::Failure, "FAT files end at 4 GiB - 1 byte"),
         Error::TooManyExtents => (StatusCode::Failure, "the file is too fragmented"),
-        Error::Damaged(_) => (StatusCode::Failure, "the volume is damaged"),
-        Error::Device(_) => (StatusCode::Failure, "the disk reported an error"),
+        Error::Damaged(_) => (StatusCode::NoMedia, "the volume is damaged"),
+        Error::Device(_) => (StatusCode::NoMedia, "the disk reported an error"),
     };
     Status { code, message }
+}
+
+/// sshfs makes EIO of any code for a WRITE, so here the plain `Failure` is enough for it, and the
+/// programs that show their user the code know that one.
+fn write_status(error: Error) -> Status {
+    let status = status(error);
+    match status.code {
+        StatusCode::NoSpaceOnFilesystem => Status { code: StatusCode::Failure, ..status },
+        _ => status,
+    }
 }

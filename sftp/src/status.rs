@@ -1,6 +1,7 @@
 //! The outcome of a request as SSH_FXP_STATUS tells it (section 7).
 
-/// SSH_FX_* of version 3. Clients show their users little more than what they make of this code:
+/// SSH_FX_* of version 3, and two of later versions (draft-ietf-secsh-filexfer-13, section 9.1) where
+/// version 3 has only `Failure`. Clients show their users little more than what they make of this code:
 /// sshfs turns `Failure` of RMDIR into "not empty" and of MKDIR into "exists", for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -16,6 +17,10 @@ pub enum StatusCode {
     /// Made up by clients; a server does not send it.
     ConnectionLost = 7,
     OpUnsupported = 8,
+    /// The disk or the volume cannot be used. sshfs makes EIO of it.
+    NoMedia = 13,
+    /// The volume is full. sshfs makes EIO of it; asyncssh and libssh2 have a name for it.
+    NoSpaceOnFilesystem = 14,
 }
 
 /// Why a request failed: the code for programs and a message (English, without a full stop) for people.

@@ -1,17 +1,8 @@
 """`sshfs`: the volume as a mounted file system, used by ordinary programs."""
 
 from harness import Case
+from mounted import Mounted
 from tools import big_file, content, sha256, tool
-
-
-class Mounted(Case):
-    def setUp(self):
-        super().setUp()
-        self.mnt = self.mount()
-
-    def sh(self, script, **kwargs):
-        """Runs in the mount point."""
-        return self.shell("cd \"$1\"; " + script, self.mnt, self.scratch, **kwargs)
 
 
 class Files(Mounted):
@@ -122,6 +113,11 @@ class Git(Mounted):
             cd ..; git clone -q --no-hardlinks repo copy; git -C copy fsck --strict
             git clone -q repo "$2/outside"; git -C "$2/outside" fsck --strict; git -C repo gc -q; git -C repo fsck --strict
             test "$(git -C copy log --oneline | wc -l)" = 4; test -z "$(git -C repo status --porcelain)"
+            # git finds out by itself what FAT lacks.
+            test "$(git -C repo config core.filemode)" = false; test "$(git -C repo config core.symlinks)" = false
+            test "$(git -C repo config core.ignorecase)" = true
+            ln -s "sub/file 1" "$2/outside/link"; git -C "$2/outside" add link; git -C "$2/outside" commit -q -m link
+            git clone -q "$2/outside" linked; test "$(cat linked/link)" = "sub/file 1"; test -z "$(git -C linked status --porcelain)"
         """, seconds=110)
         self.expected["copy/renamed"] = b"3 a\n"
 
@@ -157,3 +153,15 @@ class Options(Case):
             self.shell('echo "$2" > "$1/file$2"', point, str(number))
             self.unmount(point)
             self.expected[f"file{number}"] = f"{number}\n".encode()
+
+    def test_reconnects_when_told_to(self):
+        """With `reconnect` a mount outlives its server; without it, it ends with an error."""
+        point = self.mount("-o", "reconnect,ServerAliveInterval=5,dir_cache=no")
+        self.shell('echo before > "$1/a"', point)
+        port = self.server.port
+        self.server.stop()
+        self.server = self.start(self.image, port=port)
+        # What is asked for while the connection is gone fails; what is asked for later finds a new one.
+        self.until(lambda: self.shell('echo after > "$1/b"', point, ok=None).code == 0, 30, "reconnected")
+        self.assertEqual(self.shell('cat "$1/a" "$1/b"', point).out, "before\nafter\n")
+        self.expected.update({"a": b"before\n", "b": b"after\n"})

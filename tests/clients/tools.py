@@ -1,27 +1,35 @@
 """The programs that the tests run, and the files that they move."""
 
 import hashlib
+import importlib
 import os
 import shutil
 import signal
+import warnings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 # Another folder of the same two programs, to try the tests against something else.
-BIN = os.environ.get("MIRAGE_BIN", os.path.join(ROOT, "target", "release"))
+BIN = os.environ.get("MIRAGE_BIN", os.path.join(TARGET, "release"))
 
 PACKAGES = {
     "fsck.fat": "dosfstools", "mkfs.fat": "dosfstools", "mcopy": "mtools", "ssh": "openssh-client",
     "sftp": "openssh-client", "scp": "openssh-client", "ssh-keygen": "openssh-client",
     "sshfs": "sshfs", "fusermount3": "fuse3", "rclone": "rclone", "git": "git", "tar": "tar",
-    "paramiko": "python3-paramiko",
+    "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",
+    "asyncssh": "python3-asyncssh",
 }
+
+# Programs that cargo builds for the tests: `make tools` does.
+CARGO_TOOLS = os.path.join(TARGET, "tools", "bin")
 
 
 def tool(name):
     """The full path of a client program; a missing one fails the test and names its package."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", CARGO_TOOLS]))
     if path is None:
-        raise AssertionError(f"{name} is missing: apt-get install {PACKAGES.get(name, name)}")
+        how = "make tools" if name == "fsx" else f"apt-get install {PACKAGES.get(name, name)}"
+        raise AssertionError(f"{name} is missing: {how}")
     return path
 
 
@@ -33,14 +41,22 @@ def program(name):
     return path
 
 
-def paramiko():
-    """The paramiko module; a missing one fails the test and names its package."""
+def module(name):
+    """A client that is a Python module; a missing one fails the test and names its package."""
     try:
-        import paramiko as module
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")     # of old ciphers that it would know
+            return importlib.import_module(name)
     except ImportError:
-        raise AssertionError("paramiko is missing: apt-get install python3-paramiko; "
-                             "run with /usr/bin/python3") from None
-    return module
+        raise AssertionError(f"{name} is missing: apt-get install {PACKAGES[name]}; run with /usr/bin/python3") from None
+
+
+def paramiko():
+    return module("paramiko")
+
+
+def asyncssh():
+    return module("asyncssh")
 
 
 def sha256(path):
