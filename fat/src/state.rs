@@ -86,8 +86,10 @@ impl<D: BlockDevice> Volume<D> {
         if self.marked.get() {
             return Ok(());
         }
-        self.set_marks(true).await?;
+        self.mark_boot(true).await?;
         self.flush().await?;
+        // The boot sector says it already: no cut leaves copies of the table that differ unnoticed.
+        self.mark_table(true).await?;
         self.marked.set(true);
         Ok(())
     }
@@ -101,14 +103,17 @@ impl<D: BlockDevice> Volume<D> {
         self.mark().await
     }
 
-    async fn set_marks(&self, dirty: bool) -> Result<(), Error> {
+    async fn mark_boot(&self, dirty: bool) -> Result<(), Error> {
         let byte = self.state_byte();
         self.patch(self.geometry.start, |sector| {
             if let Some(state) = sector.get_mut(byte) {
                 *state = if dirty { *state | DIRTY } else { *state & !DIRTY };
             }
         })
-        .await?;
+        .await
+    }
+
+    async fn mark_table(&self, dirty: bool) -> Result<(), Error> {
         if let Some(bit) = self.clean_bit() {
             let entry = self.entry(1).await?;
             let new = if dirty { entry & !bit } else { entry | bit };
@@ -157,10 +162,11 @@ impl<D: BlockDevice> Volume<D> {
             .await?;
         }
         if !self.damaged.get() {
+            self.mark_table(false).await?;
             if self.unflushed.get() {
                 self.flush().await?;
             }
-            self.set_marks(false).await?;
+            self.mark_boot(false).await?;
         }
         self.flush().await?;
         self.marked.set(false);

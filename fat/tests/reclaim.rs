@@ -175,7 +175,7 @@ fn a_cut_repair_is_completed_by_the_next() {
                         since_flush.push((at, sector));
                     }
                 }
-                Event::Flush => {
+                Event::Flush(_) => {
                     flushed.clone_from(&image);
                     since_flush.clear();
                 }

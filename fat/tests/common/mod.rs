@@ -16,8 +16,12 @@ pub const NOW: u64 = 1_700_000_000;
 #[derive(Clone)]
 pub enum Event {
     Write(usize, Vec<u8>),
-    Flush,
+    /// Makes the events before this number durable: those that were done when it was asked for.
+    Flush(usize),
 }
+
+/// Bytes that a write replaced, and where.
+pub type Old = (usize, Vec<u8>);
 
 #[derive(Default)]
 pub struct Inner {
@@ -31,6 +35,8 @@ pub struct Inner {
     pub slow: Cell<bool>,
     /// Requests that are left before all fail.
     pub fuse: Cell<Option<usize>>,
+    /// What was on the disk before each write, to go back there.
+    pub undo: RefCell<Option<Vec<Old>>>,
 }
 
 #[derive(Clone, Default)]
@@ -53,6 +59,33 @@ impl Disk {
 
     pub fn logged(&self) -> usize {
         self.0.log.borrow().as_ref().map_or(0, Vec::len)
+    }
+
+    /// From now on `rewind` can undo writes.
+    pub fn keep_undo(&self) {
+        *self.0.undo.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Where `rewind` comes back to.
+    pub fn mark(&self) -> usize {
+        self.0.undo.borrow().as_ref().map_or(0, Vec::len)
+    }
+
+    pub fn rewind(&self, mark: usize) {
+        let mut undo = self.0.undo.borrow_mut();
+        for (at, old) in undo.as_mut().unwrap().drain(mark..).rev() {
+            self.0.data.borrow_mut()[at..at + old.len()].copy_from_slice(&old);
+        }
+    }
+
+    /// Writes without a request.
+    pub fn poke(&self, at: usize, bytes: &[u8]) {
+        let mut data = self.0.data.borrow_mut();
+        let place = &mut data[at..at + bytes.len()];
+        if let Some(undo) = self.0.undo.borrow_mut().as_mut() {
+            undo.push((at, place.to_vec()));
+        }
+        place.copy_from_slice(bytes);
     }
 
     pub fn requests(&self) -> usize {
@@ -114,7 +147,7 @@ impl BlockDevice for Disk {
         self.0.writes.set(self.0.writes.get() + 1);
         self.pause().await?;
         let at = self.check(offset, data.len())?;
-        self.0.data.borrow_mut()[at..at + data.len()].copy_from_slice(data);
+        self.poke(at, data);
         if let Some(log) = self.0.log.borrow_mut().as_mut() {
             log.push(Event::Write(at, data.to_vec()));
         }
@@ -123,9 +156,10 @@ impl BlockDevice for Disk {
 
     async fn flush(&self) -> Result<(), DeviceError> {
         self.0.flushes.set(self.0.flushes.get() + 1);
+        let before = self.logged();
         self.pause().await?;
         if let Some(log) = self.0.log.borrow_mut().as_mut() {
-            log.push(Event::Flush);
+            log.push(Event::Flush(before));
         }
         Ok(())
     }
