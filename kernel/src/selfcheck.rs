@@ -1,6 +1,5 @@
 //! Runs the parts that the machine must carry, once, and says on the console how it went: memory,
 //! random numbers, and a client that reads a file over SSH and SFTP from a volume in memory.
-mod ram;
 mod served;
 
 use crate::console::print;

@@ -1,5 +1,4 @@
 //! The whole server over a new FAT volume in memory, and a client that reads a file from it.
-use super::ram::{Ram, ready};
 use super::seed;
 use crate::clock;
 use alloc::format;
@@ -8,7 +7,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use base64ct::{Base64, Encoding};
-use client::{Client, End, Once, Reply, init, pair, request};
+use client::{Client, End, Once, Ram, Reply, init, pair, ready, request};
 use ed25519_compact::{KeyPair, Seed};
 use fat::{FormatOptions, MountOptions, OpenOptions, Volume};
 use server::{HostKey, Limits, Now, Options, Server, Turn, ed25519_blob};
@@ -61,7 +60,7 @@ pub fn read_a_file() -> Result<String, String> {
 
 /// A new volume with the file and the user's public key.
 async fn make_volume(user: &KeyPair, content: &[u8]) -> Result<Volume<Ram>, String> {
-    let device = Ram::new(DISK);
+    let device = Ram::zeros(DISK);
     let format = FormatOptions::default();
     fat::format(&device, &format, &mut |_, _| ()).await.map_err(|e| format!("format: {e}"))?;
     let mounted = Volume::mount(device, &MountOptions::default()).await;
