@@ -16,7 +16,7 @@ MAY_KNOW = {
     "sunset-widened": set(),
     "net": {"sunset-widened"},
     "server": {"fat", "sftp", "net"},
-    "client": {"net", "sunset-widened"},
+    "client": {"fat", "net", "sunset-widened"},
     "xen-sys": set(),
     "drivers": {"fat", "net", "xen-sys"},
     "unix": {"fat", "net", "server"},

@@ -2,16 +2,16 @@
 //! volume is whole afterwards.
 #![no_main]
 use fat::{MountOptions, Volume};
-use fuzz::{Ram, wait};
+use fuzz::{formatted, wait};
 use libfuzzer_sys::fuzz_target;
-use server::Share;
+use server::{Access, Share, Shown};
 use std::rc::Rc;
 
 fuzz_target!(|stream: &[u8]| {
-    let ram = Ram::formatted();
+    let ram = formatted();
     let volume = Rc::new(wait(Volume::mount(ram.clone(), &MountOptions::default())).unwrap());
     volume.set_time(1_700_000_000);
-    let session = sftp::Server::new(Rc::new(Share::new(volume.clone())), 8);
+    let session = sftp::Server::new(Rc::new(Share::new(volume.clone(), Access::default(), Shown::default())), 8);
     let mut packets = sftp::Packets::new();
     let init = [0, 0, 0, 5, 1, 0, 0, 0, 3];
     let mut rest = [init.as_slice(), stream].concat();

@@ -1,5 +1,6 @@
 //! What sessions ask of the network under them.
 use alloc::string::String;
+use core::net::IpAddr;
 
 /// A connected byte stream that never blocks: TCP of the operating system, of smoltcp, or a vchan.
 pub trait Stream {
@@ -11,6 +12,11 @@ pub trait Stream {
 
     /// Sends what fits now and says how much that was.
     fn write(&mut self, data: &[u8]) -> Result<usize, Closed>;
+
+    /// The address of the other side; none where there are no addresses, or when it is gone.
+    fn peer_address(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// The connection has ended: the other side closed it, or it broke.

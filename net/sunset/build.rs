@@ -38,14 +38,6 @@ const CHANGES: &[Change] = &[
     },
     // OpenSSH's MaxSessions.
     Change { file: "config.rs", from: "MAX_CHANNELS: usize = 4;", to: "MAX_CHANNELS: usize = 10;" },
-    // The window is given back by `grant_channel` when the data has been dealt with, not when it
-    // was copied out: otherwise nothing bounds what a client can make us hold. (The length here
-    // also counts the packet's header, so that the window would grow with every packet.)
-    Change {
-        file: "runner.rs",
-        from: "if let Some(x) = complete {\n            self.finished_read_channel(chan, x)?;\n        }\n        Ok(len)",
-        to: "let _ = complete;\n        Ok(len)",
-    },
     // A client's EOF does not end our direction: `finish_channel` does, after the last reply.
     Change {
         file: "channel.rs",
@@ -55,7 +47,7 @@ const CHANGES: &[Change] = &[
 ];
 
 /// Our methods, added to the end of sunset's own files because they need its private fields.
-const ADDITIONS: &[&str] = &["channel.rs", "runner.rs", "traffic.rs"];
+const ADDITIONS: &[&str] = &["channel.rs", "conn.rs", "runner.rs", "traffic.rs"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,4 +1,6 @@
 //! One client: its stream, its SSH session and the transfers on its channels.
+use crate::access::Access;
+use crate::authorized_key::AuthorizedKey;
 use crate::key::fingerprint;
 use crate::options::Options;
 use crate::tasks::Tasks;
@@ -17,7 +19,7 @@ use net::{Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
 const EVENTS_A_TURN: usize = 64;
 
 /// The keys that a look-up found.
-type Lookup = Rc<RefCell<Option<Vec<Vec<u8>>>>>;
+type Lookup = Rc<RefCell<Option<Vec<AuthorizedKey>>>>;
 
 /// What all connections share.
 pub struct Shared<D: BlockDevice> {
@@ -35,7 +37,13 @@ pub struct Connection<S, D: BlockDevice> {
     pub accepted: u64,
     ssh: Session,
     transfers: [Option<Transfer<D>>; MAX_CHANNELS],
+    /// The channel whose turn is first.
+    first: usize,
     lookup: Option<Lookup>,
+    /// The user's keys, until one of them has logged in.
+    keys: Vec<AuthorizedKey>,
+    /// What the key that logged in may do.
+    access: Option<Access>,
 }
 
 /// Why a connection is over.
@@ -71,7 +79,18 @@ impl From<Over> for Gone {
 impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
     pub fn new(stream: S, peer: String, accepted: u64) -> Result<Self, Ended> {
         let transfers = Default::default();
-        Ok(Self { stream, peer, accepted, ssh: Session::new()?, transfers, lookup: None })
+        let (ssh, keys) = (Session::new()?, Vec::new());
+        Ok(Self {
+            stream,
+            peer,
+            accepted,
+            ssh,
+            transfers,
+            first: 0,
+            lookup: None,
+            keys,
+            access: None,
+        })
     }
 
     pub fn peer(&self) -> &str {
@@ -95,7 +114,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
     pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks) -> Result<bool, Gone> {
         if let Some(keys) = self.lookup.as_ref().and_then(|keys| keys.borrow_mut().take()) {
             self.lookup = None;
-            self.ssh.set_keys(keys);
+            self.ssh.set_keys(keys.iter().map(|key| key.key.blob.clone()).collect());
+            self.keys = keys;
         }
         let mut moved = self.transfer(tasks)?;
         for _ in 0..EVENTS_A_TURN {
@@ -123,14 +143,15 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
     fn handle(&mut self, event: Event, shared: &Shared<D>, tasks: &mut Tasks) -> Result<(), Gone> {
         match event {
             Event::Login(user) => self.look_up(user, shared, tasks),
-            Event::Authenticated => {
-                let key = fingerprint(self.ssh.accepted_key());
-                info!("{} logged in from {} with {key}", self.ssh.user(), self.peer);
-            }
+            Event::Authenticated => self.grant(),
             Event::Sftp(number) => {
                 let before = self.places();
-                if let Some(slot) = self.transfers.get_mut(number) {
-                    *slot = Some(Transfer::new(number, &shared.volume));
+                match (self.transfers.get_mut(number), &self.access) {
+                    (Some(slot), Some(access)) => {
+                        let shown = shared.options.shown;
+                        *slot = Some(Transfer::new(number, &shared.volume, access, shown));
+                    }
+                    _ => self.ssh.finish(number, 1),
                 }
                 let more = self.places().saturating_sub(before);
                 shared.more_channels.update(|left| left.saturating_sub(more));
@@ -158,12 +179,30 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         Ok(())
     }
 
+    /// The user has what the key gives: of several lines with it the first, as in OpenSSH.
+    fn grant(&mut self) {
+        let used = self.ssh.accepted_key();
+        let access = self.keys.iter().find(|key| key.key.blob == used).map(AuthorizedKey::access);
+        if let Some(access) = &access {
+            let (user, peer, key) = (self.ssh.user(), &self.peer, fingerprint(used));
+            info!("{user} logged in from {peer} with {key}{access}");
+        }
+        self.access = access;
+        self.keys = Vec::new();
+    }
+
     /// Lets every transfer go on.
     fn transfer(&mut self, tasks: &mut Tasks) -> Result<bool, Gone> {
-        let mut moved = false;
-        for transfer in self.transfers.iter_mut().flatten() {
-            moved |= transfer.turn(&mut self.ssh, tasks)?;
+        let (mut moved, mut first) = (false, None);
+        for number in 0..MAX_CHANNELS {
+            let number = self.first.saturating_add(number) % MAX_CHANNELS;
+            if let Some(Some(transfer)) = self.transfers.get_mut(number) {
+                let started = tasks.started();
+                moved |= transfer.turn(&mut self.ssh, tasks)?;
+                first = first.or_else(|| tasks.next_first(number, started));
+            }
         }
+        self.first = first.unwrap_or(self.first);
         Ok(moved)
     }
 
@@ -171,13 +210,13 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         let lookup = Lookup::default();
         self.lookup = Some(lookup.clone());
         let (volume, options) = (shared.volume.clone(), shared.options.clone());
-        let peer = self.peer.clone();
+        let (peer, address) = (self.peer.clone(), self.stream.peer_address());
         tasks.start(0, async move {
-            let keys = users::keys_of(&volume, &options, &user).await;
+            let keys = users::keys_of(&volume, &options, &user, address).await;
             if keys.is_empty() {
                 warn!("{user:?} from {peer}: no usable key; add {user}.pub to the volume's root");
             }
-            *lookup.borrow_mut() = Some(keys.into_iter().map(|key| key.blob).collect());
+            *lookup.borrow_mut() = Some(keys);
         });
     }
 

@@ -10,24 +10,31 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod access;
+mod authorized_key;
 mod connection;
 mod disk;
 mod host_key;
 mod key;
+mod key_options;
 mod levels;
 mod options;
+mod pattern;
 mod server;
 mod share;
 mod tasks;
+mod time;
 mod transfer;
 mod users;
 mod words;
 
+pub use access::Access;
+pub use authorized_key::AuthorizedKey;
 pub use disk::{OpenError, Random, Ready, prepare};
 pub use host_key::HostKey;
 pub use key::{PublicKey, ed25519_blob, fingerprint};
 pub use levels::Levels;
 pub use options::Options;
 pub use server::{Limits, Now, Server, Turn};
-pub use share::Share;
+pub use share::{Share, Shown};
 pub use words::words;

@@ -1,6 +1,7 @@
 //! The command line: the same for the Unix program and for a guest's kernel options.
-use crate::key::PublicKey;
+use crate::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
+use crate::share::Shown;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -15,11 +16,12 @@ pub struct Options {
     /// The user that `key` belongs to, and the one that messages name.
     pub user: String,
     /// A key for `user` besides those on the volume.
-    pub key: Option<PublicKey>,
+    pub key: Option<AuthorizedKey>,
     /// What the host key is derived from.
     pub seed: Option<String>,
     pub levels: Levels,
     pub read_only: bool,
+    pub shown: Shown,
     /// Format a disk that holds nothing but zeros.
     pub format_if_blank: bool,
     /// Under Unix an image file, in a guest a device name.
@@ -40,6 +42,7 @@ impl Default for Options {
             seed: None,
             levels: Levels::default(),
             read_only: false,
+            shown: Shown::default(),
             format_if_blank: false,
             disk: None,
             listen: None,
@@ -99,6 +102,9 @@ impl Options {
                 | "--listen"
                 | "--ipv4"
                 | "--ipv4-gateway"
+                | "--uid"
+                | "--gid"
+                | "--umask"
         )
     }
 
@@ -116,13 +122,20 @@ impl Options {
                 self.user = value.to_owned();
             }
             "--key" => {
-                let key = PublicKey::parse(value).map_err(|e| {
+                let key = AuthorizedKey::parse(value).map_err(|e| {
                     format!("--key: {e}; give the line of a .pub file, 'ssh-ed25519 AAAA…'")
                 })?;
                 self.key = Some(key);
             }
             "--seed" => self.seed = Some(value.to_owned()),
             "-l" | "--logs" => self.levels = Levels::parse(value)?,
+            "--uid" => self.shown.uid = id(name, value)?,
+            "--gid" => self.shown.gid = id(name, value)?,
+            "--umask" => {
+                let umask = u32::from_str_radix(value, 8).ok().filter(|umask| *umask <= 0o777);
+                self.shown.umask =
+                    umask.ok_or_else(|| format!("--umask {value:?}: not octal, as in 022"))?;
+            }
             "--disk" => self.disk = Some(value.to_owned()),
             "--ipv4" => {
                 let parts = value.split_once('/').unwrap_or((value, "24"));
@@ -141,6 +154,10 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn id(name: &str, value: &str) -> Result<u32, String> {
+    value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
 }
 
 /// The rule of `is_user_name` in words.
@@ -209,6 +226,16 @@ mod tests {
         assert_eq!(options.ipv4_gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
         for bad in ["10.0.2/24", "10.0.2.20/33", "10.0.2.20/", "x"] {
             assert_eq!(Options::parse(["--ipv4", bad]).1.len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_attributes_show() {
+        let (options, problems) = Options::parse(["--uid=0", "--gid", "4294967295", "--umask=077"]);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(options.shown, Shown { uid: 0, gid: u32::MAX, umask: 0o077 });
+        for bad in ["--uid=-1", "--gid=users", "--umask=8", "--umask=1000", "--umask="] {
+            assert_eq!(Options::parse([bad]).1.len(), 1, "{bad}");
         }
     }
 

@@ -152,8 +152,10 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
             moved = true;
             if self.places() >= self.limits.connections {
                 // A client that never logs in must not keep others out: the oldest of them goes.
-                match self.connections.iter().position(|c| !c.is_authenticated()) {
-                    Some(oldest) => {
+                let waiting = self.connections.iter().enumerate();
+                let waiting = waiting.filter(|(_, connection)| !connection.is_authenticated());
+                match waiting.min_by_key(|(_, connection)| connection.accepted) {
+                    Some((oldest, _)) => {
                         let gone = self.connections.remove(oldest);
                         warn!("{}: dropped before its login for a new client", gone.peer());
                     }
@@ -182,8 +184,13 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
         self.shared.more_channels.set(self.limits.connections.saturating_sub(self.places()));
         let Self { connections, shared, tasks, .. } = self;
         let mut moved = false;
+        let (mut at, mut first) = (0, None);
+        tasks.round();
         connections.retain_mut(|connection| {
-            match connection.turn(shared, tasks) {
+            let started = tasks.started();
+            let turn = connection.turn(shared, tasks);
+            first = first.or_else(|| tasks.next_first(at, started));
+            match turn {
                 Ok(m) => moved |= m,
                 Err(gone) => {
                     moved = true;
@@ -195,9 +202,14 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
                 && now.monotonic >= connection.accepted.saturating_add(LOGIN_GRACE);
             if late {
                 info!("{}: no login within {} s", connection.peer(), LOGIN_GRACE / 1000);
+                return false;
             }
-            !late
+            at = at.saturating_add(1);
+            true
         });
+        // When there is not room for all, everybody comes first once.
+        let count = connections.len().max(1);
+        connections.rotate_left(first.unwrap_or(0) % count);
         moved
     }
 

@@ -1,13 +1,12 @@
 //! The volume as SFTP sees it: paths and attributes one way, errors and status codes the other.
+use crate::access::Access;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use fat::{BlockDevice, DirEntry, Error, Metadata, OpenOptions, Volume};
 use sftp::{Attributes, Files, Name, OpenFlags, StatVfs, Status, StatusCode};
-
-/// FAT keeps no owner; this is the first user of a Qubes VM and of most Linux machines.
-const OWNER: (u32, u32) = (1000, 1000);
 
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
@@ -16,9 +15,29 @@ const S_IFREG: u32 = 0o100_000;
 const ST_RDONLY: u64 = 1;
 const ST_NOSUID: u64 = 2;
 
-/// The whole volume, readable and writable by whoever has logged in.
+/// What attributes show of what FAT does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub uid: u32,
+    pub gid: u32,
+    /// Permission bits that no file and no directory has.
+    pub umask: u32,
+}
+
+impl Default for Shown {
+    /// The first user of a Qubes VM and of most Linux machines.
+    fn default() -> Self {
+        Self { uid: 1000, gid: 1000, umask: 0o022 }
+    }
+}
+
+const MAY_ONLY_READ: Status = Status::new(StatusCode::PermissionDenied, "this key may only read");
+
+/// The volume, or a folder of it, as one user may see and change it.
 pub struct Share<D> {
     volume: Rc<Volume<D>>,
+    access: Access,
+    shown: Shown,
 }
 
 pub struct Dir {
@@ -28,8 +47,46 @@ pub struct Dir {
 }
 
 impl<D: BlockDevice> Share<D> {
-    pub fn new(volume: Rc<Volume<D>>) -> Self {
-        Self { volume }
+    pub fn new(volume: Rc<Volume<D>>, access: Access, shown: Shown) -> Self {
+        Self { volume, access, shown }
+    }
+
+    /// The user's path as the volume's. It has no `..`, so it stays below the user's root.
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.access.root)
+    }
+
+    /// As `at`, of what is opened as a file or changed. The user's root is neither a file nor the
+    /// user's to change, no more than the volume's: that is named in its place.
+    fn entry(&self, path: &str) -> String {
+        if path == "/" { path.into() } else { self.at(path) }
+    }
+
+    /// As `entry`, when the user may change anything.
+    fn entry_to_change(&self, path: &str) -> Result<String, Status> {
+        self.writable()?;
+        Ok(self.entry(path))
+    }
+
+    fn writable(&self) -> Result<(), Status> {
+        if self.access.read_only { Err(MAY_ONLY_READ) } else { Ok(()) }
+    }
+
+    fn attributes_of(&self, metadata: &Metadata) -> Attributes {
+        let Shown { uid, gid, umask } = self.shown;
+        let mode = match (metadata.is_dir, metadata.read_only) {
+            // A directory's read-only bit means nothing in FAT.
+            (true, _) => S_IFDIR | 0o777,
+            (false, false) => S_IFREG | 0o666,
+            (false, true) => S_IFREG | 0o444,
+        };
+        let seconds = |t: u64| u32::try_from(t).unwrap_or(u32::MAX);
+        Attributes {
+            size: Some(metadata.len),
+            owner: Some((uid, gid)),
+            permissions: Some(mode & !umask),
+            times: Some((seconds(metadata.accessed), seconds(metadata.modified))),
+        }
     }
 }
 
@@ -57,7 +114,10 @@ impl<D: BlockDevice> Files for Share<D> {
         };
         // Attributes of a new file that FAT could keep are its times, and clients set those when
         // they have written it.
-        self.volume.open(path, &options).await.map_err(status)
+        if options.write || create || options.truncate {
+            self.writable()?;
+        }
+        self.volume.open(&self.entry(path), &options).await.map_err(status)
     }
 
     async fn read(&self, file: &fat::File, offset: u64, buf: &mut [u8]) -> Result<usize, Status> {
@@ -82,14 +142,15 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
-        Ok(attributes_of(&self.volume.metadata(path).await.map_err(status)?))
+        Ok(self.attributes_of(&self.volume.metadata(&self.at(path)).await.map_err(status)?))
     }
 
     async fn fstat(&self, file: &fat::File) -> Result<Attributes, Status> {
-        Ok(attributes_of(&self.volume.file_metadata(file)))
+        Ok(self.attributes_of(&self.volume.file_metadata(file)))
     }
 
     async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<(), Status> {
+        let path = &self.entry_to_change(path)?;
         if let Some(size) = attributes.size {
             let options = OpenOptions { write: true, ..OpenOptions::default() };
             let file = self.volume.open(path, &options).await.map_err(status)?;
@@ -111,6 +172,7 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn fsetstat(&self, file: &fat::File, attributes: &Attributes) -> Result<(), Status> {
+        self.writable()?;
         if let Some(size) = attributes.size {
             self.volume.set_len(file, size).await.map_err(status)?;
         }
@@ -127,8 +189,9 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn opendir(&self, path: &str) -> Result<Dir, Status> {
-        let dir = self.volume.open_dir(path).await.map_err(status)?;
-        Ok(Dir { dir, path: path.into(), dots_told: Cell::new(false) })
+        let path = self.at(path);
+        let dir = self.volume.open_dir(&path).await.map_err(status)?;
+        Ok(Dir { dir, path, dots_told: Cell::new(false) })
     }
 
     async fn readdir(&self, dir: &Dir, most: usize) -> Result<Vec<Name>, Status> {
@@ -136,36 +199,37 @@ impl<D: BlockDevice> Files for Share<D> {
         if !dir.dots_told.replace(true) {
             let own = self.volume.metadata(&dir.path).await.map_err(status)?;
             for name in [".", ".."] {
-                names.push(Name { name: name.into(), attributes: attributes_of(&own) });
+                names.push(Name { name: name.into(), attributes: self.attributes_of(&own) });
             }
         }
         let entries = self.volume.read_dir(&dir.dir, most).await.map_err(status)?;
         names.extend(entries.into_iter().map(|DirEntry { name, metadata }| Name {
             name,
-            attributes: attributes_of(&metadata),
+            attributes: self.attributes_of(&metadata),
         }));
         Ok(names)
     }
 
     async fn remove(&self, path: &str) -> Result<(), Status> {
-        self.volume.remove_file(path).await.map_err(status)
+        self.volume.remove_file(&self.entry_to_change(path)?).await.map_err(status)
     }
 
     async fn mkdir(&self, path: &str, _attributes: &Attributes) -> Result<(), Status> {
-        self.volume.create_dir(path).await.map_err(status)
+        self.volume.create_dir(&self.entry_to_change(path)?).await.map_err(status)
     }
 
     async fn rmdir(&self, path: &str) -> Result<(), Status> {
-        self.volume.remove_dir(path).await.map_err(status)
+        self.volume.remove_dir(&self.entry_to_change(path)?).await.map_err(status)
     }
 
     async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), Status> {
-        self.volume.rename(from, to, replace).await.map_err(status)
+        let (from, to) = (self.entry_to_change(from)?, self.entry_to_change(to)?);
+        self.volume.rename(&from, &to, replace).await.map_err(status)
     }
 
     async fn statvfs(&self) -> Result<StatVfs, Status> {
         let space = self.volume.space().await.map_err(status)?;
-        let read_only = if self.volume.read_only().is_some() { ST_RDONLY } else { 0 };
+        let read_only = self.access.read_only || self.volume.read_only().is_some();
         Ok(StatVfs {
             block_size: space.cluster_size.into(),
             fragment_size: space.cluster_size.into(),
@@ -177,7 +241,7 @@ impl<D: BlockDevice> Files for Share<D> {
             files_free: space.free_clusters.into(),
             files_available: space.free_clusters.into(),
             id: self.volume.geometry().volume_id.into(),
-            flags: read_only | ST_NOSUID,
+            flags: if read_only { ST_RDONLY | ST_NOSUID } else { ST_NOSUID },
             name_max: 255,
         })
     }
@@ -189,22 +253,6 @@ impl<D: BlockDevice> Files for Share<D> {
 
 fn read_only(mode: u32) -> bool {
     mode & 0o200 == 0
-}
-
-fn attributes_of(metadata: &Metadata) -> Attributes {
-    let mode = match (metadata.is_dir, metadata.read_only) {
-        // A directory's read-only bit means nothing in FAT.
-        (true, _) => S_IFDIR | 0o755,
-        (false, false) => S_IFREG | 0o644,
-        (false, true) => S_IFREG | 0o444,
-    };
-    let seconds = |t: u64| u32::try_from(t).unwrap_or(u32::MAX);
-    Attributes {
-        size: Some(metadata.len),
-        owner: Some(OWNER),
-        permissions: Some(mode),
-        times: Some((seconds(metadata.accessed), seconds(metadata.modified))),
-    }
 }
 
 /// Status codes are the user interface: sshfs shows the user an errno made of the code alone.

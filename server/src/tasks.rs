@@ -33,19 +33,54 @@ pub struct Tasks {
     bytes: usize,
     most: usize,
     most_bytes: usize,
+    /// Operations that were started so far.
+    started: u64,
+    /// One was refused since `round`.
+    full: bool,
     gave_way: Arc<GaveWay>,
 }
 
 impl Tasks {
     /// At most `most` operations that hold `most_bytes` bytes together.
     pub fn new(most: usize, most_bytes: usize) -> Self {
-        Self { running: Vec::new(), bytes: 0, most, most_bytes, gave_way: Arc::default() }
+        Self {
+            running: Vec::new(),
+            bytes: 0,
+            most,
+            most_bytes,
+            started: 0,
+            full: false,
+            gave_way: Arc::default(),
+        }
+    }
+
+    /// Whoever has an operation to start may ask for room once more.
+    pub fn round(&mut self) {
+        self.full = false;
     }
 
     /// Whether another operation of `bytes` bytes may start; when not, no further request is taken.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.running.is_empty()
-            || self.running.len() < self.most && self.bytes.saturating_add(bytes) <= self.most_bytes
+    /// After the first that may not, nobody else may in this round: else small operations would
+    /// take all the room that a large one waits for.
+    pub fn has_room(&mut self, bytes: usize) -> bool {
+        let room = self.running.len() < self.most
+            && self.bytes.saturating_add(bytes) <= self.most_bytes
+            || self.running.is_empty();
+        self.full |= !room;
+        !self.full
+    }
+
+    /// Who is to be first in the next round, when `at` has just had its turn, of which `started` is
+    /// how many had been started before it: who found no room, or who comes after it when it had its
+    /// share. None: there is room.
+    pub fn next_first(&self, at: usize, started: u64) -> Option<usize> {
+        let had_its_share = self.started != started;
+        self.full.then(|| at.saturating_add(usize::from(had_its_share)))
+    }
+
+    /// How many operations were started so far.
+    pub fn started(&self) -> u64 {
+        self.started
     }
 
     pub fn is_empty(&self) -> bool {
@@ -58,6 +93,7 @@ impl Tasks {
         bytes: usize,
         future: impl core::future::Future<Output = ()> + 'static,
     ) {
+        self.started = self.started.wrapping_add(1);
         let mut task = Task { future: Box::pin(future), bytes };
         if !is_ready(&mut task, &Waker::from(self.gave_way.clone())) {
             self.bytes = self.bytes.saturating_add(bytes);
@@ -107,6 +143,10 @@ mod tests {
         let mut tasks = Tasks::new(2, 10);
         tasks.start(6, poll_fn(move |_| if gate.get() { Poll::Ready(()) } else { Poll::Pending }));
         assert!(tasks.has_room(4) && !tasks.has_room(5));
+        // Until the next round.
+        assert!(!tasks.has_room(4));
+        tasks.round();
+        assert!(tasks.has_room(4));
         assert!(!tasks.turn());
         open.set(true);
         assert!(tasks.turn());

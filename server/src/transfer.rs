@@ -1,5 +1,6 @@
 //! SFTP on one channel: bytes in, requests started in their order, replies out.
-use crate::share::Share;
+use crate::access::Access;
+use crate::share::{Share, Shown};
 use crate::tasks::Tasks;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -50,10 +51,11 @@ impl From<Ended> for Over {
 }
 
 impl<D: BlockDevice + 'static> Transfer<D> {
-    pub fn new(number: usize, volume: &Rc<Volume<D>>) -> Self {
+    pub fn new(number: usize, volume: &Rc<Volume<D>>, access: &Access, shown: Shown) -> Self {
+        let share = Share::new(volume.clone(), access.clone(), shown);
         Self {
             number,
-            sftp: sftp::Server::new(Rc::new(Share::new(volume.clone())), HANDLES),
+            sftp: sftp::Server::new(Rc::new(share), HANDLES),
             packets: Packets::new(),
             held: None,
             running: Rc::default(),
@@ -101,15 +103,17 @@ impl<D: BlockDevice + 'static> Transfer<D> {
 
     /// Starts the held request if it may start now.
     fn start(&mut self, tasks: &mut Tasks) -> bool {
-        let bytes = self.held.as_ref().map_or(0, Request::cost);
         let promised = self.held.as_ref().map_or(0, Request::reply_cost);
         let replies = self.replies.borrow().bytes.saturating_add(promised);
-        if replies > REPLIES || !tasks.has_room(bytes) {
+        if replies > REPLIES {
             return false;
         }
-        let Some(request) = self.held.take_if(|request| self.sftp.may_start(request)) else {
+        let may_start =
+            |request: &mut Request| self.sftp.may_start(request) && tasks.has_room(request.cost());
+        let Some(request) = self.held.take_if(may_start) else {
             return false;
         };
+        let bytes = request.cost();
         self.running.set(self.running.get().saturating_add(1));
         self.replies.borrow_mut().bytes = replies;
         let (running, replies) = (self.running.clone(), self.replies.clone());

@@ -1,10 +1,11 @@
 //! Who may log in. Looked up at each login, so that a new key works without a restart.
-use crate::key::PublicKey;
+use crate::authorized_key::AuthorizedKey;
 use crate::options::{Options, USER_NAME_RULE, is_user_name};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use fat::{BlockDevice, Error, OpenOptions, Volume};
 use log::{info, warn};
 
@@ -17,12 +18,30 @@ const NAMES_AT_ONCE: usize = 64;
 const AUTHORIZED_KEYS: &str = "/authorized_keys";
 
 /// The keys of `user`, from the first place that has any: the command line, `<user>.pub`,
-/// `authorized_keys`.
+/// `authorized_keys`. Those are left out that a client at `address` may not use now; a place that
+/// has no others still hides the next one.
 pub async fn keys_of<D: BlockDevice>(
     volume: &Volume<D>,
     options: &Options,
     user: &str,
-) -> Vec<PublicKey> {
+    address: Option<IpAddr>,
+) -> Vec<AuthorizedKey> {
+    let mut keys = all_keys_of(volume, options, user).await;
+    keys.retain(|key| match key.allow(address, volume.now()) {
+        Ok(()) => true,
+        Err(why) => {
+            info!("{user}: the key {} is not usable: {why}", key.key.fingerprint());
+            false
+        }
+    });
+    keys
+}
+
+async fn all_keys_of<D: BlockDevice>(
+    volume: &Volume<D>,
+    options: &Options,
+    user: &str,
+) -> Vec<AuthorizedKey> {
     if !is_user_name(user) {
         info!("login refused for {user:?}: {USER_NAME_RULE}");
         return Vec::new();
@@ -35,7 +54,7 @@ pub async fn keys_of<D: BlockDevice>(
         return keys;
     }
     let mut keys = keys_in(volume, AUTHORIZED_KEYS).await;
-    keys.retain(|key| key.comment == user);
+    keys.retain(|key| key.key.comment == user);
     keys
 }
 
@@ -56,13 +75,12 @@ pub async fn found<D: BlockDevice>(volume: &Volume<D>, options: &Options) -> Vec
         Err(e) => warn!("cannot list the volume's root: {e}"),
     }
     let listed = keys_in(volume, AUTHORIZED_KEYS).await;
-    for key in listed {
-        match is_user_name(&key.comment) {
-            true => users.push(key.comment),
-            false => warn!(
-                "authorized_keys: the comment {:?} names no user; {USER_NAME_RULE}",
-                key.comment
-            ),
+    for comment in listed.into_iter().map(|listed| listed.key.comment) {
+        match is_user_name(&comment) {
+            true => users.push(comment),
+            false => {
+                warn!("authorized_keys: the comment {comment:?} names no user; {USER_NAME_RULE}")
+            }
         }
     }
     users.sort();
@@ -86,7 +104,7 @@ async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Er
 }
 
 /// The usable keys in a file, one a line. What is not usable is named in the log.
-async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<PublicKey> {
+async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<AuthorizedKey> {
     let text = match read(volume, path).await {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(Error::NotFound) => return Vec::new(),
@@ -98,7 +116,7 @@ async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<PublicKe
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     lines
-        .filter_map(|(number, line)| match PublicKey::parse(line) {
+        .filter_map(|(number, line)| match AuthorizedKey::parse(line) {
             Ok(key) => Some(key),
             Err(e) => {
                 warn!("{path} line {}: {e}; skipped", number.saturating_add(1));

@@ -4,7 +4,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -34,6 +34,7 @@ struct Socket {
 
 pub struct Connection {
     socket: Rc<Socket>,
+    peer: IpAddr,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -115,7 +116,7 @@ impl Listener for Sockets {
         let socket = Rc::new(Socket { stream, read: Cell::new(true), write: Cell::new(false) });
         self.open.push(Rc::downgrade(&socket));
         let buffer = vec![0; READ].into_boxed_slice();
-        Some((Connection { socket, buffer, start: 0, end: 0 }, peer.to_string()))
+        Some((Connection { socket, peer: peer.ip(), buffer, start: 0, end: 0 }, peer.to_string()))
     }
 }
 
@@ -152,6 +153,10 @@ impl Stream for Connection {
             }
             Err(_) => Err(Closed),
         }
+    }
+
+    fn peer_address(&self) -> Option<IpAddr> {
+        Some(self.peer)
     }
 }
 

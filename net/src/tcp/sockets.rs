@@ -6,6 +6,7 @@ use log::debug;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
+use smoltcp::wire::IpEndpoint;
 
 /// What the pool may use: all of it is allocated at the start, `sockets` times the two buffers.
 #[derive(Clone, Copy, Debug)]
@@ -212,11 +213,17 @@ impl Sockets {
         let slot = self.slots.iter_mut().filter(ready).min_by_key(order)?;
         slot.role = Role::Taken;
         let mut peer = alloc::string::String::new();
-        if let Some(endpoint) = self.set.get::<Socket>(slot.handle).remote_endpoint() {
+        let handle = slot.handle;
+        if let Some(endpoint) = self.peer(handle) {
             // Writing to a string does not fail.
             let _ = write!(peer, "{endpoint}");
         }
-        Some((slot.handle, peer))
+        Some((handle, peer))
+    }
+
+    /// The other side of a connection; none once it is closed.
+    pub fn peer(&self, handle: SocketHandle) -> Option<IpEndpoint> {
+        self.set.get::<Socket>(handle).remote_endpoint()
     }
 
     pub fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {

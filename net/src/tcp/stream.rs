@@ -5,6 +5,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::net::IpAddr;
 use smoltcp::iface::SocketHandle;
 
 /// Bytes that `fill` shows at a time: they stay in the processor's nearest cache.
@@ -72,6 +73,10 @@ impl crate::Stream for Stream {
         let mut sockets = self.sockets.borrow_mut();
         let sent = sockets.socket(self.handle).send_slice(data);
         sent.map_err(|_| Closed)
+    }
+
+    fn peer_address(&self) -> Option<IpAddr> {
+        self.sockets.borrow().peer(self.handle).map(|endpoint| endpoint.addr.into())
     }
 }
 

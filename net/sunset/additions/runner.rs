@@ -65,4 +65,10 @@ impl<'a, CS: CliServ> Runner<'a, CS> {
     pub fn grant_channel(&mut self, chan: &ChanHandle, len: usize) -> Result<()> {
         self.finished_read_channel(chan, len)
     }
+
+    /// Starts a new key exchange, as sunset does by itself after 32 GiB.
+    pub fn exchange_keys(&mut self) {
+        let mut s = self.traf_out.sender(&mut self.keys);
+        self.conn.exchange_keys(&mut s);
+    }
 }

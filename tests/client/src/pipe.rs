@@ -3,6 +3,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::net::IpAddr;
 use net::{Closed, Listener, Stream};
 
 /// What a direction holds before its writer must wait, in bytes.
@@ -21,6 +22,15 @@ pub struct End {
     /// What `fill` shows.
     taken: Vec<u8>,
     used: usize,
+    peer: Option<IpAddr>,
+}
+
+impl End {
+    /// This end as one whose other side has this address.
+    pub fn to(mut self, peer: IpAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
 }
 
 pub fn pair() -> (End, End) {
@@ -30,6 +40,7 @@ pub fn pair() -> (End, End) {
         outgoing: outgoing.clone(),
         taken: Vec::new(),
         used: 0,
+        peer: None,
     };
     (end(&a, &b), end(&b, &a))
 }
@@ -59,6 +70,10 @@ impl Stream for End {
         let n = data.len().min(ROOM.saturating_sub(outgoing.bytes.len()));
         outgoing.bytes.extend(data.iter().take(n));
         Ok(n)
+    }
+
+    fn peer_address(&self) -> Option<IpAddr> {
+        self.peer
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Client {
     open: bool,
     unsent: VecDeque<u8>,
     received: Vec<u8>,
+    exchanges: usize,
 }
 
 impl Client {
@@ -42,6 +43,7 @@ impl Client {
             open: false,
             unsent: VecDeque::new(),
             received: Vec::new(),
+            exchanges: 0,
         }
     }
 
@@ -53,6 +55,16 @@ impl Client {
     /// Sends bytes on the SFTP channel, now or when it is open.
     pub fn send(&mut self, bytes: &[u8]) {
         self.unsent.extend(bytes);
+    }
+
+    /// Starts a new key exchange.
+    pub fn exchange_keys(&mut self) {
+        self.runner.exchange_keys();
+    }
+
+    /// How often the server proved who it is: once in every key exchange.
+    pub fn exchanges(&self) -> usize {
+        self.exchanges
     }
 
     /// What has come on the SFTP channel.
@@ -104,7 +116,10 @@ impl Client {
         let mut authenticated = false;
         match self.runner.progress()? {
             Event::None => return Ok(false),
-            Event::Cli(CliEvent::Hostkey(key)) => key.accept()?,
+            Event::Cli(CliEvent::Hostkey(key)) => {
+                self.exchanges = self.exchanges.saturating_add(1);
+                key.accept()?;
+            }
             Event::Cli(CliEvent::Username(request)) => request.username(&self.user)?,
             Event::Cli(CliEvent::Pubkey(request)) => match self.key.take() {
                 Some(key) => request.pubkey(key)?,

@@ -26,6 +26,8 @@ Usage: mirage-sshfs [OPTION]...
                            NAME.pub and authorized_keys in its root
       --seed TEXT          derive the host key from TEXT instead of keeping one on the volume
       --read-only          change nothing on the volume
+      --uid N, --gid N     the owner that every file shows [1000]
+      --umask OCTAL        permission bits that no file shows [022]
       --format-if-blank    format the image if it holds nothing but zeros
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
                            source as in 'sftp:debug,*:info' [info]; also from MIRAGE_LOGS

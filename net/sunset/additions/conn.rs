@@ -1,0 +1,11 @@
+
+// ---- What follows is mirage-sshfs's own, added by build.rs. ----
+
+impl<CS: CliServ> Conn<CS> {
+    /// Starts a new key exchange (RFC 4253 9), unless one is under way.
+    pub(crate) fn exchange_keys(&mut self, s: &mut TrafSend) {
+        if matches!(self.kex, Kex::Idle) {
+            self.kex.start_kexinit(s);
+        }
+    }
+}

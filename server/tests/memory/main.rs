@@ -1,0 +1,6 @@
+//! The whole server in memory: real SSH clients of the tests, a FAT volume in RAM, no sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod access;
+mod login;
+mod rig;
+mod slow;
