@@ -1,6 +1,7 @@
 # make run    makes a key and a disk image when there are none, then serves the image
 # make test   installs what the tests need and runs all of them
 # make xen    boots the guest under a real Xen in QEMU
+# make qubes  makes what Qubes OS' dom0 installs
 # make bench  measures against OpenSSH's sshd
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3
@@ -20,6 +21,7 @@ all: build
 
 include kernel.mk
 include xen.mk
+include qubes.mk
 
 build:
 	cargo build --release --locked
@@ -29,7 +31,7 @@ run: build
 	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
 	$(SERVER) --disk $(DISK) --port $(PORT)
 
-test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-xen
+test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-qubes test-xen
 
 # What is missing is installed as root; otherwise this says what to type.
 tools:

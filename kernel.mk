@@ -2,14 +2,14 @@
 # reach neither build scripts nor the programs of the host.
 KERNEL := target/mirage-sshfs.elf
 KERNEL_TARGET := x86_64-unknown-linux-gnu
-KERNEL_FLAGS := -C relocation-model=static --cfg getrandom_backend="custom"
-KERNEL_CARGO = RUSTFLAGS='$(KERNEL_FLAGS)' cargo
+KERNEL_CARGO = flags=$$(kernel/rustflags.sh) && CARGO_ENCODED_RUSTFLAGS="$$flags" cargo
 KERNEL_UNSTRIPPED = $${CARGO_TARGET_DIR:-target}/$(KERNEL_TARGET)/release/kernel
 KERNEL_MAX := 2097152
 
 .PHONY: kernel test-kernel clippy-kernel
 
 kernel:
+	@cargo fetch --quiet --locked --target $(KERNEL_TARGET)
 	$(KERNEL_CARGO) build --locked --release --package kernel --target $(KERNEL_TARGET)
 	@mkdir -p $(dir $(KERNEL))
 	strip -o $(KERNEL) "$(KERNEL_UNSTRIPPED)"

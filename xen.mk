@@ -2,7 +2,7 @@
 #
 # make xen        boots the kernel as a Xen guest that serves the image, and says how to mount it
 # make test-xen   runs the system tests on it
-XEN_PACKAGES := qemu-system-x86 python3 cpio dpkg apt
+XEN_PACKAGES := qemu-system-x86 python3 gcc libc6-dev cpio dpkg apt
 
 .PHONY: xen xen-tools test-xen
 

@@ -111,8 +111,8 @@ class Bench:
                         ["add", image, f"{self.key}.pub"]):
             subprocess.run([program("fat"), *command], check=True, capture_output=True)
         address = f"10.0.2.{next(self.addresses)}"
-        guest = self.rig.prepare(kind.kernel, memory=memory, command_line=kind.command_line(address),
-                                 disks=[image], ramdisk=kind.ramdisk)
+        guest = self.rig.add_guest(kind.kernel, memory=memory, command_line=kind.command_line(address),
+                                   disks=[image], ramdisk=kind.ramdisk)
         config = guest.configure()
         script = START.format(config=config, address=address, port=kind.port, seconds=seconds)
         status, said = self.rig.call(script, seconds=seconds + 60)

@@ -1,10 +1,11 @@
 """One guest of the rig: its configuration, its console and what `xl` does with it."""
 import re
+import shlex
 import socket
 import threading
 import time
 
-VIF = "bridge=xenbr0,script=/etc/xen/scripts/vif"
+VIF = ["bridge=xenbr0", "script=/etc/xen/scripts/vif"]
 # In the order in which Xen numbers a guest's disks.
 DISK_NAMES = ["xvda", "xvdb", "xvdc", "xvdd"]
 
@@ -13,14 +14,16 @@ class Guest:
     """A PVH guest with one CPU.
 
     disks: paths of images on the host, or tuples of a path and `Rig.plug`'s options (`read_only`,
-    `sector`) or `name` (xvdb).
+    `sector`) or `name` (xvdb). prepare: called with the guest when it exists and before it runs.
     """
 
-    def __init__(self, rig, name, kernel, memory=32, command_line="", disks=(), interfaces=1, ramdisk=None, more=""):
+    def __init__(self, rig, name, kernel, memory=32, command_line="", disks=(), interfaces=1, ramdisk=None, more="",
+                 vif=None, prepare=None):
         self.rig, self.name, self.kernel, self.memory = rig, name, kernel, memory
+        self.prepare = prepare
         self.command_line, self.interfaces, self.ramdisk, self.more = command_line, interfaces, ramdisk, more
         # Xen's own prefix. All guests share one bridge, so no two may have one address.
-        self.mac = f"00:16:3e:00:00:{len(rig.guests) + 1:02x}"
+        self.vif = vif or [f"mac=00:16:3e:00:00:{len(rig.guests) + 1:02x}", *VIF]
         self.disks = [(disk, {}) if isinstance(disk, str) else disk for disk in disks]
         self.plugged = []
         self.said = bytearray()
@@ -30,7 +33,7 @@ class Guest:
     def configuration(self, files, devices):
         disks = ", ".join(f'"format=raw,vdev={name},access={access},script=/etc/xen/scripts/disk,target={device}"'
                           for name, access, device in devices)
-        vifs = ", ".join([f'"{VIF},mac={self.mac}"'] * self.interfaces)
+        vifs = ", ".join([f'"{",".join(self.vif)}"'] * self.interfaces)
         escaped = self.command_line.replace("\\", "\\\\").replace('"', '\\"')
         return f"""type = "pvh"
 name = "{self.name}"
@@ -73,13 +76,17 @@ on_crash = "destroy"
     def create(self):
         """`xl create`."""
         base = self.configure().removesuffix(".cfg")
+        paused = "-p" if self.prepare else ""
         # The guest may be gone by the time it is asked for.
-        status, said = self.rig.call(f"xl create {base}.cfg >{base}.out 2>&1 || {{ cat {base}.out; exit 1; }}; "
+        status, said = self.rig.call(f"xl create {paused} {base}.cfg >{base}.out 2>&1 || {{ cat {base}.out; exit 1; }}; "
                                      f"xl domid {self.name} 2>/dev/null || true", seconds=60)
         said = said.decode(errors="replace")
         if status:
             raise AssertionError(f"xl create: {said}\n{self.details()}")
         self.domid = said.strip() or None
+        if self.prepare:
+            self.prepare(self)
+            self.xl("unpause")
 
     def follow(self, follower):
         try:
@@ -148,7 +155,7 @@ on_crash = "destroy"
         return self.wait()
 
     def attach_network(self):
-        self.xl("network-attach", f"mac={self.mac}", "bridge=xenbr0", "script=/etc/xen/scripts/vif")
+        self.xl("network-attach", *map(shlex.quote, self.vif))
 
     def detach_network(self, number=0):
         self.xl("network-detach", str(number))

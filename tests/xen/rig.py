@@ -239,7 +239,7 @@ class Rig:
                 raise
             return False
 
-    def prepare(self, kernel, **options):
+    def add_guest(self, kernel, **options):
         """A guest that does not run yet; see `Guest`."""
         guest = Guest(self, f"g{len(self.guests) + 1}", kernel, **options)
         self.guests.append(guest)
@@ -247,6 +247,6 @@ class Rig:
 
     def guest(self, kernel, **options):
         """A guest that runs."""
-        guest = self.prepare(kernel, **options)
+        guest = self.add_guest(kernel, **options)
         guest.create()
         return guest

@@ -20,10 +20,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mirage-sshfs", "xen")
 XEN_BIN = "/usr/lib/xen-4.17/bin"
 PACKAGES = ["xen-hypervisor-4.17-amd64", "xen-utils-4.17", "xenstore-utils", "bash", "busybox-static",
-            "coreutils", "libc-bin", "socat"]
+            "coreutils", "libc-bin", "socat", "libxen-dev"]
 PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0")] + [
     f"/usr/bin/xenstore-{name}" for name in ("read", "write", "ls", "list", "exists", "rm", "watch")] + [
-    "/bin/bash", "/usr/bin/socat", "/usr/bin/tail"]
+    "/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/tail"]
 MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-netback", "xen-blkback",
            "bridge", "virtio_pci", "virtio_net", "virtio_scsi", "sd_mod"]
 # Of the Linux guest that tests the rig itself.
@@ -117,6 +117,14 @@ def vmlinux(image):
     return elf
 
 
+def compile_vchan(root):
+    """dom0's `vchan`, with the unpacked libxenvchan."""
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+    output("gcc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{root}/usr/include", f"{HERE}/dom0/vchan.c", "-o",
+           f"{root}/bin/vchan", f"-L{libraries}", f"-Wl,-rpath-link,{libraries}:{root}/lib/x86_64-linux-gnu",
+           "-lxenvchan", "-lxenstore", "-lxenevtchn")
+
+
 class Initramfs:
     """Collects files of the unpacked packages in `root` for an initramfs in `folder`."""
 
@@ -192,6 +200,7 @@ def build_dom0(root, version, tree):
     for name in output(f"{root}/bin/busybox", "--list").split():
         if name not in ("busybox", "bash"):
             os.symlink("busybox", f"{tree}/bin/{name}")
+    compile_vchan(root)
     for program in PROGRAMS:
         dom0.add_program(program)
     # glibc loads it by name when a thread ends.
@@ -199,7 +208,7 @@ def build_dom0(root, version, tree):
     dom0.add_modules(version, MODULES)
     dom0.add(f"{HERE}/dom0/init", "/init")
     dom0.add(f"{HERE}/dom0/command", "/bin/command")
-    for name in ("disk", "vif"):
+    for name in ("disk", "vif", "vif-route"):
         dom0.add(f"{HERE}/dom0/{name}", f"/etc/xen/scripts/{name}")
     for path, text in (("passwd", "root:x:0:0::/root:/bin/sh\n"), ("group", "root:x:0:\n"), ("xen/xl.conf", "")):
         with open(f"{tree}/etc/{path}", "w") as file:

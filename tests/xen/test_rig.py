@@ -37,7 +37,7 @@ class LinuxGuest(unittest.TestCase):
         address = f"10.0.2.{number}"
         guest = self.rig.guest(f"{self.rig.files}/vmlinuz", memory=160, ramdisk=f"{self.rig.files}/linux.cpio",
                                command_line=f"console=hvc0 quiet panic=-1 address={address}/24", disks=disks)
-        guest.wait_console("guest ready", 60)
+        guest.wait_console("guest ready", 180)
         return guest, f"http://127.0.0.1:{self.rig.forward(address, 80)}/start"
 
     def fetch(self, url, seconds=30):
