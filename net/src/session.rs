@@ -211,13 +211,15 @@ impl Session {
             }
             ServEvent::SessionSubsystem(request) => {
                 let number = request.channel().0 as usize;
-                let channel = channels.get_mut(number).and_then(Option::as_mut);
+                let channel = channel(channels, request.channel());
                 match (request.command(), channel) {
                     (Ok("sftp"), _) if *full => {
                         info!("refused another sftp channel: all that this server bears are open");
                         request.fail()?;
                     }
-                    (Ok("sftp"), Some(channel)) if channel.subsystem.is_none() => {
+                    (Ok("sftp"), Some(channel))
+                        if channel.subsystem.is_none() && channel.finish.is_none() =>
+                    {
                         channel.subsystem = Some("sftp".into());
                         request.succeed()?;
                         return Ok(Progress::Event(Event::Sftp(number)));
@@ -230,11 +232,17 @@ impl Session {
             }
             ServEvent::SessionExec(request) => {
                 info!("refused a command: only the sftp subsystem is served");
-                request.fail()?;
+                match channel(channels, request.channel()).is_some_and(Channel::refuse) {
+                    true => request.succeed()?,
+                    false => request.fail()?,
+                }
             }
             ServEvent::SessionShell(request) => {
                 info!("refused a shell: only the sftp subsystem is served");
-                request.fail()?;
+                match channel(channels, request.channel()).is_some_and(Channel::refuse) {
+                    true => request.succeed()?,
+                    false => request.fail()?,
+                }
             }
             ServEvent::SessionPty(request) => request.fail()?,
             ServEvent::SessionEnv(request) => request.fail()?,
@@ -251,12 +259,18 @@ impl Session {
         }
         for (number, slot) in self.channels.iter_mut().enumerate() {
             let Some(channel) = slot else { continue };
+            let closed = self.runner.is_channel_closed(&channel.handle);
+            if !closed && !channel.last_words.is_empty() {
+                let words = channel.last_words;
+                let sent = self.runner.write_channel(&channel.handle, ChanData::Stderr, words)?;
+                channel.last_words = words.get(sent..).unwrap_or_default();
+            }
             if let Some(status) = channel.finish
                 && !channel.finished
+                && (closed || channel.last_words.is_empty())
             {
                 channel.finished = self.runner.finish_channel(&channel.handle, Some(status))?;
             }
-            let closed = self.runner.is_channel_closed(&channel.handle);
             if closed && !channel.closed_told {
                 channel.closed_told = true;
                 channel.waiting.clear();
@@ -388,6 +402,13 @@ impl Session {
             debug!("the client was gone before it was told");
         }
     }
+}
+
+fn channel(
+    channels: &mut [Option<Channel>; MAX_CHANNELS],
+    number: sunset::ChanNum,
+) -> Option<&mut Channel> {
+    channels.get_mut(number.0 as usize)?.as_mut()
 }
 
 enum Progress {

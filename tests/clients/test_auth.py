@@ -102,6 +102,35 @@ class Accepted(Keys):
         self.try_login("bob", second, True)
 
 
+class Options(Keys):
+    """Options in front of a key. What they forbid is tried in full by server/tests/memory/access.rs."""
+
+    def test_reader_of_one_folder(self):
+        ann = self.make_key("ann-key", comment="ann")
+        self.sftp("mkdir photos", "mkdir other", "put mirage.pub photos/cat")
+        self.upload("authorized_keys", 'restrict,from="127.0.0.*",command="internal-sftp -R -d /photos" ' + self.public(ann))
+        listed = self.try_login("ann", ann, True)
+        self.assertEqual(listed.out.split()[2:], ["cat"])
+        for line in "get /mirage.pub", "get ../mirage.pub", "ls /../other", "cd ../other":
+            self.assertIn("No such file", self.sftp(line, config="config-ann", ok=False).text, line)
+        for line in "put mirage.pub new", "rm cat", "mkdir d", "rename cat dog", "chmod 600 cat", "put mirage.pub cat":
+            self.assertIn("ermission denied", self.sftp(line, config="config-ann", ok=False).text, line)
+        self.sftp("get cat", config="config-ann")
+        self.server.wait_log(r"ann logged in from .* to /photos, read-only")
+
+    def test_from_elsewhere(self):
+        ann = self.make_key("ann-key", comment="ann")
+        self.upload("authorized_keys", f'from="10.0.0.0/8" {self.public(ann)}\n')
+        self.try_login("ann", ann, False)
+        self.server.wait_log(r"ann: the key SHA256:\S+ is not usable: it may not be used from there")
+
+    def test_unknown_option(self):
+        ann = self.make_key("ann-key", comment="ann")
+        self.upload("ann.pub", f"read-only {self.public(ann)}\n")
+        self.try_login("ann", ann, False)
+        self.server.wait_log(r'ann.pub line 1: the option "read-only" is not supported; skipped')
+
+
 class CommandLine(Keys):
     serve = False
 

@@ -5,6 +5,8 @@ import os
 from harness import Case
 from tools import content
 
+NO_PROGRAMS = "use sftp, sshfs, or scp without -O"
+
 
 class Scp(Case):
     def test_up_and_down(self):
@@ -46,18 +48,27 @@ class Scp(Case):
     def test_old_protocol_is_refused_at_once(self):
         """`scp -O` runs a program on the server: it must end with an error, not wait."""
         up = self.write("up", b"x")
-        self.scp("-O", up, "server:file", ok=False, seconds=10)
-        self.scp("-O", "server:mirage.pub", self.path("down"), ok=False, seconds=10)
+        self.assertIn(NO_PROGRAMS, self.scp("-O", up, "server:file", ok=False, seconds=10).err)
+        self.assertIn(NO_PROGRAMS, self.scp("-O", "server:mirage.pub", self.path("down"), ok=False, seconds=10).err)
         self.expected["file"] = None
 
 
 class NoShell(Case):
     def test_command_is_refused_at_once(self):
-        self.ssh("server", "echo ran", ok=False, seconds=10)
-        self.assertNotIn("ran", self.ssh("server", "echo ran", ok=False, seconds=10).out)
+        refused = self.ssh("server", "echo ran", ok=False, seconds=10)
+        self.assertEqual((refused.code, refused.out), (1, ""))
+        self.assertIn(NO_PROGRAMS, refused.err)
+
+    def test_command_with_input_is_refused_at_once(self):
+        """More than a window, which the client still sends when the answer comes."""
+        self.shell('head -c 3000000 /dev/zero | ssh -F "$1" server cat 2>&1 | grep -F "$2"',
+                   self.path("config"), NO_PROGRAMS, seconds=10)
 
     def test_shell_is_refused_at_once(self):
-        self.ssh("server", ok=False, seconds=10)
+        refused = self.ssh("server", ok=False, seconds=10)
+        self.assertEqual(refused.code, 1)
+        self.assertIn(NO_PROGRAMS, refused.err)
+        # This one wants a terminal, and ends when it gets none.
         self.ssh("-tt", "server", ok=False, seconds=10)
 
     def test_unknown_subsystem_is_refused_at_once(self):
