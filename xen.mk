@@ -27,10 +27,14 @@ xen-tools:
 # An hour of mixed load on a guest of 32 MiB, and the long forms of the other tests.
 SOAK_SECONDS ?= 3600
 POWER_CUT_SECONDS ?= 1800
-.PHONY: soak soak-fat
-soak: soak-fat build kernel xen-tools
+.PHONY: soak soak-fat soak-model
+soak: soak-fat soak-model build kernel xen-tools
 	XEN_LONG=1 SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) -m unittest discover -s tests/xen -v
 
 # Power cuts by the million.
 soak-fat:
 	POWER_CUT_SECONDS=$(POWER_CUT_SECONDS) cargo test --release --locked -p fat --test power_cut
+
+# The SFTP server against a plain tree in memory.
+soak-model:
+	MODEL_OPERATIONS=100000 cargo test --locked -p server --test model

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for some seconds each (default 30), starting from fuzz/corpus/TARGET, which
-# it also fills. Stable Rust: the coverage comes from LLVM's pass, the driver from libfuzzer-sys.
+# it also fills, with seeds.py's inputs to begin with. Stable Rust: the coverage comes from LLVM's pass, the driver from libfuzzer-sys.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-30}
@@ -9,6 +9,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-../target/fuzz}
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 coverage="$coverage -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 RUSTFLAGS="$coverage -Ccodegen-units=1" cargo build --release --target x86_64-unknown-linux-gnu
+python3 seeds.py corpus
 for source in targets/*.rs; do
 	target=$(basename "$source" .rs)
 	mkdir -p "corpus/$target" "artifacts/$target"

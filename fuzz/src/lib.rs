@@ -1,4 +1,6 @@
-//! A disk in memory, for the targets that need a volume.
+//! What the targets share: a volume in memory, and clients' requests made of arbitrary bytes.
+pub mod requests;
+
 use client::Ram;
 use fat::FormatOptions;
 use std::pin::pin;
@@ -15,6 +17,13 @@ pub fn formatted() -> Ram {
         };
     }
     Ram::new(DISK.with(Clone::clone))
+}
+
+/// The volume on the disk is whole.
+pub fn check(ram: &Ram) {
+    let mut problems = Vec::new();
+    wait(fat::check(ram, &mut |p| problems.push(p.to_string()), &mut |_, _| ())).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
 }
 
 /// Runs a future that waits for nothing outside, and gives way a bounded number of times.

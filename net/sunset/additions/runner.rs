@@ -71,4 +71,16 @@ impl<'a, CS: CliServ> Runner<'a, CS> {
         let mut s = self.traf_out.sender(&mut self.keys);
         self.conn.exchange_keys(&mut s);
     }
+
+    /// Sends any one message, for tests of what the other side makes of it. False when it is no
+    /// message, or there is no room for it.
+    pub fn send_message(&mut self, payload: &[u8]) -> Result<bool> {
+        let room = self.traf_out.send_allowed(&self.keys);
+        match self.conn.packet(payload) {
+            Ok(packet) if payload.len().saturating_mul(2) < room => {
+                self.traf_out.send_packet(packet, &mut self.keys).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
 }

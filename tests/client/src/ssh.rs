@@ -62,6 +62,11 @@ impl Client {
         self.runner.exchange_keys();
     }
 
+    /// Sends any SSH message, whatever the protocol says of it now; false when it could not be sent.
+    pub fn send_message(&mut self, payload: &[u8]) -> Result<bool, Failed> {
+        Ok(self.runner.send_message(payload)?)
+    }
+
     /// How often the server proved who it is: once in every key exchange.
     pub fn exchanges(&self) -> usize {
         self.exchanges
