@@ -17,7 +17,7 @@ PACKAGES = {
     "sftp": "openssh-client", "scp": "openssh-client", "ssh-keygen": "openssh-client",
     "sshfs": "sshfs", "fusermount3": "fuse3", "rclone": "rclone", "git": "git", "tar": "tar",
     "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",
-    "asyncssh": "python3-asyncssh",
+    "asyncssh": "python3-asyncssh", "gio": "libglib2.0-bin", "dbus-run-session": "dbus-daemon",
 }
 
 # Programs that cargo builds for the tests: `make tools` does.
