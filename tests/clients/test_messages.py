@@ -3,6 +3,8 @@
 sshfs makes an errno of the status code alone; the text beside the code reaches the users of the others.
 """
 
+import sys
+
 from harness import Case
 from mounted import Mounted
 from tools import content, tool
@@ -65,6 +67,11 @@ class Sshfs(Mounted):
         self.says("Permission denied", "echo y > f")
         self.says("Permission denied", "echo y >> f")
 
+    def test_too_many_open_files(self):
+        script = "files = []\nwhile len(files) < 300: files.append(open('mirage.pub'))\n"
+        self.says("Operation not permitted", f'{sys.executable} -c "{script}"')
+        self.sh(f'{sys.executable} -c "{script.replace("300", "250")}"')
+
     def test_name_of_the_servers_own(self):
         self.says("Permission denied", "mkdir .mirage-sshfs")
         self.says("Permission denied", ": > .mirage-sshfs")
@@ -79,7 +86,7 @@ class SshfsReadOnly(Sshfs):
             self.says("File exists" if script == "mkdir mirage.pub" else "Permission denied", script)
 
     test_exists_and_not_empty = test_what_fat_lacks = test_archive_with_a_link = None
-    test_too_large = test_read_only_file = test_name_of_the_servers_own = None
+    test_too_large = test_too_many_open_files = test_read_only_file = test_name_of_the_servers_own = None
 
 
 class Others(Case):

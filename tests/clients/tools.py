@@ -17,7 +17,8 @@ PACKAGES = {
     "sftp": "openssh-client", "scp": "openssh-client", "ssh-keygen": "openssh-client",
     "sshfs": "sshfs", "fusermount3": "fuse3", "rclone": "rclone", "git": "git", "tar": "tar",
     "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",
-    "asyncssh": "python3-asyncssh",
+    "asyncssh": "python3-asyncssh", "vim.tiny": "vim-tiny", "qemu-img": "qemu-utils", "ssh-agent": "openssh-client",
+    "ssh-add": "openssh-client", "gio": "libglib2.0-bin", "dbus-run-session": "dbus-daemon",
 }
 
 # Programs that cargo builds for the tests: `make tools` does.
