@@ -141,7 +141,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Makes room for `slots` slots.
-    pub(crate) async fn grow(&self, directory: &Directory, slots: u32) -> Result<(), Error> {
+    pub(crate) async fn make_slots(&self, directory: &Directory, slots: u32) -> Result<(), Error> {
         if slots > MAX_SLOTS {
             return Err(Error::NoSpace);
         }

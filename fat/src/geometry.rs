@@ -1,7 +1,8 @@
 //! The boot sector: where the tables, the root directory and the clusters lie.
 //! Microsoft FAT specification (fatgen103), sections "Boot Sector and BPB" and "FAT Type
 //! Determination".
-use crate::{BlockDevice, DeviceError};
+use crate::partition::{self, Region};
+use crate::{BlockDevice, DeviceError, grow};
 use alloc::vec;
 use core::fmt;
 
@@ -33,6 +34,8 @@ pub struct Geometry {
     pub start: u64,
     /// The size of the volume.
     pub size: u64,
+    /// The size of its partition, or of the disk: what the volume could grow to.
+    pub room: u64,
     pub bytes_per_sector: u32,
     pub cluster_size: u32,
     /// Where the first table starts.
@@ -63,6 +66,11 @@ pub struct Geometry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountError {
     Device(DeviceError),
+    /// The disk begins with a sector of zeros.
+    Blank,
+    /// The growth of the volume that starts at this byte was interrupted; a mount that may write
+    /// completes it.
+    Growing(u64),
     /// There is no intact FAT volume here; the text says what was found instead.
     NotFat(&'static str),
     /// A FAT volume, but of a shape that this crate does not serve.
@@ -73,6 +81,10 @@ impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Device(error) => error.fmt(f),
+            Self::Blank => f.write_str("not a FAT volume: the disk is blank"),
+            Self::Growing(_) => f.write_str(
+                "its growth was interrupted: the next start that may write completes it",
+            ),
             Self::NotFat(why) => write!(f, "not a FAT volume: {why}"),
             Self::Unsupported(why) => write!(f, "a FAT volume that cannot be served: {why}"),
         }
@@ -88,8 +100,12 @@ impl From<DeviceError> for MountError {
 }
 
 impl Geometry {
-    /// Reads and checks the boot sector at the start of the disk. Nothing in it is believed: a
-    /// value that comes back has every region inside the disk.
+    /// Finds the volume of a disk, which is all of it or its first partition with a FAT volume, and
+    /// checks its boot sector. Nothing in it is believed: a value that comes back has every region
+    /// inside the disk.
+    ///
+    /// A partition is one of an MBR, types 01, 04, 06, 0B, 0C and 0E, also inside an extended one,
+    /// or of a GPT, basic data and EFI system.
     ///
     /// # Errors
     /// `Device` when the disk cannot be read, `NotFat` for anything but an intact boot sector,
@@ -101,19 +117,39 @@ impl Geometry {
         }
         let mut boot = vec![0; sector.max(BOOT_SECTOR)];
         device.read(0, &mut boot).await?;
-        Self::parse(&boot, sector, device.size())
+        match Self::parse(&boot, sector, Region { start: 0, len: device.size() }) {
+            Err(NO_BOOT_SECTOR) if partition::is_table(&boot) => {}
+            parsed => return parsed,
+        }
+        let mut why = None;
+        for region in partition::find(device, &boot).await? {
+            device.read(region.start, &mut boot).await?;
+            match Self::parse(&boot, sector, region) {
+                found @ (Ok(_) | Err(MountError::Growing(_))) => return found,
+                Err(error) => _ = why.get_or_insert(error),
+            }
+        }
+        Err(match why {
+            None => MountError::NotFat("a partitioned disk without a FAT partition"),
+            Some(MountError::Blank) => MountError::NotFat("the partition is blank"),
+            Some(why) => why,
+        })
     }
 
-    /// The same from the bytes of the boot sector, of which at least 512 are needed.
-    fn parse(boot: &[u8], device_sector: usize, disk_size: u64) -> Result<Self, MountError> {
+    /// The same from the bytes of the boot sector, of which at least 512 are needed, of a volume in
+    /// `region`.
+    fn parse(boot: &[u8], device_sector: usize, region: Region) -> Result<Self, MountError> {
         refuse_other_formats(boot)?;
+        if boot.get(grow::MARK..grow::MARK + grow::MAGIC.len()) == Some(grow::MAGIC) {
+            return Err(MountError::Growing(region.start));
+        }
         let bytes_per_sector = u32::from(u16_at(boot, 11));
         let cluster_sectors = u32::from(u8_at(boot, 13));
         if !(512..=4096).contains(&bytes_per_sector) || !bytes_per_sector.is_power_of_two() {
-            return Err(no_boot_sector(boot));
+            return Err(NO_BOOT_SECTOR);
         }
         if !cluster_sectors.is_power_of_two() {
-            return Err(no_boot_sector(boot));
+            return Err(NO_BOOT_SECTOR);
         }
         let media = u8_at(boot, 21);
         if media != 0xF0 && media < 0xF8 {
@@ -132,10 +168,11 @@ impl Geometry {
         if total == 0 {
             return Err(MountError::NotFat("the boot sector says that the volume has no sectors"));
         }
-        if size > disk_size {
-            return Err(MountError::NotFat(
-                "the volume is larger than its disk (was the disk cut short?)",
-            ));
+        if size > region.len {
+            return Err(MountError::NotFat(match region.start {
+                0 => "the volume is larger than its disk (was the disk cut short?)",
+                _ => "the volume is larger than its partition",
+            }));
         }
 
         let reserved = u16_at(boot, 14);
@@ -152,7 +189,7 @@ impl Geometry {
             return Err(MountError::NotFat("the boot sector gives the tables no size"));
         }
         let root_entries = u32::from(u16_at(boot, 17));
-        let table_start = sectors(u32::from(reserved));
+        let table_start = region.start.checked_add(sectors(reserved.into())).ok_or(OUTSIDE)?;
         let table_size = sectors(table_sectors);
         let root_start = table_size
             .checked_mul(u64::from(table_count))
@@ -162,7 +199,8 @@ impl Geometry {
             .saturating_mul(DIRECTORY_ENTRY)
             .next_multiple_of(u64::from(bytes_per_sector));
         let data_start = root_start.checked_add(root_size).ok_or(OUTSIDE)?;
-        let data_size = size.checked_sub(data_start).ok_or(OUTSIDE)?;
+        let end = region.start.checked_add(size).ok_or(OUTSIDE)?;
+        let data_size = end.checked_sub(data_start).ok_or(OUTSIDE)?;
         let cluster_size = cluster_sectors.saturating_mul(bytes_per_sector);
         let fitting = data_size.checked_div(u64::from(cluster_size)).unwrap_or(0);
 
@@ -179,8 +217,9 @@ impl Geometry {
 
         let mut geometry = Self {
             kind,
-            start: 0,
+            start: region.start,
             size,
+            room: region.len,
             bytes_per_sector,
             cluster_size,
             table_start,
@@ -233,9 +272,8 @@ impl Geometry {
         }
         // 0 and 0xFFFF say that there is none; so, here, does one outside the reserved sectors.
         let reserved_sector = |number: u16| {
-            (1..reserved)
-                .contains(&number)
-                .then(|| u64::from(number).saturating_mul(u64::from(self.bytes_per_sector)))
+            let inside = u64::from(number).saturating_mul(u64::from(self.bytes_per_sector));
+            (1..reserved).contains(&number).then(|| self.start.saturating_add(inside))
         };
         let (fs_info, backup_boot) = (u16_at(boot, 48), u16_at(boot, 50));
         self.fs_info = reserved_sector(fs_info);
@@ -279,7 +317,7 @@ impl FatKind {
 /// Names what lies on the disk when it is something other than FAT that many disks hold.
 fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
     if boot.iter().all(|byte| *byte == 0) {
-        return Err(MountError::NotFat("the disk is blank"));
+        return Err(MountError::Blank);
     }
     match boot.get(3..11) {
         Some(b"EXFAT   ") => return Err(MountError::NotFat("an exFAT volume")),
@@ -292,16 +330,7 @@ fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
     Ok(())
 }
 
-/// Something that ends like a boot sector and is none: a partition table, most often.
-fn no_boot_sector(boot: &[u8]) -> MountError {
-    let mut kinds = (0..4).map(|slot| u8_at(boot, 446 + 16 * slot + 4));
-    let mut states = (0..4).map(|slot| u8_at(boot, 446 + 16 * slot));
-    if states.all(|state| state & 0x7F == 0) && kinds.any(|kind| kind != 0) {
-        return MountError::NotFat("a partitioned disk; only an unpartitioned volume is served");
-    }
-    MountError::NotFat("the boot sector makes no sense")
-}
-
+const NO_BOOT_SECTOR: MountError = MountError::NotFat("the boot sector makes no sense");
 const BOOT_SECTOR: usize = 512;
 const DIRECTORY_ENTRY: u64 = 32;
 const NO_LABEL: &[u8; 11] = b"NO NAME    ";
@@ -324,4 +353,10 @@ pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
     u32::from_le_bytes(*field.unwrap_or(&[0; 4]))
+}
+
+/// A little-endian number in a sector; 0 past its end.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    u64::from_le_bytes(*field.unwrap_or(&[0; 8]))
 }

@@ -154,34 +154,83 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Makes the journal when there is none. The lock is held exclusively.
-    pub(crate) async fn make_journal(&self, folder: &Directory) -> Result<(), Error> {
-        let size = self.journal_size();
-        if self.journal.borrow().is_some()
-            || (size as u64).saturating_mul(SHARE) > self.geometry.size
-            || self.find(folder, NAME).await?.is_some()
-        {
+    /// Makes the journal, and the system folder, when there is none that can be used: a volume that
+    /// another system formatted, or whose journal is in pieces. On a volume that is too small, too
+    /// full or too fragmented this does nothing.
+    pub async fn keep_journal(&self) -> Result<(), Error> {
+        if self.journal.borrow().is_some() || !self.has_room_for_journal() {
             return Ok(());
         }
+        let _change = self.change().await?;
+        let folder = self.own_folder().await?;
+        self.make_journal(&folder).await
+    }
+
+    fn has_room_for_journal(&self) -> bool {
+        (self.journal_size() as u64).saturating_mul(SHARE) <= self.geometry.size
+    }
+
+    /// Makes the journal when there is none that can be used. The lock is held exclusively.
+    pub(crate) async fn make_journal(&self, folder: &Directory) -> Result<(), Error> {
+        let size = self.journal_size();
+        if self.journal.borrow().is_some() || !self.has_room_for_journal() {
+            return Ok(());
+        }
+        let existing = self.find(folder, NAME).await?;
+        let old = match &existing {
+            Some(found) => self.clusters_to_free(found).await?,
+            None => Extents::default(),
+        };
         let len = u32::try_from(size).map_err(|_| Error::TooLarge)?;
         let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
         let mut new = Extents::default();
-        let extended = self.extend(clusters, &mut new).await;
+        match self.require(clusters).await {
+            Err(Error::NoSpace) => return Ok(()),
+            required => required?,
+        }
+        let Some(start) = self.contiguous(clusters).await? else {
+            return Ok(());
+        };
+        let extended = self.extend_near(start.checked_sub(1), clusters, None, &mut new).await;
         if extended.is_err() || new.runs().len() != 1 {
-            // A full or fragmented volume goes without.
+            // Somebody else has claimed part of it.
             self.free_later(new.runs());
             return Ok(());
         }
         let offset = self.cluster_offset(new.first());
         self.write_through(offset, &vec![0; size]).await?;
-        let mut entry = self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM);
+        let mut entry = match &existing {
+            Some(found) => found.entry,
+            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
+        };
         entry.set_cluster(new.first());
         entry.set_len(len);
-        self.insert(folder, NAME, entry).await?;
+        match existing {
+            Some(found) => self.write_entry(found.place, &entry).await?,
+            None => _ = self.insert(folder, NAME, entry).await?,
+        }
+        self.free_later(old.runs());
         // A record is no use before its file is on the disk.
         self.commit().await?;
         *self.journal.borrow_mut() = Some(Journal { offset, live: false });
         Ok(())
+    }
+
+    /// The first of `count` free clusters in a row.
+    async fn contiguous(&self, count: u32) -> Result<Option<u32>, Error> {
+        let end = self.geometry.clusters.saturating_add(2);
+        let mut from = 2;
+        while let Some(start) = self.first_free(from, end).await? {
+            let mut at = start;
+            while at < end && self.entry(at).await? == 0 {
+                at = at.saturating_add(1);
+                if at.saturating_sub(start) >= count {
+                    return Ok(Some(start));
+                }
+            }
+            from = at;
+        }
+        Ok(None)
     }
 
     /// Records the dirty directory sectors, when they are more than one. Returns whether it did.

@@ -4,7 +4,7 @@
 //! The whole tree is followed first, past the cache. Whatever a power cut cannot leave ends the
 //! repair before anything is changed. Then, each step flushed before the next, so that a further
 //! cut leaves what the next mount repairs: the copies, the ends of chains, the free clusters.
-mod walk;
+pub(crate) mod walk;
 
 use crate::cache::Class;
 use crate::check::table::Link;

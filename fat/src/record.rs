@@ -22,6 +22,17 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
+    /// The system folder, made when there is none. The lock is held exclusively.
+    pub(crate) async fn own_folder(&self) -> Result<Rc<Directory>, Error> {
+        if let Some(folder) = self.system_folder().await? {
+            return Ok(folder);
+        }
+        let root = self.root().await?;
+        let attributes = ATTR_DIRECTORY | ATTR_HIDDEN | ATTR_SYSTEM;
+        let made = self.make_dir(&root, SYSTEM_FOLDER, attributes).await?;
+        self.enter(&made, &[root.id]).await
+    }
+
     /// The contents of the record `name`, or nothing when it was never written.
     pub async fn read_record(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let _lock = self.lock.shared().await;
@@ -53,15 +64,7 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::Reserved);
         }
         let _change = self.change().await?;
-        let folder = match self.system_folder().await? {
-            Some(folder) => folder,
-            None => {
-                let root = self.root().await?;
-                let attributes = ATTR_DIRECTORY | ATTR_HIDDEN | ATTR_SYSTEM;
-                let made = self.make_dir(&root, SYSTEM_FOLDER, attributes).await?;
-                self.enter(&made, &[root.id]).await?
-            }
-        };
+        let folder = self.own_folder().await?;
         self.make_journal(&folder).await?;
         let existing = self.find(&folder, name).await?;
         let clusters = match &existing {

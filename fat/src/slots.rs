@@ -79,7 +79,7 @@ impl<D: BlockDevice> Volume<D> {
             None => return Err(Error::NoSpace),
         };
         let after = first.saturating_add(count);
-        self.grow(directory, after).await?;
+        self.make_slots(directory, after).await?;
         if after > end
             && let Some((place, _)) = self.place(directory, after)
         {

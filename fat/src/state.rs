@@ -43,6 +43,14 @@ fn is_fs_info(sector: &[u8]) -> bool {
         == (Some(LEAD), Some(STRUCTURE), Some(TRAIL))
 }
 
+/// Sets the two numbers of an FSInfo sector; leaves anything else as it is.
+pub(crate) fn set_fs_info(sector: &mut [u8], free: u32, next: u32) {
+    if is_fs_info(sector) {
+        put(sector, FREE_COUNT, free);
+        put(sector, NEXT_FREE, next);
+    }
+}
+
 impl<D: BlockDevice> Volume<D> {
     /// Clusters that are only waiting for a commit count as free.
     pub async fn space(&self) -> Result<Space, Error> {
@@ -154,10 +162,7 @@ impl<D: BlockDevice> Volume<D> {
         if let Some(base) = self.geometry.fs_info {
             let (free, next) = (self.free.get(), self.next_free.get());
             self.patch(base, |sector| {
-                if is_fs_info(sector) {
-                    put(sector, FREE_COUNT, free);
-                    put(sector, NEXT_FREE, next);
-                }
+                set_fs_info(sector, free, next);
             })
             .await?;
         }

@@ -6,7 +6,7 @@ use crate::extents::Run;
 use crate::journal::Journal;
 use crate::lock::{Guard, Lock};
 use crate::node::Node;
-use crate::{BlockDevice, Error, Geometry, MountError};
+use crate::{BlockDevice, Error, Geometry, MountError, grow};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -92,10 +92,17 @@ impl Pending {
 }
 
 impl<D: BlockDevice> Volume<D> {
-    /// Reads the boot sector, completes a commit that a power cut interrupted, gives back the
+    /// Reads the boot sector, completes a growth or a commit that a power cut interrupted, gives back the
     /// clusters that it leaked, and finds out how many are free. Writes nothing else.
     pub async fn mount(device: D, options: &MountOptions) -> Result<Self, MountError> {
-        let geometry = Geometry::read(&device).await?;
+        let writable = !device.read_only() && !options.read_only;
+        let geometry = match Geometry::read(&device).await {
+            Err(MountError::Growing(start)) if writable => {
+                grow::finish(&device, start).await?;
+                Geometry::read(&device).await?
+            }
+            read => read?,
+        };
         let read_only = if device.read_only() {
             Some("the disk is read-only")
         } else if options.read_only {
@@ -200,6 +207,11 @@ impl<D: BlockDevice> Volume<D> {
             };
         let now = || (self.marked.get() && closed()).then(|| self.now());
         self.changed_since.get().or_else(now)
+    }
+
+    /// From now on nothing is changed any more.
+    pub(crate) fn stop_writing(&self, why: &'static str) {
+        self.read_only.set(Some(why));
     }
 
     pub(crate) fn note_change(&self) {

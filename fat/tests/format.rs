@@ -143,10 +143,7 @@ fn follows_the_disks_sector_size() {
 fn refuses_sizes_that_a_kind_cannot_have() {
     let refused = |kind, size| {
         let (image, made) = make(size, 512, Some(kind));
-        assert_eq!(
-            block_on(Geometry::read(&image)).unwrap_err(),
-            MountError::NotFat("the disk is blank")
-        );
+        assert_eq!(block_on(Geometry::read(&image)).unwrap_err(), MountError::Blank);
         made.unwrap_err()
     };
     for (kind, size) in
@@ -210,4 +207,23 @@ fn progress_ends_at_its_total() {
     assert!(steps.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 == pair[1].1));
     let (done, total) = *steps.last().unwrap();
     assert_eq!(done, total);
+}
+
+#[test]
+fn only_zeros_are_blank() {
+    let blank = |size, at: Option<u64>| {
+        let image = ImageFile::new(size, 512);
+        at.into_iter().for_each(|at| image.patch(at, &[1]));
+        block_on(fat::first_byte(&image)).unwrap()
+    };
+    // Any byte of a small disk counts, and where other systems keep things on a large one.
+    let size = 20 * MIB + 512;
+    for at in [0, 1, 510, 7 * MIB + 3, size - 1] {
+        assert_eq!(blank(size, Some(at)), Some(at));
+    }
+    assert_eq!(blank(size, None), None);
+    let size = 7 * GIB + 512;
+    for at in [1080, 3 * GIB + 64 * MIB + 1080, size - 1] {
+        assert_eq!(blank(size, Some(at)), Some(at));
+    }
 }

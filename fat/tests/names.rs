@@ -244,3 +244,60 @@ fn listing_goes_on_while_entries_come_and_go() {
         assert!(volume.read_dir(&gone, 10).await.unwrap().is_empty());
     });
 }
+
+#[test]
+fn a_volume_gets_a_journal_once() {
+    let disk = mkfs(9000, &["-F", "16", "-s", "2"]);
+    let volume = mount(&disk);
+    let journal = |disk: &Disk| {
+        let listed = mtools("mdir", &disk.image(), &["-a", "-b", "::/.mirage-sshfs"]);
+        String::from_utf8(listed).unwrap().contains("/journal")
+    };
+    block_on(async {
+        volume.keep_journal().await.unwrap();
+        volume.unmount().await.unwrap();
+        assert!(journal(&disk));
+        assert!(list(&volume, "/").await.unwrap().is_empty());
+        let before = disk.image();
+        let again = mount(&disk);
+        again.keep_journal().await.unwrap();
+        assert!(disk.image() == before);
+    });
+    assert_eq!(fsck(&disk.image()), "");
+    // A volume of which it would be more than a thirty-second part goes without.
+    let small = mkfs(1400, &["-F", "12"]);
+    let before = small.image();
+    block_on(mount(&small).keep_journal()).unwrap();
+    assert!(small.image() == before);
+}
+
+/// A journal in two pieces cannot be used, and is replaced.
+#[test]
+fn a_journal_in_pieces_is_made_anew() {
+    let disk = mkfs(9000, &["-F", "16", "-s", "2"]);
+    let volume = mount(&disk);
+    block_on(volume.keep_journal()).unwrap();
+    block_on(volume.unmount()).unwrap();
+    let geometry = volume.geometry().clone();
+    let used = |disk: &Disk| {
+        let space = block_on(mount(disk).space()).unwrap();
+        space.total_clusters - space.free_clusters
+    };
+    let before = used(&disk);
+    // The third cluster of the chain, by way of another place: the folder has cluster 2.
+    for copy in 0..2 {
+        let table = (geometry.table_start + copy * geometry.table_size) as usize;
+        disk.poke(table + 4 * 2, &4000u16.to_le_bytes());
+        disk.poke(table + 4000 * 2, &6u16.to_le_bytes());
+        disk.poke(table + 5 * 2, &[0, 0]);
+    }
+    let volume = mount(&disk);
+    block_on(async {
+        volume.keep_journal().await.unwrap();
+        volume.unmount().await.unwrap();
+    });
+    assert_eq!((used(&disk), fsck(&disk.image())), (before, String::new()));
+    let whole = disk.image();
+    block_on(mount(&disk).keep_journal()).unwrap();
+    assert!(disk.image() == whole);
+}

@@ -4,10 +4,9 @@ use crate::options::Options;
 use crate::users;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use fat::{BlockDevice, DeviceError, FormatError, FormatOptions, MountError, MountOptions, Volume};
+use fat::{BlockDevice, FormatError, FormatOptions, Geometry, MountError, MountOptions, Volume};
 use log::{info, warn};
 
 /// Why a disk cannot be served.
@@ -15,8 +14,10 @@ use log::{info, warn};
 pub enum OpenError {
     Mount(MountError),
     Format(FormatError),
-    /// All zeros, and formatting was not asked for.
+    /// It begins with zeros, and formatting was not asked for.
     Blank,
+    /// It begins with zeros, but there is something at this byte.
+    NotBlank(u64),
 }
 
 impl fmt::Display for OpenError {
@@ -28,6 +29,9 @@ impl fmt::Display for OpenError {
             Self::Mount(e) => e.fmt(f),
             Self::Format(e) => write!(f, "cannot be formatted: {e}"),
             Self::Blank => f.write_str("a blank disk; --format-if-blank formats it"),
+            Self::NotBlank(at) => {
+                write!(f, "the disk is not formatted: it begins blank, but byte {at} is not zero")
+            }
         }
     }
 }
@@ -60,9 +64,10 @@ pub async fn prepare<D: BlockDevice>(
     let volume_id = u32::from_ne_bytes(random.volume_id);
     let volume = open_volume(device, options, volume_id, time, progress).await?;
     let (kind, size) = (volume.geometry().kind, volume.geometry().size >> 20);
+    let place = if volume.geometry().start > 0 { " in a partition" } else { "" };
     match volume.read_only() {
-        Some(reason) => warn!("serving a {kind:?} volume of {size} MiB read-only: {reason}"),
-        None => info!("serving a {kind:?} volume of {size} MiB"),
+        Some(reason) => warn!("serving a {kind:?} volume of {size} MiB{place} read-only: {reason}"),
+        None => info!("serving a {kind:?} volume of {size} MiB{place}"),
     }
     let host_key = match &options.seed {
         Some(seed) => HostKey::from_text(seed),
@@ -95,32 +100,38 @@ async fn open_volume<D: BlockDevice>(
     time: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Volume<D>, OpenError> {
-    if is_blank(&device).await.map_err(|e| OpenError::Mount(MountError::Device(e)))? {
+    let read = Geometry::read(&device).await;
+    if read.err() == Some(MountError::Blank) {
         if !options.format_if_blank || options.read_only {
             return Err(OpenError::Blank);
+        }
+        info!("the disk begins blank: reading it to be sure that it is");
+        let first = fat::first_byte(&device).await;
+        if let Some(at) = first.map_err(|e| OpenError::Mount(MountError::Device(e)))? {
+            return Err(OpenError::NotBlank(at));
         }
         info!("the disk is blank: formatting {} MiB", device.size() >> 20);
         let format = FormatOptions { volume_id, time, ..FormatOptions::default() };
         fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
     let mount = MountOptions { read_only: options.read_only, ..MountOptions::default() };
-    let volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
-    volume.set_time(time);
-    Ok(volume)
-}
-
-/// Whether the first and the last megabyte hold nothing but zeros: no file system and no partition
-/// table has both.
-async fn is_blank<D: BlockDevice>(device: &D) -> Result<bool, DeviceError> {
-    const PART: u64 = 1 << 20;
-    let sector = device.sector_size() as u64;
-    let part = PART.min(device.size() / sector * sector);
-    let mut bytes = vec![0; usize::try_from(part).unwrap_or_default()];
-    for offset in [0, (device.size() / sector * sector).saturating_sub(part)] {
-        device.read(offset, &mut bytes).await?;
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Ok(false);
+    let mut volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
+    if options.grow && volume.geometry().room > volume.geometry().size {
+        match volume.grow().await {
+            Ok(None) => {}
+            Ok(Some(grown)) => {
+                let why = if grown.limited { ", the most of its kind of FAT" } else { "" };
+                info!("the volume grew from {} to {} MiB{why}", grown.from >> 20, grown.to >> 20);
+            }
+            Err(e) => warn!("{e}"),
         }
+        volume = Volume::mount(volume.into_device(), &mount).await.map_err(OpenError::Mount)?;
     }
-    Ok(true)
+    volume.set_time(time);
+    if volume.read_only().is_none()
+        && let Err(e) = volume.keep_journal().await
+    {
+        warn!("no journal, so that a power cut can undo part of a change: {e}");
+    }
+    Ok(volume)
 }

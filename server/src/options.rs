@@ -24,6 +24,8 @@ pub struct Options {
     pub shown: Shown,
     /// Format a disk that holds nothing but zeros.
     pub format_if_blank: bool,
+    /// Grow the volume into a disk that has become larger.
+    pub grow: bool,
     /// Under Unix an image file, in a guest a device name.
     pub disk: Option<String>,
     /// Under Unix the address to listen on.
@@ -44,6 +46,7 @@ impl Default for Options {
             read_only: false,
             shown: Shown::default(),
             format_if_blank: false,
+            grow: false,
             disk: None,
             listen: None,
             ipv4: None,
@@ -85,6 +88,7 @@ impl Options {
         match name {
             "--read-only" => Some(&mut self.read_only),
             "--format-if-blank" => Some(&mut self.format_if_blank),
+            "--grow" => Some(&mut self.grow),
             _ => None,
         }
     }

@@ -74,7 +74,7 @@ class Start(Case):
 
     def test_help_and_version(self):
         shown = self.run_program(program("mirage-sshfs"), "--help").text
-        for option in ["--disk", "--port", "--listen", "--user", "--key", "--seed", "--read-only", "--format-if-blank", "--logs"]:
+        for option in ["--disk", "--port", "--listen", "--user", "--key", "--seed", "--read-only", "--format-if-blank", "--grow", "--logs"]:
             self.assertIn(option, shown)
         self.assertRegex(self.run_program(program("mirage-sshfs"), "--version").text, r"\d+\.\d+")
 

@@ -4,6 +4,7 @@ mod add;
 mod check;
 mod create;
 mod failure;
+mod grow;
 mod list;
 mod mkdir;
 mod output;
@@ -30,6 +31,7 @@ Usage: fat COMMAND IMAGE …
   rm      remove files and directories
   mkdir   make directories
   check   look for damage, changing nothing
+  grow    make the file system as large as its image
 
 `fat COMMAND --help` says more. Paths inside an image are written with `/`.
 ";
@@ -67,6 +69,7 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "rm" => remove::run,
         "mkdir" => mkdir::run,
         "check" => check::run,
+        "grow" => grow::run,
         "help" => return output::print(HELP),
         other => {
             return Err(Failure::usage(format!("there is no command `{other}`: see `fat --help`")));

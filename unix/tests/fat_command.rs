@@ -338,6 +338,20 @@ fn check_tells_damage_by_its_exit_code() {
 }
 
 #[test]
+fn grow_keeps_everything() {
+    let desk = Desk::new();
+    desk.ok("create disk.img 8M");
+    desk.write("file", vec![1; 100_000]);
+    desk.ok("add disk.img file");
+    assert!(desk.fails(1, "grow disk.img").contains("make the image larger first"));
+    assert!(desk.fails(1, "grow disk.img 4M").contains("no smaller than the image"));
+    assert_eq!(desk.ok("grow disk.img 24M"), "disk.img: from 8 MiB to 24 MiB\n");
+    desk.assert_sound("disk.img");
+    assert_eq!(desk.mtools("mtype", &["::/file"]), "\u{1}".repeat(100_000));
+    assert!(desk.fails(1, "grow disk.img").contains("no room"));
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let desk = Desk::new();
     desk.ok("create disk.img 4M");

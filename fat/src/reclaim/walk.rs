@@ -13,7 +13,7 @@ const DOT: &[u8; 11] = b".          ";
 const DOT_DOT: &[u8; 11] = b"..         ";
 
 /// Why nothing is repaired.
-pub(super) enum Stop {
+pub(crate) enum Stop {
     Device(DeviceError),
     /// The disk contradicts itself, or it is too much.
     Unfit(&'static str),
@@ -26,7 +26,7 @@ impl From<DeviceError> for Stop {
 }
 
 /// A walk through the tree that notes who owns which cluster.
-pub(super) struct Walk<'a, D> {
+pub(crate) struct Walk<'a, D> {
     device: &'a D,
     geometry: &'a Geometry,
     pub table: Table<'a, D>,

@@ -29,6 +29,7 @@ Usage: mirage-sshfs [OPTION]...
       --uid N, --gid N     the owner that every file shows [1000]
       --umask OCTAL        permission bits that no file shows [022]
       --format-if-blank    format the image if it holds nothing but zeros
+      --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
                            source as in 'sftp:debug,*:info' [info]; also from MIRAGE_LOGS
       --help               this text
