@@ -38,7 +38,7 @@ class Daemon:
     def __init__(self, rig, domain, version=3):
         self.rig, self.domain, self.version = rig, domain, version
         self.ports = {}     # those in use
-        self.wrong = []
+        self.calls, self.wrong = [], []
         self.changed = threading.Condition()
         self.connect()
 
@@ -80,7 +80,8 @@ class Daemon:
         # qrexec-client makes the channel when the agent has already been told of it.
         self.channel.send(message(kind, struct.pack("<II", int(caller.guest.domid) if caller else 0, port)
                                   + line.encode() + b"\0"))
-        return Call(self, port, connect, caller)
+        self.calls.append(Call(self, port, connect, caller))
+        return self.calls[-1]
 
     def wait_terminated(self, port, seconds=30):
         """Until the agent has given the port back, as it must after each call."""
@@ -89,6 +90,8 @@ class Daemon:
                 raise AssertionError(f"no CONNECTION_TERMINATED of {self.ports[port]!r}; wrong: {self.wrong}")
 
     def close(self):
+        for call in self.calls:
+            call.close()
         self.channel.close()
 
 

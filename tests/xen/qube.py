@@ -77,6 +77,7 @@ class Qube(case.Server):
             self.database.write(path, value)
         self.guest.vif = vif(self.address)
         self.guest.attach_network()
+        self.rig.forward(self.address, self.inside, self.port)
 
     def end(self):
         for forward in self.forwards:
