@@ -38,7 +38,7 @@ class Daemon:
     def __init__(self, rig, domain, version=3):
         self.rig, self.domain, self.version = rig, domain, version
         self.ports = {}     # those in use
-        self.wrong = []
+        self.calls, self.wrong = [], []
         self.changed = threading.Condition()
         self.connect()
 
@@ -70,16 +70,18 @@ class Daemon:
             if channel is self.channel:
                 self.wrong.append(error)
 
-    def call(self, service, source="work", user="user", kind=EXEC_CMDLINE, line=None, connect=True):
+    def call(self, service, source="work", user="user", kind=EXEC_CMDLINE, line=None, connect=True, caller=None):
         """Calls a service (`name` or `name+argument`) as the qube `source`, as policy allows it. `line`: another
-        command line than Qubes' own."""
+        command line than Qubes' own. `caller`: the qube that has the other end, when that is not dom0."""
         line = line or f"{user}:QUBESRPC {service} {source}"
         with self.changed:
             port = next(port for port in range(FIRST_DATA_PORT, 1 << 16) if port not in self.ports)
             self.ports[port] = line
-        call = Call(self, port, connect)
-        self.channel.send(message(kind, struct.pack("<II", 0, port) + line.encode() + b"\0"))
-        return call
+        # qrexec-client makes the channel when the agent has already been told of it.
+        self.channel.send(message(kind, struct.pack("<II", int(caller.guest.domid) if caller else 0, port)
+                                  + line.encode() + b"\0"))
+        self.calls.append(Call(self, port, connect, caller))
+        return self.calls[-1]
 
     def wait_terminated(self, port, seconds=30):
         """Until the agent has given the port back, as it must after each call."""
@@ -88,21 +90,24 @@ class Daemon:
                 raise AssertionError(f"no CONNECTION_TERMINATED of {self.ports[port]!r}; wrong: {self.wrong}")
 
     def close(self):
+        for call in self.calls:
+            call.close()
         self.channel.close()
 
 
 class Call:
     """One call: `send`, `end`, then `wait` for all that it says; or `socket` for a program to talk to."""
 
-    def __init__(self, daemon, port, connect=True):
+    def __init__(self, daemon, port, connect=True, caller=None):
         self.daemon, self.port = daemon, port
         self.out, self.err, self.code = bytearray(), bytearray(), None
         self.ended, self.done = set(), threading.Event()
         self.problem = None
         self.sink = None
         self.lock = threading.Lock()
-        self.channel = Vchan.server(daemon.rig, daemon.domain,
-                                    f"/local/domain/0/data/vchan/{daemon.domain}/{port}", CHUNK, CHUNK)
+        domain = caller.guest.domid if caller else 0
+        self.channel = Vchan.server(caller or daemon.rig, daemon.domain,
+                                    f"/local/domain/{domain}/data/vchan/{daemon.domain}/{port}", CHUNK, CHUNK)
         if connect:
             self.channel.send(hello(daemon.version))
             threading.Thread(target=self.listen, daemon=True).start()

@@ -39,9 +39,10 @@ def base_keys():
 
 
 class Qube(case.Server):
-    """`network` is whether it has a network VM; `keys` come on top of those that dom0 always writes."""
+    """`network` is whether it has a network VM, `database` whether QubesDB is there; `keys` come on top of those
+    that dom0 always writes."""
 
-    def __init__(self, test, disks, line, network=True, keys=None, **guest):
+    def __init__(self, test, disks, line, network=True, database=True, keys=None, **guest):
         self.case, self.ended, self.rig = test, False, case.rig()
         self.port, self.inside = None, case.PORT
         self.address = f"10.0.2.{next(case.hosts)}" if network else None
@@ -51,7 +52,7 @@ class Qube(case.Server):
         test.servers.append(self)
         test.addCleanup(self.end)
         self.guest = self.rig.guest(case.KERNEL, command_line=line, disks=disks, interfaces=int(network),
-                                    vif=vif(self.address), prepare=self.serve_database, **guest)
+                                    vif=vif(self.address), prepare=self.serve_database if database else None, **guest)
 
     def serve_database(self, guest):
         self.database = QubesDb(self.rig, guest.domid, self.keys)
@@ -76,6 +77,7 @@ class Qube(case.Server):
             self.database.write(path, value)
         self.guest.vif = vif(self.address)
         self.guest.attach_network()
+        self.rig.forward(self.address, self.inside, self.port)
 
     def end(self):
         for forward in self.forwards:
@@ -106,3 +108,30 @@ class QubeCase(case.Case):
         for server in self.servers:
             for peer in (server.database, server.daemon):
                 self.assertFalse(peer and peer.wrong, f"{peer} {peer and peer.wrong}")
+
+
+class Caller:
+    """Another qube, with Linux in it: its own end of a vchan, for calls that do not come from dom0."""
+
+    def __init__(self, test, image):
+        self.rig = case.rig()
+        self.address = f"10.0.2.{next(case.hosts)}"
+        self.guest = self.rig.guest(f"{self.rig.files}/vmlinuz", memory=160, ramdisk=f"{self.rig.files}/linux.cpio",
+                                    command_line=f"console=hvc0 quiet panic=-1 address={self.address}/24", disks=[image])
+        self.port = None
+        test.addCleanup(self.end)
+
+    def start(self):
+        self.guest.wait_console("guest ready", 180)
+        self.port = self.rig.forward(self.address, 9)
+        return self
+
+    def connect(self, script, seconds):
+        return self.rig.connect(script, seconds, self.port)
+
+    def end(self):
+        if self.rig.alive():
+            self.guest.destroy()
+            if self.port:
+                self.rig.stop_forward(self.port)
+        self.guest.forget()

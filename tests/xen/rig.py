@@ -74,7 +74,7 @@ class Rig:
             self.forward(*AGENT, self.agent)
             self.files = files
             self.until(lambda: self.qemu.ask("query-status")["running"], 60, "the saved state to be loaded")
-            self.until(self.answers, 60, "dom0 to answer")
+            self.until(self.answers, 180, "dom0 to answer")
             # Xen's clock went on where the state was saved.
             self.run(f"date -s @{time.time():.0f}")
         except BaseException:
@@ -95,7 +95,7 @@ class Rig:
         log = f"{self.folder}/boot.log"
         qemu = Qemu([*command, "-serial", f"file:{log}"], self.folder)
         try:
-            self.until(lambda: "DOM0-READY" in self.text(log), 120, "dom0 to boot", lambda: self.text(log)[-3000:])
+            self.until(lambda: "DOM0-READY" in self.text(log), 300, "dom0 to boot", lambda: self.text(log)[-3000:])
             time.sleep(0.5)     # let it come to rest
             qemu.save(f"{state}.{os.getpid()}")
         finally:
@@ -140,8 +140,10 @@ class Rig:
 
     # Commands and files
 
-    def connect(self, script, seconds):
-        connection = socket.create_connection(("127.0.0.1", self.agent), timeout=seconds + 5)
+    def connect(self, script, seconds, agent=None):
+        """A bash script of dom0, or of what else takes commands at a port of the host, with the connection as its
+        input and output."""
+        connection = socket.create_connection(("127.0.0.1", agent or self.agent), timeout=seconds + 5)
         connection.sendall(f"{seconds}\0{script}\0".encode())
         return connection
 
@@ -151,8 +153,8 @@ class Rig:
         if not self.alive():
             return False
         try:
-            with self.connect("true", 1) as connection:
-                connection.settimeout(1)
+            with self.connect("true", 5) as connection:
+                connection.settimeout(3)
                 return connection.makefile("rb").read() == b"\n0"
         except OSError:
             return False

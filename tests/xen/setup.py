@@ -26,8 +26,9 @@ PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "xenstored", "xenconsoled", "
     "/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/tail"]
 MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-netback", "xen-blkback",
            "bridge", "virtio_pci", "virtio_net", "virtio_scsi", "sd_mod"]
-# Of the Linux guest that tests the rig itself.
-GUEST_MODULES = ["xen-netfront", "xen-blkfront"]
+# Of the Linux guest that tests the rig itself, and is another qube.
+GUEST_MODULES = ["xen-netfront", "xen-blkfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc"]
+GUEST_PROGRAMS = ["/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/xenstore-exists"]
 # Later ones misread a guest's access to CR2 when they emulate AMD's virtualisation.
 QEMU_VERSION = "7.2"
 QEMU_PACKAGES = ["qemu-system-x86", "qemu-system-common", "qemu-system-data"]
@@ -183,6 +184,9 @@ def build(versions, folder):
     build_dom0(root, version, f"{folder}/tree").write(f"{folder}/dom0.cpio")
     guest = Initramfs(root, f"{folder}/guest")
     guest.add(f"{root}/bin/busybox", "/bin/busybox")
+    for program in GUEST_PROGRAMS:
+        guest.add_program(program)
+    guest.add(f"{HERE}/dom0/command", "/bin/command")
     guest.add(f"{HERE}/linux/init", "/init")
     guest.add_modules(version, GUEST_MODULES)
     guest.write(f"{folder}/linux.cpio")

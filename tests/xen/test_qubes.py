@@ -2,7 +2,8 @@
 import itertools
 
 import case
-from qube import GATEWAY, QubeCase
+from qube import GATEWAY, LINUX_OPTIONS, QubeCase
+from tools import content
 
 
 class Routed(QubeCase):
@@ -17,3 +18,89 @@ class Routed(QubeCase):
         self.write("up", "x")
         self.sftp("put up file")
         self.expected["file"] = b"x"
+
+
+class Networked(QubeCase):
+    # As without the feature no-default-kernelopts: Linux' options first, and quotes as typed.
+    options = (LINUX_OPTIONS + '-l "*:info"',)
+
+    def test_network_from_qubesdb(self):
+        """A mount across a route goes on after the interface was taken away and given back with another
+        address; and nothing that enrols the qube in memory balancing."""
+        self.assertEqual(self.server.database.asked, 1)
+        self.assertEqual(self.server.guest.store("control/feature-poweroff"), "1")
+        self.assertIsNone(self.server.guest.store("memory/meminfo"))
+        point = self.mount("-o", "reconnect", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2")
+        self.write("up", content(100_000))
+        self.shell('cp "$2" "$1/before"', point, self.path("up"))
+        for turn in range(2):
+            self.server.change_network()
+            # sshfs answers what was underway with an error, and the next as soon as it is connected again.
+            self.until(lambda: self.run_program("cp", self.path("up"), f"{point}/after{turn}", ok=None).code == 0,
+                       60, "a copy after the network was changed")
+            self.expected[f"after{turn}"] = content(100_000)
+        self.expected["before"] = content(100_000)
+
+    def test_network_taken_away_and_restarted(self):
+        """`qvm-prefs netvm none`, then the same network VM again, as after its restart."""
+        self.server.guest.detach_network()
+        with self.assertRaises(OSError):
+            self.server.banner(2)
+        self.server.guest.attach_network()
+        self.until(self.server.answers, 60, "a banner after the network came back")
+
+    def test_keys_from_qubesdb(self):
+        """`qvm-features QUBE vm-config.key-alice …`, taken and withdrawn while the qube runs."""
+        alice = self.make_key("alice")
+        self.configure(self.server, "alice", alice, "alice-config")
+        self.sftp("ls", config="alice-config", ok=False)
+        self.server.database.write("/vm-config/key-alice", self.public(alice))
+        self.sftp("ls", config="alice-config")
+        self.server.database.remove("/vm-config/key-alice")
+        self.sftp("ls", config="alice-config", ok=False)
+
+    def test_qubesdb_restarts(self):
+        """The guest asks the new daemon for everything, and clients notice nothing."""
+        remote = self.paramiko_sftp()
+        self.server.database.keys["/vm-config/key-bob"] = self.public(self.key)
+        self.server.database.restart()
+        self.server.database.wait_asked(2)
+        self.assertEqual(remote.listdir(), ["mirage.pub"])
+        self.configure(self.server, "bob", name="bob-config")
+        self.sftp("ls", config="bob-config")
+
+
+class Blank(QubeCase):
+    """No image at all: a blank private volume, and a key of QubesDB."""
+    serve = False
+
+    def test_blank_volume(self):
+        self.image = self.path("blank.img")
+        with open(self.image, "wb") as file:
+            file.truncate(48 << 20)
+        self.images.append(self.image)
+        self.server = self.start(self.image, "--format-if-blank", keys={"/vm-config/key-mirage": self.public(self.key)})
+        self.write("up", "x")
+        self.sftp("put up file")
+        self.expected["file"] = b"x"
+
+
+class Ends(QubeCase):
+    """`qvm-shutdown` in each state: libxl asks the same way."""
+    serve = False
+
+    def test_before_qubesdb(self):
+        qube = self.boot_qube(self.make_image("disk.img"), database=False)
+        qube.wait_log("serving")
+        qube.stop()
+
+    def test_before_the_network(self):
+        qube = self.boot_qube(self.make_image("disk.img"), network=False)
+        qube.wait_log("serving")
+        qube.stop()
+
+    def test_without_a_disk(self):
+        """It waits for one, and not for ever."""
+        qube = self.boot_qube(None)
+        qube.wait_log("command line")
+        qube.stop()
