@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-PURE = {"fat", "sftp", "net", "sunset-widened", "server", "client", "xen-sys"}
+PURE = {"fat", "sftp", "net", "qubes", "sunset-widened", "server", "client", "xen-sys"}
 
 # Who may know whom. Dependencies for tests and build scripts do not count.
 MAY_KNOW = {
@@ -15,12 +15,13 @@ MAY_KNOW = {
     "sftp": set(),
     "sunset-widened": set(),
     "net": {"sunset-widened"},
-    "server": {"fat", "sftp", "net"},
+    "qubes": set(),
+    "server": {"fat", "sftp", "net", "qubes"},
     "client": {"fat", "net", "sunset-widened"},
     "xen-sys": set(),
-    "drivers": {"fat", "net", "xen-sys"},
+    "drivers": {"fat", "net", "qubes", "xen-sys"},
     "unix": {"fat", "net", "server"},
-    "kernel": {"drivers", "fat", "net", "server", "sftp", "sunset-widened", "xen-sys"},
+    "kernel": {"drivers", "fat", "net", "qubes", "server", "sftp", "sunset-widened", "xen-sys"},
 }
 
 # Crates of the registry that need an operating system: no pure crate may name one.

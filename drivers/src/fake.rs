@@ -1,5 +1,6 @@
 //! A hypervisor for the tests: grants are more handles on the same memory, events are flags.
 pub mod blkback;
+pub mod dom0;
 pub mod random;
 pub mod stored;
 pub mod world;
@@ -19,6 +20,12 @@ pub struct FakeXen {
     pub now: Cell<u64>,
     /// Grants that may still be made.
     pub grants_left: Cell<Option<usize>>,
+    /// Pages that other domains offer us, and how often each is mapped.
+    offers: RefCell<BTreeMap<u32, (DomId, Page, u32)>>,
+    /// Our ports by the ports that other domains made for us.
+    bound: RefCell<BTreeMap<u32, u32>>,
+    /// Domains whose side of every channel is gone.
+    pub gone: Cell<bool>,
 }
 
 struct Grant {
@@ -51,6 +58,23 @@ impl FakeXen {
     pub fn unmap(&self, grant: u32) {
         self.grants.borrow_mut().get_mut(&grant).unwrap().mapped -= 1;
         self.retired.borrow_mut().free(|grant| self.revoke(grant));
+    }
+
+    /// What another domain does to let us map a page of its own: the grant.
+    pub fn offer(&self, domain: DomId, page: &Page) -> u32 {
+        let grant = self.next();
+        self.offers.borrow_mut().insert(grant, (domain, page.alias(), 0));
+        grant
+    }
+
+    /// Our port that is bound to one that another domain made.
+    pub fn bound_to(&self, port: u32) -> Option<u32> {
+        self.bound.borrow().get(&port).copied()
+    }
+
+    /// Pages of others that are mapped.
+    pub fn mapped(&self) -> u32 {
+        self.offers.borrow().values().map(|(_, _, mapped)| mapped).sum()
     }
 
     /// Sends an event to the frontend.
@@ -88,7 +112,18 @@ impl Xen for FakeXen {
         Ok(Port(port))
     }
 
+    fn bind_interdomain(&self, remote: DomId, port: u32) -> Result<Port, XenError> {
+        let ours = self.alloc_unbound(remote)?;
+        self.bound.borrow_mut().insert(port, ours.0);
+        Ok(ours)
+    }
+
+    fn is_bound(&self, _: Port) -> bool {
+        !self.gone.get()
+    }
+
     fn close(&self, port: Port) {
+        self.bound.borrow_mut().retain(|_, ours| *ours != port.0);
         self.ports.borrow_mut().remove(&port.0).expect("an open port");
     }
 
@@ -121,6 +156,21 @@ impl Xen for FakeXen {
 
     fn retire(&self, grant: GrantRef, page: Page) {
         self.retired.borrow_mut().push(grant, page);
+    }
+
+    fn map(&self, owner: DomId, grant: GrantRef, _: bool) -> Result<(Page, u32), XenError> {
+        let mut offers = self.offers.borrow_mut();
+        let offer = offers.get_mut(&grant.0).filter(|o| o.0 == owner);
+        let (_, page, mapped) = offer.ok_or(XenError::BadGrant(-3))?;
+        *mapped += 1;
+        Ok((page.alias(), grant.0))
+    }
+
+    fn unmap(&self, page: Page, handle: u32) {
+        let mut offers = self.offers.borrow_mut();
+        let (_, offered, mapped) = offers.get_mut(&handle).unwrap();
+        assert_eq!(offered.frame(), page.frame());
+        *mapped -= 1;
     }
 
     fn now_ns(&self) -> u64 {

@@ -1,16 +1,20 @@
 //! Hypercalls, by the instruction itself rather than through a page that Xen fills: code pages stay
 //! read-only (xen/include/public/arch-x86/xen-x86_64.h has the registers).
 use crate::page::Page;
-use crate::xen::{Port, XenError};
+use crate::xen::{DomId, GrantRef, Port, XenError};
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::ops::Range;
-use xen_sys::event_channel::{AllocUnbound, Close, Send, Status};
+use xen_sys::event_channel::{AllocUnbound, BindInterdomain, Close, Send, Status};
+use xen_sys::grant_table::{MAP_HOST, MAP_READ_ONLY, MapGrantRef, UnmapGrantRef};
 use xen_sys::hvm::Param;
 use xen_sys::memory::AddToPhysmap;
 use xen_sys::sched::{Poll, Shutdown};
-use xen_sys::{DOMID_SELF, PAGE_SIZE, cpuid, event_channel, hvm, hypercall, memory, sched};
+use xen_sys::{
+    DOMID_SELF, PAGE_SIZE, cpuid, event_channel, grant_table, hvm, hypercall, memory, sched,
+};
 
 /// How this CPU calls its hypervisor. The value proves that there is a Xen.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,8 @@ impl Hypercalls {
     }
 
     fn call<O: Operation>(self, operation: &mut O) -> Result<u64, XenError> {
+        // The third argument is the number of structures, where an operation takes several.
+        const ONE: u64 = 1;
         let argument = core::ptr::from_mut(operation).expose_provenance();
         let result: i64;
         // SAFETY: `detect`'s caller promised ring 0 and that pointers mean to Xen what they mean
@@ -41,11 +47,11 @@ impl Hypercalls {
             if self.amd {
                 asm!("vmmcall", inlateout("rax") O::NUMBER => result,
                     inlateout("rdi") O::COMMAND => _, inlateout("rsi") argument => _,
-                    lateout("rdx") _, lateout("r10") _, lateout("r8") _, options(nostack));
+                    inlateout("rdx") ONE => _, lateout("r10") _, lateout("r8") _, options(nostack));
             } else {
                 asm!("vmcall", inlateout("rax") O::NUMBER => result,
                     inlateout("rdi") O::COMMAND => _, inlateout("rsi") argument => _,
-                    lateout("rdx") _, lateout("r10") _, lateout("r8") _, options(nostack));
+                    inlateout("rdx") ONE => _, lateout("r10") _, lateout("r8") _, options(nostack));
             }
         }
         u64::try_from(result).map_err(|_| {
@@ -57,6 +63,14 @@ impl Hypercalls {
         let mut operation = AllocUnbound { dom: DOMID_SELF, remote_dom: remote, port: 0 };
         self.call(&mut operation)?;
         Ok(Port(operation.port))
+    }
+
+    /// Binds to a channel that domain `remote` made for us.
+    pub fn bind_interdomain(self, remote: u16, port: u32) -> Result<Port, XenError> {
+        let mut operation =
+            BindInterdomain { remote_dom: remote, remote_port: port, ..BindInterdomain::default() };
+        self.call(&mut operation)?;
+        Ok(Port(operation.local_port))
     }
 
     pub fn close(self, port: Port) -> Result<(), XenError> {
@@ -137,7 +151,8 @@ struct SetParam(Param);
 macro_rules! operations {
     ($($argument:ty = $number:expr, $command:expr;)*) => {$(
         // SAFETY: xen-sys has the layouts from Xen's headers. Poll's ports are only read.
-        // AddToPhysmap changes the memory map, at frames of `Window` alone.
+        // AddToPhysmap, MapGrantRef and UnmapGrantRef change the memory map, at frames of `Window`
+        // alone.
         unsafe impl Operation for $argument {
             const NUMBER: u64 = $number;
             const COMMAND: u64 = $command;
@@ -147,6 +162,7 @@ macro_rules! operations {
 
 operations! {
     AllocUnbound = hypercall::EVENT_CHANNEL_OP, event_channel::ALLOC_UNBOUND_OP;
+    BindInterdomain = hypercall::EVENT_CHANNEL_OP, event_channel::BIND_INTERDOMAIN_OP;
     Close = hypercall::EVENT_CHANNEL_OP, event_channel::CLOSE_OP;
     Send = hypercall::EVENT_CHANNEL_OP, event_channel::SEND_OP;
     Status = hypercall::EVENT_CHANNEL_OP, event_channel::STATUS_OP;
@@ -155,15 +171,20 @@ operations! {
     Poll = hypercall::SCHED_OP, sched::POLL_OP;
     Shutdown = hypercall::SCHED_OP, sched::SHUTDOWN_OP;
     AddToPhysmap = hypercall::MEMORY_OP, memory::ADD_TO_PHYSMAP_OP;
+    MapGrantRef = hypercall::GRANT_TABLE_OP, grant_table::MAP_GRANT_REF_OP;
+    UnmapGrantRef = hypercall::GRANT_TABLE_OP, grant_table::UNMAP_GRANT_REF_OP;
 }
 
-/// Frames where Xen's own pages may appear in the guest's memory, each used once.
+/// Frames where Xen's own pages, which stay, and those of other domains, which go again, may appear
+/// in the guest's memory.
 ///
-/// Invariant: nothing is at the frames of `free`, and they are mapped to themselves.
+/// Invariant: nothing is at the frames from `free` to `end` and at those of `again`, and all are
+/// mapped to themselves.
 #[derive(Debug)]
 pub struct Window {
     free: Cell<u64>,
     end: u64,
+    again: RefCell<Vec<u64>>,
 }
 
 impl Window {
@@ -173,20 +194,82 @@ impl Window {
     pub unsafe fn new(addresses: Range<u64>) -> Self {
         let page = PAGE_SIZE as u64;
         let first = addresses.start.div_ceil(page);
-        Self { free: Cell::new(first), end: addresses.end / page }
+        Self { free: Cell::new(first), end: addresses.end / page, again: RefCell::default() }
     }
 
     /// Maps frame `index` of one of `memory::SPACE_*`.
     pub fn map(&self, calls: Hypercalls, space: u32, index: u64) -> Result<Page, XenError> {
+        let frame = self.take()?;
+        let mut operation = AddToPhysmap { domid: DOMID_SELF, size: 0, space, index, frame };
+        if let Err(e) = calls.call(&mut operation) {
+            self.give_back(frame);
+            return Err(e);
+        }
+        // SAFETY: Xen's page is there now, for good, and the frame is not given out again.
+        unsafe { Page::at(frame) }.ok_or(XenError::NoMemory)
+    }
+
+    /// Maps a page of another domain: the page, and what `unmap` needs. One that is mapped
+    /// `read_only` must not be written to: Xen would end this domain.
+    pub fn map_grant(
+        &self,
+        calls: Hypercalls,
+        owner: DomId,
+        grant: GrantRef,
+        read_only: bool,
+    ) -> Result<(Page, u32), XenError> {
+        let frame = self.take()?;
+        let mut operation = MapGrantRef {
+            host_address: address(frame),
+            flags: MAP_HOST | if read_only { MAP_READ_ONLY } else { 0 },
+            reference: grant.0,
+            domain: owner.0,
+            ..MapGrantRef::default()
+        };
+        let result = calls.call(&mut operation);
+        if result.is_err() || operation.status != 0 {
+            self.give_back(frame);
+            result?;
+            return Err(XenError::BadGrant(operation.status));
+        }
+        // SAFETY: the page is there until `unmap` takes it, and the frame is nobody else's.
+        let page = unsafe { Page::at(frame) }.ok_or(XenError::NoMemory)?;
+        Ok((page, operation.handle))
+    }
+
+    /// Takes away what `map_grant` mapped.
+    pub fn unmap_grant(&self, calls: Hypercalls, page: Page, handle: u32) {
+        let frame = page.frame();
+        // Before there is nothing any more at its address.
+        drop(page);
+        let mut operation =
+            UnmapGrantRef { host_address: address(frame), handle, ..UnmapGrantRef::default() };
+        match calls.call(&mut operation) {
+            Ok(_) if operation.status == 0 => self.give_back(frame),
+            // The frame is lost: to map over it would end the domain.
+            _ => log::error!("a page of another domain does not go: {}", operation.status),
+        }
+    }
+
+    fn take(&self) -> Result<u64, XenError> {
+        if let Some(frame) = self.again.borrow_mut().pop() {
+            return Ok(frame);
+        }
         let frame = self.free.get();
         if frame >= self.end {
             return Err(XenError::NoMemory);
         }
-        calls.call(&mut AddToPhysmap { domid: DOMID_SELF, size: 0, space, index, frame })?;
         self.free.set(frame.saturating_add(1));
-        // SAFETY: Xen's page is there now, for good, and the frame is not given out again.
-        unsafe { Page::at(frame) }.ok_or(XenError::NoMemory)
+        Ok(frame)
     }
+
+    fn give_back(&self, frame: u64) {
+        self.again.borrow_mut().push(frame);
+    }
+}
+
+fn address(frame: u64) -> u64 {
+    frame.saturating_mul(PAGE_SIZE as u64)
 }
 
 /// The CPU's time stamp counter.

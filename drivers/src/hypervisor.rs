@@ -14,6 +14,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
+use xen_sys::event_channel::STATUS_INTERDOMAIN;
 use xen_sys::hvm::{
     PARAM_CALLBACK_IRQ, PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN,
     PARAM_STORE_PFN,
@@ -65,7 +66,8 @@ pub enum Ending {
 
 impl Hypervisor {
     /// Starts without the console, xenstore and devices. `window` is guest-physical addresses where
-    /// Xen's pages are put: 65 pages are enough.
+    /// Xen's pages are put, 65 at the most, and
+    /// those of other domains that are mapped at the same time.
     ///
     /// # Safety
     /// Once in a program, in ring 0 of a 64-bit guest, with the heap, the window and the pages
@@ -170,6 +172,16 @@ impl Xen for Hypervisor {
         Ok(port)
     }
 
+    fn bind_interdomain(&self, remote: DomId, port: u32) -> Result<Port, XenError> {
+        let port = self.calls.bind_interdomain(remote.0, port)?;
+        self.events.add(port);
+        Ok(port)
+    }
+
+    fn is_bound(&self, port: Port) -> bool {
+        self.calls.status(port).is_ok_and(|status| status == STATUS_INTERDOMAIN)
+    }
+
     fn close(&self, port: Port) {
         self.events.close(port);
         // A later channel may get the same number.
@@ -198,6 +210,14 @@ impl Xen for Hypervisor {
 
     fn retire(&self, grant: GrantRef, page: Page) {
         self.retired.borrow_mut().push(grant, page);
+    }
+
+    fn map(&self, owner: DomId, grant: GrantRef, read_only: bool) -> Result<(Page, u32), XenError> {
+        self.window.map_grant(self.calls, owner, grant, read_only)
+    }
+
+    fn unmap(&self, page: Page, handle: u32) {
+        self.window.unmap_grant(self.calls, page, handle);
     }
 
     fn now_ns(&self) -> u64 {

@@ -25,11 +25,14 @@ pub mod hypervisor;
 pub mod netfront;
 #[allow(unsafe_code)]
 pub mod page;
+pub mod qrexec;
+pub mod qubesdb;
 pub mod ring;
 pub mod shared;
 pub mod shutdown;
 pub mod task;
 mod time;
+pub mod vchan;
 pub mod xen;
 pub mod xenstore;
 
@@ -38,6 +41,8 @@ pub use console::Console;
 pub use hypervisor::Hypervisor;
 pub use netfront::Netfront;
 pub use page::Page;
+pub use qrexec::Qrexec;
+pub use qubesdb::QubesDb;
 pub use shutdown::Shutdown;
 pub use xen::{DomId, GrantRef, Port, Xen, XenError};
 pub use xenstore::Xenstore;

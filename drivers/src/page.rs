@@ -2,7 +2,7 @@
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::sync::Arc;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use xen_sys::PAGE_SIZE;
 
 const LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE, PAGE_SIZE) {
@@ -52,8 +52,9 @@ impl Page {
     /// The page at an address that Xen filled, outside all memory that Rust knows.
     ///
     /// # Safety
-    /// `frame << 12` must be mapped, readable and writable for as long as the program runs, and
-    /// nothing else in the program may use that memory but by this type.
+    /// `frame << 12` must be mapped, readable and writable for as long as the page lives, and nothing
+    /// else in the program may use that memory but by this type. (Where another domain lets it only
+    /// be read, a write ends this domain, and nothing else.)
     pub(crate) unsafe fn at(frame: u64) -> Option<Self> {
         let start = usize::try_from(frame).ok()?.checked_mul(PAGE_SIZE)?;
         let start = NonNull::new(core::ptr::with_exposed_provenance_mut(start))?;
@@ -193,6 +194,22 @@ impl Page {
     /// Clears bits and returns what was there before.
     pub fn clear_bits_u64(&self, offset: usize, bits: u64) -> Option<u64> {
         Some(self.atomic_u64(offset)?.fetch_and(!bits, Ordering::SeqCst))
+    }
+
+    fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
+        let cell = self.cell::<u8>(offset)?;
+        // SAFETY: as in `atomic_u64`.
+        Some(unsafe { AtomicU8::from_ptr(cell.as_ptr()) })
+    }
+
+    /// Sets bits and returns what was there before.
+    pub fn set_bits_u8(&self, offset: usize, bits: u8) -> Option<u8> {
+        Some(self.atomic_u8(offset)?.fetch_or(bits, Ordering::SeqCst))
+    }
+
+    /// Clears bits and returns what was there before.
+    pub fn clear_bits_u8(&self, offset: usize, bits: u8) -> Option<u8> {
+        Some(self.atomic_u8(offset)?.fetch_and(!bits, Ordering::SeqCst))
     }
 
     /// Writes `new` where `old` is; false when something else is there.

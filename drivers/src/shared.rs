@@ -1,4 +1,4 @@
-//! Pages and event channels that end with their owner.
+//! Pages, ours and those of other domains, and event channels that end with their owner.
 use crate::page::Page;
 use crate::xen::{DomId, GrantRef, Port, Xen, XenError};
 use alloc::rc::Rc;
@@ -73,6 +73,44 @@ impl Retired {
     }
 }
 
+/// A page of another domain, unmapped when it is dropped.
+pub struct Mapped {
+    xen: Rc<dyn Xen>,
+    /// None only while it is dropped.
+    page: Option<Page>,
+    handle: u32,
+    read_only: bool,
+}
+
+impl Mapped {
+    pub fn new(
+        xen: &Rc<dyn Xen>,
+        owner: DomId,
+        grant: GrantRef,
+        read_only: bool,
+    ) -> Result<Self, XenError> {
+        let (page, handle) = xen.map(owner, grant, read_only)?;
+        Ok(Self { xen: xen.clone(), page: Some(page), handle, read_only })
+    }
+
+    /// The page; None when it is only for reading.
+    pub fn page(&self) -> Option<&Page> {
+        self.page.as_ref().filter(|_| !self.read_only)
+    }
+
+    pub fn copy_out(&self, offset: usize, to: &mut [u8]) -> bool {
+        self.page.as_ref().is_some_and(|p| p.copy_out(offset, to))
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        if let Some(page) = self.page.take() {
+            self.xen.unmap(page, self.handle);
+        }
+    }
+}
+
 /// A local event channel, closed when it is dropped.
 pub struct Channel {
     xen: Rc<dyn Xen>,
@@ -82,6 +120,16 @@ pub struct Channel {
 impl Channel {
     pub fn new(xen: &Rc<dyn Xen>, remote: DomId) -> Result<Self, XenError> {
         Ok(Self { xen: xen.clone(), port: xen.alloc_unbound(remote)? })
+    }
+
+    /// The other end of a channel that `remote` made for us.
+    pub fn bind(xen: &Rc<dyn Xen>, remote: DomId, port: u32) -> Result<Self, XenError> {
+        Ok(Self { xen: xen.clone(), port: xen.bind_interdomain(remote, port)? })
+    }
+
+    /// Whether another domain is at the other side.
+    pub fn is_bound(&self) -> bool {
+        self.xen.is_bound(self.port)
     }
 
     pub fn port(&self) -> Port {

@@ -19,6 +19,12 @@ pub trait Xen {
     /// A new event channel that `remote` may bind to.
     fn alloc_unbound(&self, remote: DomId) -> Result<Port, XenError>;
 
+    /// Binds to an event channel that `remote` made for us.
+    fn bind_interdomain(&self, remote: DomId, port: u32) -> Result<Port, XenError>;
+
+    /// Whether another domain is at the other side of the channel.
+    fn is_bound(&self, port: Port) -> bool;
+
     fn close(&self, port: Port);
 
     /// Sends an event to the other side.
@@ -38,6 +44,12 @@ pub trait Xen {
     /// Keeps a page whose grant could not be taken back, and frees it when it can be.
     fn retire(&self, grant: GrantRef, page: Page);
 
+    /// Maps a page that `owner` granted: the page, and the handle for `unmap`. Use `Mapped`, which
+    /// unmaps, and never writes to one that is `read_only`.
+    fn map(&self, owner: DomId, grant: GrantRef, read_only: bool) -> Result<(Page, u32), XenError>;
+
+    fn unmap(&self, page: Page, handle: u32);
+
     /// Nanoseconds of the system's time, which never goes back.
     fn now_ns(&self) -> u64;
 }
@@ -50,6 +62,8 @@ pub enum XenError {
     NoMemory,
     /// The grant table is full.
     NoGrants,
+    /// Another domain's grant cannot be mapped: `GNTST_*` of grant_table.h.
+    BadGrant(i16),
 }
 
 impl fmt::Display for XenError {
@@ -57,6 +71,7 @@ impl fmt::Display for XenError {
         match self {
             Self::Refused(errno) => write!(f, "Xen refused with error {errno}"),
             Self::NoMemory => f.write_str("out of memory"),
+            Self::BadGrant(status) => write!(f, "a grant cannot be mapped: status {status}"),
             Self::NoGrants => f.write_str("the grant table is full"),
         }
     }

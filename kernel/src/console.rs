@@ -8,11 +8,11 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use server::Levels;
-use spin::{Mutex, Once};
+use spin::Mutex;
 
 static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
 static XEN: Mutex<Option<drivers::Console>> = Mutex::new(None);
-static LEVELS: Once<Levels> = Once::new();
+static LEVELS: Mutex<Option<Levels>> = Mutex::new(None);
 
 /// Sets the serial port to 115200 baud, 8N1, when there is one, and makes the consoles the log.
 pub fn init() {
@@ -41,7 +41,7 @@ pub fn add_xen(console: drivers::Console) {
 /// What is logged from here on.
 pub fn set_levels(levels: Levels) {
     log::set_max_level(levels.most());
-    LEVELS.call_once(|| levels);
+    *LEVELS.lock() = Some(levels);
 }
 
 pub fn print(text: fmt::Arguments<'_>) {
@@ -86,7 +86,12 @@ fn send(byte: u8) {
 /// A line has the seconds since the start, the level, the crate and the message, as under Unix.
 impl Log for Console {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        LEVELS.get().is_none_or(|levels| levels.enabled(metadata.level(), metadata.target()))
+        match LEVELS.try_lock() {
+            Some(levels) => levels
+                .as_ref()
+                .is_none_or(|levels| levels.enabled(metadata.level(), metadata.target())),
+            None => true,
+        }
     }
 
     fn log(&self, record: &Record<'_>) {

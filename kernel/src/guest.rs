@@ -1,4 +1,5 @@
 //! The machine as a guest of Xen: the disk, the network and the server's loop.
+use crate::qubes::Qubes;
 use crate::{clock, console, heap};
 use alloc::format;
 use alloc::rc::Rc;
@@ -14,8 +15,9 @@ use drivers::shutdown::Request;
 use drivers::task::Task;
 use drivers::{Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
 use log::{error, info, warn};
+use net::Listener;
 use net::tcp::{Address, Config, Interface};
-use server::{Limits, Now, Options, Random, Ready, Server, Turn};
+use server::{Asked, Limits, Now, Options, Random, Ready, Server, Turn};
 
 /// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window and the
 /// request that it fills (256 KiB each), and replies (two of the longest).
@@ -57,10 +59,13 @@ struct Guest {
     xen: Rc<Hypervisor>,
     store: Xenstore,
     shutdown: Shutdown,
+    qubes: Qubes,
+    /// A caller asked for the end.
+    power_off: bool,
     /// The most bytes of the heap that were seen in use.
     peak: usize,
-    /// Clients can connect.
-    up: bool,
+    /// Clients can connect to this address.
+    up: Option<Ipv4Addr>,
 }
 
 /// Serves until the toolstack asks to end, and ends the domain. `window` is guest-physical
@@ -82,7 +87,9 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     let store = xen.xenstore().map_err(|e| format!("no xenstore: {e}"))?;
     // First of all: Qubes does not ask a guest to end that has not said it listens.
     let shutdown = Shutdown::start(&store);
-    let mut guest = Guest { xen: xen.clone(), store, shutdown, peak: 0, up: false };
+    let qubes = Qubes::new(&xen, &store);
+    let mut guest =
+        Guest { xen: xen.clone(), store, shutdown, qubes, power_off: false, peak: 0, up: None };
     let ending = match guest.serve(options, heap) {
         Ok(ending) | Err(Stop::Asked(ending)) => ending,
         Err(Stop::Failed(reason)) => {
@@ -117,14 +124,12 @@ impl Guest {
     ) -> Result<Ending, Stop> {
         let connections = heap.saturating_sub(SHARED) / CONNECTION;
         let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
-        let port = match options.port {
-            0 => {
-                let default = Options::default().port;
-                warn!("--port 0: a guest has no system that chooses one; it is {default}");
-                default
-            }
-            port => port,
-        };
+        let mut options = options;
+        if options.port == 0 {
+            options.port = Options::default().port;
+            warn!("--port 0: a guest has no system that chooses one; it is {}", options.port);
+        }
+        let port = options.port;
         let netfront = Netfront::new(self.xen.clone(), self.store.clone(), PAGES);
         let config = Config {
             port,
@@ -138,13 +143,15 @@ impl Guest {
         let limits =
             Limits { connections, operations: OPERATIONS, operation_bytes: OPERATION_BYTES };
         let mut wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
-        if wanted.is_none() {
-            warn!("no address: give --ipv4 and --ipv4-gateway");
+        let wanted_of_qubesdb = wanted.is_none();
+        if wanted_of_qubesdb {
+            info!("no --ipv4: the address is QubesDB's");
         }
         let mut server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
         let mut stop_by = None;
         loop {
             let mut moved = self.store.poll();
+            self.poll_qubes(&mut server, wanted_of_qubesdb.then_some(&mut wanted));
             if self.asked().is_some() {
                 server.stop();
                 let now = self.milliseconds();
@@ -175,21 +182,51 @@ impl Guest {
         }
     }
 
+    /// Takes what is new in QubesDB, and calls; what callers ask of the machine is done.
+    fn poll_qubes<L>(
+        &mut self,
+        server: &mut Server<L, Blkfront>,
+        wanted: Option<&mut Option<Wanted>>,
+    ) where
+        L: Listener<Stream: 'static>,
+    {
+        self.qubes.poll();
+        let news = self.qubes.news();
+        if let (Some(network), Some(wanted)) = (news.network, wanted) {
+            *wanted = Some(((network.ip, network.prefix), network.gateway));
+        }
+        if let Some(keys) = news.keys {
+            server.set_told_keys(keys);
+        }
+        while let Some(call) = self.qubes.accept() {
+            server.call(call);
+        }
+        for asked in server.asked() {
+            match asked {
+                Asked::Levels(levels) => console::set_levels(levels),
+                Asked::PowerOff => self.power_off = true,
+            }
+        }
+    }
+
     /// Follows the interface, and gives it its address once its hardware address is known.
     fn poll_net(&mut self, net: &mut Net, wanted: &mut Option<Wanted>, port: u16) -> bool {
         let mut moved = net.device().poll();
         if let (Some(((ip, prefix), gateway)), Some(mac)) = (*wanted, net.device().mac()) {
             let address = Address { mac, ip, prefix, gateway };
             if let Err(e) = net.set_address(Some(address)) {
-                error!("--ipv4 {ip}/{prefix}: {e}; nobody can connect");
+                error!("{ip}/{prefix}: {e}; nobody can connect");
                 *wanted = None;
             }
-            let up = net.device().is_connected() && net.address().is_some();
-            if up && !self.up {
-                info!("listening on {ip}:{port}");
+            let up = net.device().is_connected().then(|| net.address()).flatten();
+            let up = up.map(|address| address.ip);
+            if up != self.up {
+                moved = true;
+                self.up = up;
+                if let Some(ip) = up {
+                    info!("listening on {ip}:{port}");
+                }
             }
-            moved |= up != self.up;
-            self.up = up;
         }
         moved | net.poll(self.milliseconds())
     }
@@ -239,17 +276,20 @@ impl Guest {
                 return Err(Stop::Asked(ending));
             }
             let moved = self.store.poll() | also();
+            self.qubes.poll_db();
             if !moved && !ended {
                 self.xen.sleep(Some(self.xen.now_ns().saturating_add(STEP)));
             }
         }
     }
 
+    /// How the domain is to end, once somebody asked for that.
     fn asked(&mut self) -> Option<Ending> {
-        self.shutdown.poll().map(|request| match request {
+        let asked = self.shutdown.poll().map(|request| match request {
             Request::PowerOff => Ending::PowerOff,
             Request::Reboot => Ending::Reboot,
-        })
+        });
+        asked.or(self.power_off.then_some(Ending::PowerOff))
     }
 
     fn now(&self) -> Now {

@@ -34,6 +34,8 @@ mod power;
 #[cfg(any(freestanding, test))]
 mod pvh;
 #[cfg(freestanding)]
+mod qubes;
+#[cfg(freestanding)]
 mod traps;
 
 /// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
@@ -67,9 +69,9 @@ fn boot(start_info: u64) -> ! {
     stop(&"no machine that it knows: this is no guest of Xen")
 }
 
-/// Pages of Xen's that are mapped outside RAM: shared_info and 64 of grants.
+/// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
 #[cfg(freestanding)]
-const WINDOW: u64 = 65;
+const WINDOW: u64 = 65 + drivers::qrexec::PAGES;
 
 /// A guest has nobody to tell but the log: what cannot be used is ignored.
 #[cfg(freestanding)]

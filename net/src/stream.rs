@@ -1,4 +1,5 @@
 //! What sessions ask of the network under them.
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::IpAddr;
 
@@ -16,6 +17,24 @@ pub trait Stream {
     /// The address of the other side; none where there are no addresses, or when it is gone.
     fn peer_address(&self) -> Option<IpAddr> {
         None
+    }
+}
+
+impl<S: Stream + ?Sized> Stream for Box<S> {
+    fn fill(&mut self) -> Result<&[u8], Closed> {
+        (**self).fill()
+    }
+
+    fn consume(&mut self, n: usize) {
+        (**self).consume(n);
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
+        (**self).write(data)
+    }
+
+    fn peer_address(&self) -> Option<IpAddr> {
+        (**self).peer_address()
     }
 }
 

@@ -4,8 +4,8 @@ use crate::authorized_key::AuthorizedKey;
 use crate::key::fingerprint;
 use crate::options::Options;
 use crate::tasks::Tasks;
-use crate::transfer::{Over, Transfer};
-use crate::users;
+use crate::transfer::{Over, SshChannel, Transfer};
+use crate::users::{self, ToldKeys};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,6 +26,10 @@ pub struct Shared<D: BlockDevice> {
     pub volume: Rc<Volume<D>>,
     pub options: Rc<Options>,
     pub host_key: HostKey,
+    /// The host key's.
+    pub fingerprint: Rc<str>,
+    /// The users' keys that the machine was told of, lines of `authorized_keys` files by user.
+    pub told_keys: Rc<RefCell<ToldKeys>>,
     /// How many channels may still begin beyond the first of each connection.
     pub more_channels: Cell<usize>,
 }
@@ -149,7 +153,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
                 match (self.transfers.get_mut(number), &self.access) {
                     (Some(slot), Some(access)) => {
                         let shown = shared.options.shown;
-                        *slot = Some(Transfer::new(number, &shared.volume, access, shown));
+                        *slot = Some(Transfer::new(&shared.volume, access, shown));
                     }
                     _ => self.ssh.finish(number, 1),
                 }
@@ -158,14 +162,15 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             }
             Event::Data(number) => {
                 if let Some(Some(transfer)) = self.transfers.get_mut(number) {
-                    transfer.receive(&mut self.ssh)?;
-                    transfer.turn(&mut self.ssh, tasks)?;
+                    let channel = &mut SshChannel { ssh: &mut self.ssh, number };
+                    transfer.receive(channel)?;
+                    transfer.turn(channel, tasks)?;
                 }
             }
             Event::Eof(number) => match self.transfers.get_mut(number) {
                 Some(Some(transfer)) => {
                     transfer.eof();
-                    transfer.turn(&mut self.ssh, tasks)?;
+                    transfer.turn(&mut SshChannel { ssh: &mut self.ssh, number }, tasks)?;
                 }
                 _ => self.ssh.finish(number, 1),
             },
@@ -198,7 +203,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             let number = self.first.saturating_add(number) % MAX_CHANNELS;
             if let Some(Some(transfer)) = self.transfers.get_mut(number) {
                 let started = tasks.started();
-                moved |= transfer.turn(&mut self.ssh, tasks)?;
+                let channel = &mut SshChannel { ssh: &mut self.ssh, number };
+                moved |= transfer.turn(channel, tasks)?;
                 first = first.or_else(|| tasks.next_first(number, started));
             }
         }
@@ -211,8 +217,9 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         self.lookup = Some(lookup.clone());
         let (volume, options) = (shared.volume.clone(), shared.options.clone());
         let (peer, address) = (self.peer.clone(), self.stream.peer_address());
+        let told = shared.told_keys.borrow().get(&user).cloned();
         tasks.start(0, async move {
-            let keys = users::keys_of(&volume, &options, &user, address).await;
+            let keys = users::keys_of(&volume, &options, told.as_deref(), &user, address).await;
             if keys.is_empty() {
                 warn!("{user:?} from {peer}: no usable key; add {user}.pub to the volume's root");
             }

@@ -1,7 +1,7 @@
 //! From a disk to what is served: the volume, the host key and the users, as the log tells them.
 use crate::host_key::{HostKey, Origin};
 use crate::options::Options;
-use crate::users;
+use crate::users::{self, ToldKeys};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -80,7 +80,7 @@ pub async fn prepare<D: BlockDevice>(
         Origin::ForThisRun => "for this run alone",
     };
     info!("host key {} ({origin})", host_key.fingerprint);
-    let users = users::found(&volume, options).await;
+    let users = users::found(&volume, options, &ToldKeys::new()).await;
     match users.as_slice() {
         [] => warn!(
             "nobody can log in yet: no usable key. Add one as {}.pub to the volume's root, as \

@@ -1,14 +1,19 @@
 //! The server's one turn, which every machine runs in its own loop.
+use crate::call::{Asked, Begun, Call, Calls};
 use crate::connection::{Connection, Gone, Shared};
 use crate::host_key::HostKey;
 use crate::options::Options;
 use crate::tasks::Tasks;
+use crate::users::{ToldKeys, told_users};
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use fat::{BlockDevice, Volume};
 use log::{debug, error, info, warn};
-use net::{Ended, Listener};
+use net::{Ended, Listener, Stream};
 
 /// OpenSSH's LoginGraceTime.
 const LOGIN_GRACE: u64 = 120_000;
@@ -60,14 +65,18 @@ enum Phase {
 pub struct Server<L: Listener, D: BlockDevice> {
     listener: L,
     shared: Shared<D>,
-    connections: Vec<Connection<L::Stream, D>>,
+    connections: Vec<Connection<Box<dyn Stream>, D>>,
+    calls: Calls<D>,
+    /// Calls that came since the last turn.
+    called: Vec<Call>,
+    calls_first: bool,
     tasks: Tasks,
     limits: Limits,
     phase: Phase,
     syncing: Rc<Cell<bool>>,
 }
 
-impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
+impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
     pub fn new(
         listener: L,
         volume: Rc<Volume<D>>,
@@ -81,9 +90,14 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
                 volume,
                 options: Rc::new(options),
                 host_key: host_key.net,
+                fingerprint: host_key.fingerprint.into(),
+                told_keys: Rc::default(),
                 more_channels: Cell::default(),
             },
             connections: Vec::new(),
+            calls: Calls::new(),
+            called: Vec::new(),
+            calls_first: false,
             tasks: Tasks::new(limits.operations, limits.operation_bytes),
             limits,
             phase: Phase::Serving,
@@ -95,17 +109,44 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
         &mut self.listener
     }
 
+    /// Takes a call of qrexec.
+    pub fn call(&mut self, call: Call) {
+        self.called.push(call);
+    }
+
+    /// What callers asked of the machine since the last time.
+    pub fn asked(&mut self) -> Vec<Asked> {
+        self.calls.asked.take()
+    }
+
+    /// Takes the keys that the machine was told of, in the place of those of before.
+    pub fn set_told_keys(&mut self, keys: ToldKeys) {
+        let users = told_users(&keys);
+        if !users.is_empty() {
+            info!("users from QubesDB: {}", users.join(", "));
+        }
+        self.shared.told_keys.replace(keys);
+    }
+
     /// Does everything that can be done now without waiting.
     pub fn turn(&mut self, now: Now) -> Turn {
         self.shared.volume.set_time(now.unix);
-        let mut moved = match self.phase {
-            Phase::Serving => self.accept(now) | self.serve(now),
-            _ => false,
-        };
+        let serving = matches!(self.phase, Phase::Serving);
+        let mut moved = serving && self.accept(now);
+        self.tasks.round();
+        // When there is not room for all, connections and calls come first by turns.
+        self.calls_first = !self.calls_first;
+        if self.calls_first {
+            moved |= self.calls.turn(&mut self.tasks, now.monotonic);
+        }
+        moved |= serving && self.serve(now);
+        if !self.calls_first {
+            moved |= self.calls.turn(&mut self.tasks, now.monotonic);
+        }
         moved |= self.tasks.turn();
         match &self.phase {
             Phase::Serving => self.sync(now),
-            Phase::Draining if self.tasks.is_empty() => {
+            Phase::Draining if self.tasks.is_empty() && self.calls.is_empty() => {
                 self.close();
                 moved = true;
             }
@@ -126,6 +167,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
                 connection.goodbye("the server stops");
             }
             self.connections.clear();
+            self.calls.stop();
             self.phase = Phase::Draining;
         }
     }
@@ -144,7 +186,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
     }
 
     fn accept(&mut self, now: Now) -> bool {
-        let mut moved = false;
+        let mut moved = self.begin_calls(now);
         for _ in 0..ACCEPTS_A_TURN {
             let Some((stream, peer)) = self.listener.accept() else {
                 break;
@@ -165,19 +207,41 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
                     }
                 }
             }
-            match Connection::new(stream, peer, now.monotonic) {
-                Ok(connection) => {
-                    debug!("{}: connected", connection.peer());
-                    self.connections.push(connection);
-                }
-                Err(e) => error!("no session for a client: {e}"),
+            self.connect(Box::new(stream), peer, now);
+        }
+        moved
+    }
+
+    fn connect(&mut self, stream: Box<dyn Stream>, peer: String, now: Now) {
+        match Connection::new(stream, peer, now.monotonic) {
+            Ok(connection) => {
+                debug!("{}: connected", connection.peer());
+                self.connections.push(connection);
             }
+            Err(e) => error!("no session for a client: {e}"),
+        }
+    }
+
+    fn begin_calls(&mut self, now: Now) -> bool {
+        let called = core::mem::take(&mut self.called);
+        let moved = !called.is_empty();
+        for call in called {
+            let places = self.limits.connections.saturating_sub(self.places());
+            match self.calls.begin(call, &self.shared, places, now.monotonic) {
+                Begun::Here => (),
+                Begun::Ssh(stream, peer) => self.connect(Box::new(stream), peer, now),
+            }
+        }
+        if !self.calls.is_empty() {
+            let clients = self.connections.iter().map(|c| format!("{} {}", c.peer(), c.user()));
+            self.calls.clients.replace(clients.collect());
         }
         moved
     }
 
     fn places(&self) -> usize {
-        self.connections.iter().map(Connection::places).sum()
+        let connections = self.connections.iter().map(Connection::places).sum::<usize>();
+        connections.saturating_add(self.calls.places())
     }
 
     fn serve(&mut self, now: Now) -> bool {
@@ -185,7 +249,6 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
         let Self { connections, shared, tasks, .. } = self;
         let mut moved = false;
         let (mut at, mut first) = (0, None);
-        tasks.round();
         connections.retain_mut(|connection| {
             let started = tasks.started();
             let turn = connection.turn(shared, tasks);
@@ -232,7 +295,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
     fn deadline(&self, now: Now) -> Option<u64> {
         if !self.tasks.is_empty() {
             // The disk's answer ends the wait.
-            return None;
+            return self.calls.deadline();
         }
         let unsynced = self.shared.volume.unsynced_since();
         let sync = unsynced.map(|t| {
@@ -242,7 +305,7 @@ impl<L: Listener, D: BlockDevice + 'static> Server<L, D> {
         let grace = waiting
             .map(|c| c.accepted.saturating_add(LOGIN_GRACE).saturating_sub(now.monotonic))
             .min();
-        sync.into_iter().chain(grace).min()
+        sync.into_iter().chain(grace).chain(self.calls.deadline()).min()
     }
 }
 

@@ -1,4 +1,7 @@
-//! Times as authorized_keys has them: the absolute times of TIME FORMATS in sshd_config(5).
+//! Times as text: as authorized_keys has them, the absolute times of TIME FORMATS in sshd_config(5), and
+//! as `date` prints them.
+use alloc::format;
+use alloc::string::String;
 
 /// Seconds since 1970 of `YYYYMMDD[Z]` and `YYYYMMDDHHMM[SS][Z]`. It is always UTC: there is no
 /// other time zone here.
@@ -55,9 +58,32 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
         .checked_sub(1)
 }
 
+/// Seconds since 1970 as `date -u -Iseconds` prints them.
+pub(crate) fn iso_date(seconds: u64) -> String {
+    // Days to a date of the Gregorian calendar, which repeats each 400 years (146,097 days); years
+    // begin in March, so that the leap day is the last.
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let days = days.saturating_add(719_468);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let years = day.saturating_add(day / 36_524).saturating_sub(day / 1_460);
+    let year_of_era = years.saturating_sub(day / 146_096) / 365;
+    let before = year_of_era
+        .saturating_mul(365)
+        .saturating_add(year_of_era / 4)
+        .saturating_sub(year_of_era / 100);
+    let day = day.saturating_sub(before);
+    let month = day.saturating_mul(5).saturating_add(2) / 153;
+    let day = day.saturating_sub(month.saturating_mul(153).saturating_add(2) / 5).saturating_add(1);
+    let january = u64::from(month >= 10);
+    let year = era.saturating_mul(400).saturating_add(year_of_era).saturating_add(january);
+    let month = if month < 10 { month.saturating_add(3) } else { month.saturating_sub(9) };
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}+00:00\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::timespec;
+    use super::{iso_date, timespec};
 
     /// Against `date -u -d … +%s`.
     #[test]
@@ -99,5 +125,20 @@ mod tests {
         ] {
             assert_eq!(timespec(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn dates_as_date_prints_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00+00:00\n"),
+            (951_782_399, "2000-02-28T23:59:59+00:00\n"),
+            (951_782_400, "2000-02-29T00:00:00+00:00\n"),
+            (1_709_251_199, "2024-02-29T23:59:59+00:00\n"),
+            (1_795_451_165, "2026-11-23T16:26:05+00:00\n"),
+            (4_107_542_400, "2100-03-01T00:00:00+00:00\n"),
+        ] {
+            assert_eq!(iso_date(seconds), text);
+        }
+        iso_date(u64::MAX);
     }
 }

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::debug;
 use net::{Ended, Session};
@@ -18,8 +19,46 @@ const HANDLES: usize = 256;
 /// further request is taken: two of the longest.
 const REPLIES: usize = 2 * (sftp::MAX_READ as usize + 16 * 1024);
 
+/// What a transfer runs on: a channel of SSH, or a call of qrexec.
+pub trait Channel {
+    /// The data that waits, as far as it lies in one piece.
+    fn peek(&mut self) -> Result<&[u8], Ended>;
+
+    /// Takes `n` bytes of what `peek` showed.
+    fn take(&mut self, n: usize) -> Result<(), Ended>;
+
+    /// Sends what fits now and says how much that was.
+    fn send(&mut self, data: &[u8]) -> Result<usize, Ended>;
+
+    /// Ends it from our side with an exit status, after all that was sent.
+    fn finish(&mut self, status: u32);
+}
+
+/// A channel of an SSH session.
+pub struct SshChannel<'s> {
+    pub ssh: &'s mut Session,
+    pub number: usize,
+}
+
+impl Channel for SshChannel<'_> {
+    fn peek(&mut self) -> Result<&[u8], Ended> {
+        Ok(self.ssh.peek(self.number))
+    }
+
+    fn take(&mut self, n: usize) -> Result<(), Ended> {
+        self.ssh.take(self.number, n)
+    }
+
+    fn send(&mut self, data: &[u8]) -> Result<usize, Ended> {
+        self.ssh.send(self.number, data)
+    }
+
+    fn finish(&mut self, status: u32) {
+        self.ssh.finish(self.number, status);
+    }
+}
+
 pub struct Transfer<D: BlockDevice> {
-    number: usize,
     sftp: Rc<sftp::Server<Share<D>>>,
     packets: Packets,
     /// A complete request that may not start yet.
@@ -44,6 +83,15 @@ pub enum Over {
     Protocol(Fatal),
 }
 
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(e) => e.fmt(f),
+            Self::Protocol(e) => write!(f, "SFTP: {e}"),
+        }
+    }
+}
+
 impl From<Ended> for Over {
     fn from(e: Ended) -> Self {
         Self::Session(e)
@@ -51,10 +99,9 @@ impl From<Ended> for Over {
 }
 
 impl<D: BlockDevice + 'static> Transfer<D> {
-    pub fn new(number: usize, volume: &Rc<Volume<D>>, access: &Access, shown: Shown) -> Self {
+    pub fn new(volume: &Rc<Volume<D>>, access: &Access, shown: Shown) -> Self {
         let share = Share::new(volume.clone(), access.clone(), shown);
         Self {
-            number,
             sftp: sftp::Server::new(Rc::new(share), HANDLES),
             packets: Packets::new(),
             held: None,
@@ -71,15 +118,15 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     }
 
     /// Goes on as far as it can; true when something moved.
-    pub fn turn(&mut self, ssh: &mut Session, tasks: &mut Tasks) -> Result<bool, Over> {
-        let mut moved = self.reply(ssh)?;
+    pub fn turn(&mut self, channel: &mut dyn Channel, tasks: &mut Tasks) -> Result<bool, Over> {
+        let mut moved = self.reply(channel)?;
         while self.start(tasks) {
             moved = true;
-            self.reply(ssh)?;
-            self.receive(ssh)?;
+            self.reply(channel)?;
+            self.receive(channel)?;
         }
         if self.eof && self.is_done() {
-            ssh.finish(self.number, 0);
+            channel.finish(0);
         }
         Ok(moved)
     }
@@ -89,10 +136,10 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     }
 
     /// Takes what the client sent, up to one complete request.
-    pub fn receive(&mut self, ssh: &mut Session) -> Result<(), Over> {
+    pub fn receive(&mut self, channel: &mut dyn Channel) -> Result<(), Over> {
         while self.held.is_none() {
-            let used = self.packets.push(ssh.peek(self.number));
-            ssh.take(self.number, used)?;
+            let used = self.packets.push(channel.peek()?);
+            channel.take(used)?;
             self.held = self.packets.next().map_err(Over::Protocol)?;
             if used == 0 {
                 break;
@@ -129,11 +176,11 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     }
 
     /// Sends what fits of the replies.
-    fn reply(&mut self, ssh: &mut Session) -> Result<bool, Ended> {
+    fn reply(&mut self, channel: &mut dyn Channel) -> Result<bool, Ended> {
         let mut replies = self.replies.borrow_mut();
         let mut moved = false;
         while let Some(rest) = replies.queue.front().and_then(|reply| reply.get(self.sent..)) {
-            let sent = ssh.send(self.number, rest)?;
+            let sent = channel.send(rest)?;
             moved |= sent > 0;
             if sent < rest.len() {
                 self.sent = self.sent.saturating_add(sent);

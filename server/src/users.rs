@@ -1,6 +1,7 @@
 //! Who may log in. Looked up at each login, so that a new key works without a restart.
 use crate::authorized_key::AuthorizedKey;
 use crate::options::{Options, USER_NAME_RULE, is_user_name};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -17,16 +18,21 @@ const NAMES_AT_ONCE: usize = 64;
 
 const AUTHORIZED_KEYS: &str = "/authorized_keys";
 
-/// The keys of `user`, from the first place that has any: the command line, `<user>.pub`,
-/// `authorized_keys`. Those are left out that a client at `address` may not use now; a place that
-/// has no others still hides the next one.
+/// Keys that come neither from the command line nor from the volume: by user, the text of a file of
+/// keys. In Qubes they are the features `vm-config.key-<user>`.
+pub type ToldKeys = BTreeMap<String, String>;
+
+/// The keys of `user`, from the first place that has any: the command line, `told` of the user,
+/// `<user>.pub`, `authorized_keys`. Those are left out that a client at `address` may not use now; a
+/// place that has no others still hides the next one.
 pub async fn keys_of<D: BlockDevice>(
     volume: &Volume<D>,
     options: &Options,
+    told: Option<&str>,
     user: &str,
     address: Option<IpAddr>,
 ) -> Vec<AuthorizedKey> {
-    let mut keys = all_keys_of(volume, options, user).await;
+    let mut keys = all_keys_of(volume, options, told, user).await;
     keys.retain(|key| match key.allow(address, volume.now()) {
         Ok(()) => true,
         Err(why) => {
@@ -40,6 +46,7 @@ pub async fn keys_of<D: BlockDevice>(
 async fn all_keys_of<D: BlockDevice>(
     volume: &Volume<D>,
     options: &Options,
+    told: Option<&str>,
     user: &str,
 ) -> Vec<AuthorizedKey> {
     if !is_user_name(user) {
@@ -48,6 +55,10 @@ async fn all_keys_of<D: BlockDevice>(
     }
     if let Some(key) = options.key.as_ref().filter(|_| options.user == user) {
         return vec![key.clone()];
+    }
+    let keys = told.map(|text| keys_of_text(text, user)).unwrap_or_default();
+    if !keys.is_empty() {
+        return keys;
     }
     let keys = keys_in(volume, &format!("/{user}.pub")).await;
     if !keys.is_empty() {
@@ -59,8 +70,12 @@ async fn all_keys_of<D: BlockDevice>(
 }
 
 /// The users that the volume and the command line know, for the log.
-pub async fn found<D: BlockDevice>(volume: &Volume<D>, options: &Options) -> Vec<String> {
-    let mut users = Vec::new();
+pub async fn found<D: BlockDevice>(
+    volume: &Volume<D>,
+    options: &Options,
+    told: &ToldKeys,
+) -> Vec<String> {
+    let mut users = told_users(told);
     if options.key.is_some() {
         users.push(options.user.clone());
     }
@@ -88,6 +103,14 @@ pub async fn found<D: BlockDevice>(volume: &Volume<D>, options: &Options) -> Vec
     users
 }
 
+/// The users that have a usable key among those that the machine was told of.
+pub fn told_users(told: &ToldKeys) -> Vec<String> {
+    let known = told
+        .iter()
+        .filter(|(user, text)| is_user_name(user) && !keys_of_text(text, user).is_empty());
+    known.map(|(user, _)| user.clone()).collect()
+}
+
 /// The user names that the root's `.pub` files stand for.
 async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Error> {
     let mut users = Vec::new();
@@ -113,13 +136,18 @@ async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<Authoriz
             return Vec::new();
         }
     };
+    keys_of_text(&text, path)
+}
+
+/// The usable keys of a text that came from `place`.
+fn keys_of_text(text: &str, place: &str) -> Vec<AuthorizedKey> {
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     lines
         .filter_map(|(number, line)| match AuthorizedKey::parse(line) {
             Ok(key) => Some(key),
             Err(e) => {
-                warn!("{path} line {}: {e}; skipped", number.saturating_add(1));
+                warn!("{place} line {}: {e}; skipped", number.saturating_add(1));
                 None
             }
         })

@@ -194,7 +194,9 @@ impl Stored {
                 if header.kind == kind::WRITE {
                     tree.insert(path.clone(), second.into());
                 } else {
-                    tree.remove(&path).ok_or("ENOENT")?;
+                    let (before, below) = (tree.len(), format!("{path}/"));
+                    tree.retain(|p, _| *p != path && !p.starts_with(&below));
+                    (tree.len() < before).then_some(()).ok_or("ENOENT")?;
                 }
                 match id {
                     0 => self.changed(&path),
@@ -206,6 +208,7 @@ impl Stored {
                 self.watches.push((path, second.into()));
                 Ok(b"OK\0".into())
             }
+            kind::SET_PERMS => tree.contains_key(&path).then(|| b"OK\0".into()).ok_or("ENOENT"),
             kind::UNWATCH => {
                 let watch = (path, second.to_string());
                 let place = self.watches.iter().position(|w| *w == watch).ok_or("ENOENT")?;

@@ -1,6 +1,7 @@
 //! Event channels (event_channel.h). All structures are arguments of `EVENT_CHANNEL_OP`.
 use zerocopy::{FromBytes, IntoBytes};
 
+pub const BIND_INTERDOMAIN_OP: u64 = 0;
 pub const CLOSE_OP: u64 = 3;
 pub const SEND_OP: u64 = 4;
 pub const STATUS_OP: u64 = 5;
@@ -8,6 +9,17 @@ pub const ALLOC_UNBOUND_OP: u64 = 6;
 
 /// Ports of the 2-level interface, which is in force until a guest asks for another.
 pub const PORTS: u32 = 4096;
+
+/// `struct evtchn_bind_interdomain`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes)]
+pub struct BindInterdomain {
+    pub remote_dom: u16,
+    pub pad: u16,
+    pub remote_port: u32,
+    /// Out.
+    pub local_port: u32,
+}
 
 /// `struct evtchn_close`.
 #[repr(C)]

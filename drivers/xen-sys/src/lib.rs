@@ -26,6 +26,7 @@ pub const DOMID_SELF: u16 = 0x7ff0;
 /// Hypercall numbers (xen.h, `__HYPERVISOR_*`).
 pub mod hypercall {
     pub const MEMORY_OP: u64 = 12;
+    pub const GRANT_TABLE_OP: u64 = 20;
     pub const SCHED_OP: u64 = 29;
     pub const EVENT_CHANNEL_OP: u64 = 32;
     pub const HVM_OP: u64 = 34;

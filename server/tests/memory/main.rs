@@ -1,6 +1,7 @@
 //! The whole server in memory: real SSH clients of the tests, a FAT volume in RAM, no sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod access;
+mod call;
 mod login;
 mod rig;
 mod slow;

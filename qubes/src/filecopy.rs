@@ -1,0 +1,350 @@
+//! The receiver of `qubes.Filecopy`, which `qvm-copy` calls (qubes-rpc's libqubes-rpc-filecopy.h):
+//! bytes in, files and directories out, and the result for the sender.
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use crc::{Crc, Digest};
+
+/// `struct file_header`: u32 length of the name with its NUL, u32 mode, u64 length of the data, u32
+/// accessed and its nanoseconds, u32 modified and its nanoseconds.
+const HEADER: usize = 32;
+
+/// The longest name, its NUL included (`MAX_PATH_LENGTH` - 1).
+const MAX_NAME: usize = 16383;
+
+/// Directories in one name.
+const MAX_DEPTH: usize = 64;
+
+/// CRC-32 as zlib has it.
+static CRC: Crc<u32> = Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
+
+/// Errors as the sender knows them: Linux' numbers (errno.h).
+pub mod errno {
+    pub const EPERM: u32 = 1;
+    pub const ENOENT: u32 = 2;
+    pub const EIO: u32 = 5;
+    pub const EACCES: u32 = 13;
+    pub const EEXIST: u32 = 17;
+    pub const ENOTDIR: u32 = 20;
+    pub const EISDIR: u32 = 21;
+    pub const EINVAL: u32 = 22;
+    pub const EFBIG: u32 = 27;
+    pub const ENOSPC: u32 = 28;
+    pub const EROFS: u32 = 30;
+    pub const ENAMETOOLONG: u32 = 36;
+    pub const EILSEQ: u32 = 84;
+    /// The sender went away before the end.
+    pub const EREMOTEIO: u32 = 121;
+}
+
+/// What a sender sent that is refused: the number for `result` and the words for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub errno: u32,
+    pub why: &'static str,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// What has come. Paths have components that are neither empty, `.` nor `..`, without control
+/// characters, and `/` between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A directory: made when there is none. It comes again after what is in it.
+    Directory(String),
+    /// A new file of `length` bytes; `data` shows them. Times are in seconds since 1970.
+    File { path: String, length: u64, accessed: u32, modified: u32 },
+    /// All bytes of the file have come.
+    FileEnd,
+    /// Everything has come: `result` says so to the sender.
+    End,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Header,
+    /// The name, after a header.
+    Name,
+    /// So many bytes of a file.
+    Data(u64),
+    Ended,
+}
+
+/// One copy. Holds no more than one header and name.
+pub struct Receiver {
+    state: State,
+    /// The header and the name that are being read.
+    record: Vec<u8>,
+    crc: Digest<'static, u32>,
+    last_name: String,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Receiver {
+    pub fn new() -> Self {
+        let (record, last_name) = Default::default();
+        Self { state: State::Header, record, crc: CRC.digest(), last_name }
+    }
+
+    /// Bytes of the current file at the start of `bytes`; `took` says that they were taken.
+    pub fn data<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        match self.state {
+            State::Data(left) => {
+                let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                bytes.get(..n).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// These are the bytes of a file that were taken. An event when they were the last.
+    pub fn took(&mut self, bytes: &[u8]) -> Option<Event> {
+        let State::Data(left) = self.state else {
+            return None;
+        };
+        self.crc.update(bytes);
+        let left = left.saturating_sub(bytes.len() as u64);
+        self.state = if left == 0 { State::Header } else { State::Data(left) };
+        (left == 0).then_some(Event::FileEnd)
+    }
+
+    /// Takes bytes that are not of a file, up to what is to be told: says how many.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(usize, Option<Event>), Refused> {
+        let mut rest = bytes;
+        loop {
+            let wanted = match self.state {
+                State::Header => HEADER,
+                State::Name => HEADER.saturating_add(self.name_length()),
+                State::Data(_) | State::Ended => {
+                    return Ok((bytes.len().saturating_sub(rest.len()), None));
+                }
+            };
+            let missing = wanted.saturating_sub(self.record.len());
+            let (taken, after) = rest.split_at(missing.min(rest.len()));
+            self.record.extend(taken);
+            self.crc.update(taken);
+            rest = after;
+            if self.record.len() < wanted {
+                return Ok((bytes.len(), None));
+            }
+            if let Some(event) = self.complete()? {
+                return Ok((bytes.len().saturating_sub(rest.len()), Some(event)));
+            }
+        }
+    }
+
+    fn field(&self, at: usize) -> u32 {
+        let bytes = self.record.get(at..at.saturating_add(4)).and_then(|b| b.try_into().ok());
+        bytes.map_or(0, u32::from_le_bytes)
+    }
+
+    fn name_length(&self) -> usize {
+        self.field(0) as usize
+    }
+
+    /// A header or a name is complete.
+    fn complete(&mut self) -> Result<Option<Event>, Refused> {
+        if let State::Header = self.state {
+            return match self.name_length() {
+                0 => {
+                    self.state = State::Ended;
+                    Ok(Some(Event::End))
+                }
+                1..=MAX_NAME => {
+                    self.state = State::Name;
+                    Ok(None)
+                }
+                _ => Err(Refused { errno: errno::ENAMETOOLONG, why: "its name is too long" }),
+            };
+        }
+        let name = self.record.get(HEADER..).unwrap_or_default();
+        // A refused one is not told back.
+        self.last_name.clear();
+        let kind = self.field(4) & S_IFMT;
+        let path = checked(name, kind == S_IFDIR)?;
+        self.last_name.clone_from(&path);
+        let length = u64::from(self.field(12)) << 32 | u64::from(self.field(8));
+        let (accessed, modified) = (self.field(16), self.field(24));
+        self.record.clear();
+        match kind {
+            S_IFDIR if length == 0 => {
+                self.state = State::Header;
+                Ok(Some(Event::Directory(path)))
+            }
+            S_IFREG => {
+                self.state = State::Data(length);
+                Ok(Some(Event::File { path, length, accessed, modified }))
+            }
+            S_IFLNK => Err(Refused { errno: errno::EPERM, why: "FAT has no symbolic links" }),
+            _ => Err(Refused { errno: errno::EINVAL, why: "neither a file nor a directory" }),
+        }
+    }
+
+    /// A file without data has ended as it began.
+    pub fn empty_file(&mut self) -> Option<Event> {
+        matches!(self.state, State::Data(0)).then(|| self.took(&[]))?
+    }
+
+    /// The name that came last, for messages.
+    pub fn last_name(&self) -> &str {
+        &self.last_name
+    }
+
+    /// What the sender is told: `struct result_header` (u32 errno, u32 0, u64 CRC) and `struct
+    /// result_header_ext` (u32 length of the last name, the name). The sender compares the CRC with
+    /// its own.
+    pub fn result(&self, errno: u32) -> Vec<u8> {
+        let mut result = Vec::from(errno.to_le_bytes());
+        result.extend([0; 4]);
+        result.extend(u64::from(self.crc.clone().finalize()).to_le_bytes());
+        result.extend(u32::try_from(self.last_name.len()).unwrap_or(0).to_le_bytes());
+        result.extend(self.last_name.as_bytes());
+        result
+    }
+}
+
+/// The path of a name, which another qube chose.
+fn checked(name: &[u8], is_directory: bool) -> Result<String, Refused> {
+    let refused = |errno, why| Err(Refused { errno, why });
+    let Some((0, name)) = name.split_last() else {
+        return refused(errno::EINVAL, "its name has no end");
+    };
+    let Ok(name) = core::str::from_utf8(name) else {
+        return refused(errno::EILSEQ, "its name is not UTF-8");
+    };
+    if name.chars().any(char::is_control) {
+        return refused(errno::EILSEQ, "its name has control characters in it");
+    }
+    // As a shell completes the names of directories.
+    let path = name.strip_suffix('/').filter(|_| is_directory).unwrap_or(name);
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return refused(errno::EILSEQ, "its name leads elsewhere");
+    }
+    if path.split('/').count() > MAX_DEPTH {
+        return refused(errno::ENAMETOOLONG, "its name has too many directories");
+    }
+    Ok(path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn record(name: &[u8], mode: u32, length: u64) -> Vec<u8> {
+        let mut bytes = Vec::from((name.len() as u32).to_le_bytes());
+        bytes.extend(mode.to_le_bytes());
+        bytes.extend(length.to_le_bytes());
+        bytes.extend([111u32, 0, 222, 0].iter().flat_map(|n| n.to_le_bytes()));
+        bytes.extend(name);
+        bytes
+    }
+
+    /// Events and contents of what came in pieces of `size`.
+    fn receive(bytes: &[u8], size: usize) -> Result<(Vec<Event>, Vec<u8>, Receiver), Refused> {
+        let mut receiver = Receiver::new();
+        let (mut events, mut contents) = (Vec::new(), Vec::new());
+        for mut piece in bytes.chunks(size) {
+            while !piece.is_empty() {
+                let data = receiver.data(piece);
+                if !data.is_empty() {
+                    contents.extend(data);
+                    events.extend(receiver.took(data));
+                    piece = &piece[data.len()..];
+                    continue;
+                }
+                let (n, event) = receiver.push(piece)?;
+                piece = &piece[n..];
+                events.extend(event);
+                events.extend(receiver.empty_file());
+            }
+        }
+        Ok((events, contents, receiver))
+    }
+
+    #[test]
+    fn a_tree_of_files_in_pieces_of_any_size() {
+        let bytes = [
+            record(b"d\0", S_IFDIR | 0o755, 0),
+            record("d/ä\0".as_bytes(), S_IFREG | 0o644, 5),
+            b"hello".to_vec(),
+            record(b"d/empty\0", S_IFREG | 0o644, 0),
+            record(b"d/\0", S_IFDIR | 0o755, 0),
+            vec![0; HEADER],
+        ]
+        .concat();
+        let file = |path: &str, length| Event::File {
+            path: path.into(),
+            length,
+            accessed: 111,
+            modified: 222,
+        };
+        let directory = || Event::Directory("d".into());
+        for size in 1..bytes.len() + 1 {
+            let (events, contents, receiver) = receive(&bytes, size).unwrap();
+            let (first, second) = (file("d/ä", 5), file("d/empty", 0));
+            let end = Event::FileEnd;
+            let all = [directory(), first, end.clone(), second, end, directory(), Event::End];
+            assert_eq!(events, all, "{size}");
+            assert_eq!(contents, b"hello");
+            let result = receiver.result(0);
+            assert_eq!(result[..8], [0; 8]);
+            let crc = u64::from(CRC.checksum(&bytes));
+            assert_eq!(result[8..16], crc.to_le_bytes());
+            assert_eq!(result[16..], [1, 0, 0, 0, b'd']);
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_zlibs() {
+        assert_eq!(CRC.checksum(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for (name, errno) in [
+            (b"../x\0".as_slice(), errno::EILSEQ),
+            (b"a/../x\0", errno::EILSEQ),
+            (b"/x\0", errno::EILSEQ),
+            (b"a//x\0", errno::EILSEQ),
+            (b"a/\0", errno::EILSEQ),
+            (b".\0", errno::EILSEQ),
+            (b"\0", errno::EILSEQ),
+            (b"a\nb\0", errno::EILSEQ),
+            (b"a\0b\0", errno::EILSEQ),
+            (b"\xff\0", errno::EILSEQ),
+            (b"ab", errno::EINVAL),
+            (&[b"a/".repeat(64), b"b\0".to_vec()].concat(), errno::ENAMETOOLONG),
+            (&[b'a'; MAX_NAME + 1], errno::ENAMETOOLONG),
+        ] {
+            let result = receive(&record(name, S_IFREG, 3), 7).map(|(events, ..)| events);
+            assert_eq!(result.unwrap_err().errno, errno, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn links_and_devices_are_refused() {
+        for (mode, errno) in
+            [(S_IFLNK, errno::EPERM), (0o060_000, errno::EINVAL), (0, errno::EINVAL)]
+        {
+            let result = receive(&record(b"a\0", mode, 3), 100).map(|(events, ..)| events);
+            assert_eq!(result.unwrap_err().errno, errno);
+        }
+    }
+}

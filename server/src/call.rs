@@ -1,0 +1,269 @@
+//! Calls of qrexec: services for other qubes, each on a stream of its own. dom0's policy is who may
+//! call, and the caller's name comes from dom0.
+mod filecopy;
+mod line;
+mod service;
+mod shell;
+
+pub use line::{Line, LineStream};
+pub use service::{Asked, Service};
+
+use crate::connection::Shared;
+use crate::tasks::Tasks;
+use crate::transfer::Transfer;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use fat::{BlockDevice, Volume};
+use log::{debug, info, warn};
+use net::Stream;
+use qubes::qrexec::{Command, exit};
+
+/// Calls at once, beside those that are connections to the SSH server.
+const CALLS: usize = 16;
+
+/// Of these, those of one qube.
+const CALLS_OF_ONE: usize = 8;
+
+/// How long the other side may take to read a call's end, in milliseconds.
+const LAST_WORDS: u64 = 30_000;
+
+/// While there are calls, one look at them each so many milliseconds: a qube that was destroyed sends
+/// no event.
+const LOOK_EVERY: u64 = 5_000;
+
+/// A call that has come.
+pub struct Call {
+    pub command: Command,
+    /// Nobody gives it input or reads its output.
+    pub detached: bool,
+    /// The data vchan.
+    pub stream: Box<dyn Stream>,
+}
+
+/// The calls that run.
+pub struct Calls<D: BlockDevice> {
+    running: Vec<Running<D>>,
+    /// What callers asked of the machine.
+    pub asked: Rc<RefCell<Vec<Asked>>>,
+    /// Who is connected, for the shell: one line each.
+    pub clients: Rc<RefCell<Vec<String>>>,
+}
+
+struct Running<D: BlockDevice> {
+    line: Rc<RefCell<Line>>,
+    name: String,
+    source: String,
+    work: Work<D>,
+}
+
+enum Work<D: BlockDevice> {
+    /// Looks whether there is the folder that is asked for.
+    Folder(Pin<Box<dyn Future<Output = Option<Transfer<D>>>>>),
+    Sftp(Transfer<D>),
+    /// Ends with an exit code. Never dropped before its end: the disk must not be left in the middle
+    /// of something.
+    Future(Pin<Box<dyn Future<Output = i32>>>),
+    /// All is done, and is to be told by then.
+    Ending(u64),
+}
+
+/// What becomes of a call.
+pub enum Begun {
+    /// It runs, or has been refused.
+    Here,
+    /// It is to be a connection of the SSH server.
+    Ssh(LineStream, String),
+}
+
+impl<D: BlockDevice + 'static> Calls<D> {
+    pub fn new() -> Self {
+        Self { running: Vec::new(), asked: Rc::default(), clients: Rc::default() }
+    }
+
+    /// How many of the server's places they take.
+    pub fn places(&self) -> usize {
+        self.running
+            .iter()
+            .filter(|call| matches!(call.work, Work::Folder(_) | Work::Sftp(_)))
+            .count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Begins a call. `places` says how many clients may still come.
+    pub fn begin(&mut self, call: Call, shared: &Shared<D>, places: usize, now: u64) -> Begun {
+        let name = name_of(&call.command);
+        let line = Line::new(call.stream, call.detached);
+        let (service, source) = Service::of(&call.command, shared.options.port);
+        let ours = self.running.iter().filter(|call| call.source == source).count();
+        if self.running.len() >= CALLS || ours >= CALLS_OF_ONE {
+            warn!("{name} for {source}: refused, {} calls run", self.running.len());
+            return self.refuse(line, name, source, (exit::PROBLEM, "too many calls"), now);
+        }
+        let needs_place = matches!(service, Service::Ssh | Service::Sftp(_));
+        if needs_place && places == 0 {
+            warn!("{name} for {source}: refused, too many clients are connected");
+            return self.refuse(line, name, source, (exit::PROBLEM, "too many clients"), now);
+        }
+        let (line, work) = match service {
+            Service::Ssh => {
+                info!("{name} for {source}");
+                return Begun::Ssh(LineStream(line), format!("qube {source}"));
+            }
+            Service::Refused(code, why) => {
+                warn!("{name} for {source}: refused, {why}");
+                return self.refuse(line, name, source, (code, why), now);
+            }
+            Service::Sftp(access) => {
+                let (volume, shown) = (shared.volume.clone(), shared.options.shown);
+                let look = async move {
+                    let found = access.root.is_empty() || is_folder(&volume, &access.root).await;
+                    found.then(|| Transfer::new(&volume, &access, shown))
+                };
+                (Rc::new(RefCell::new(line)), Work::Folder(Box::pin(look)))
+            }
+            service => {
+                let line = Rc::new(RefCell::new(line));
+                let host = service::Host {
+                    volume: shared.volume.clone(),
+                    options: shared.options.clone(),
+                    told_keys: shared.told_keys.clone(),
+                    fingerprint: shared.fingerprint.clone(),
+                    asked: self.asked.clone(),
+                    clients: self.clients.clone(),
+                };
+                let future = service::run(service, line.clone(), source.clone(), host);
+                (line, Work::Future(Box::pin(future)))
+            }
+        };
+        info!("{name} for {source}");
+        self.running.push(Running { line, name, source, work });
+        Begun::Here
+    }
+
+    fn refuse(
+        &mut self,
+        mut line: Line,
+        name: String,
+        source: String,
+        (code, why): (i32, &str),
+        now: u64,
+    ) -> Begun {
+        line.end_with(code, why);
+        let (line, work) =
+            (Rc::new(RefCell::new(line)), Work::Ending(now.saturating_add(LAST_WORDS)));
+        self.running.push(Running { line, name, source, work });
+        Begun::Here
+    }
+
+    /// Lets every call go on; true when something moved.
+    pub fn turn(&mut self, tasks: &mut Tasks, now: u64) -> bool {
+        let mut moved = false;
+        // When there is not room for all, each comes first once.
+        let count = self.running.len().max(1);
+        self.running.rotate_left(1 % count);
+        self.running.retain_mut(|call| {
+            let (went_on, goes_on) = call.turn(tasks, now);
+            moved |= went_on | !goes_on;
+            goes_on
+        });
+        moved
+    }
+
+    /// Ends them all: what runs on the disk is finished, and no more input is taken.
+    pub fn stop(&mut self) {
+        for call in &mut self.running {
+            call.line.borrow_mut().close();
+        }
+    }
+
+    /// Milliseconds until a call must be looked at.
+    pub fn deadline(&self) -> Option<u64> {
+        (!self.running.is_empty()).then_some(LOOK_EVERY)
+    }
+}
+
+impl<D: BlockDevice + 'static> Running<D> {
+    /// Whether something moved, and whether the call goes on.
+    fn turn(&mut self, tasks: &mut Tasks, now: u64) -> (bool, bool) {
+        let mut moved = self.line.borrow_mut().poll();
+        let closed = self.line.borrow().is_closed();
+        let mut context = Context::from_waker(Waker::noop());
+        let ended = match &mut self.work {
+            Work::Folder(look) => match look.as_mut().poll(&mut context) {
+                Poll::Ready(Some(transfer)) => {
+                    self.work = Work::Sftp(transfer);
+                    return (true, true);
+                }
+                Poll::Ready(None) => {
+                    self.line.borrow_mut().end_with(exit::FAILURE, "no such folder");
+                    true
+                }
+                Poll::Pending => false,
+            },
+            Work::Sftp(_) if closed => return (true, false),
+            Work::Sftp(transfer) => {
+                let mut line = self.line.borrow_mut();
+                let result = transfer.receive(&mut *line).and_then(|()| {
+                    if line.is_at_end() {
+                        transfer.eof();
+                    }
+                    transfer.turn(&mut *line, tasks)
+                });
+                match result {
+                    Ok(went_on) => {
+                        moved |= went_on | line.poll();
+                        line.has_ended()
+                    }
+                    Err(over) => {
+                        warn!("{} for {}: {}", self.name, self.source, over);
+                        line.end_with(exit::FAILURE, &format!("{over}"));
+                        true
+                    }
+                }
+            }
+            Work::Future(future) => match future.as_mut().poll(&mut context) {
+                Poll::Ready(code) => {
+                    self.line.borrow_mut().exit(code);
+                    true
+                }
+                Poll::Pending => false,
+            },
+            Work::Ending(until) => {
+                let line = self.line.borrow();
+                if line.is_over() || line.is_closed() || now >= *until {
+                    debug!("{} for {}: ended", self.name, self.source);
+                    return (true, false);
+                }
+                false
+            }
+        };
+        if ended {
+            self.work = Work::Ending(now.saturating_add(LAST_WORDS));
+            self.line.borrow_mut().poll();
+        }
+        (moved | ended, true)
+    }
+}
+
+async fn is_folder<D: BlockDevice>(volume: &Volume<D>, path: &str) -> bool {
+    volume.metadata(path).await.is_ok_and(|found| found.is_dir)
+}
+
+/// What a command is called in the log.
+fn name_of(command: &Command) -> String {
+    match command {
+        Command::Service { name, argument, .. } if argument.is_empty() => name.clone(),
+        Command::Service { name, argument, .. } => format!("{name}+{argument}"),
+        Command::Shell(text) => format!("{text:?}"),
+        Command::Malformed => "a command".into(),
+    }
+}

@@ -1,0 +1,203 @@
+//! `qubes.Filecopy`: what `qvm-copy` sends goes into `/QubesIncoming/<source>/`. Nothing that is
+//! there is replaced, and of a file that did not come whole nothing stays.
+use super::line::{SharedLine, read, write};
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use fat::{BlockDevice, Error, File, OpenOptions, Volume};
+use log::{info, warn};
+use qubes::filecopy::{Event, Receiver, Refused, errno};
+use qubes::qrexec::exit;
+
+const INCOMING: &str = "/QubesIncoming";
+
+/// The largest file of FAT.
+const LARGEST: u64 = u32::MAX as u64;
+
+/// Why a copy ended before its end.
+enum Failure {
+    Refused(Refused),
+    Volume(Error),
+    Gone,
+}
+
+impl Failure {
+    fn errno(&self) -> u32 {
+        match self {
+            Self::Refused(refused) => refused.errno,
+            Self::Gone => errno::EREMOTEIO,
+            Self::Volume(error) => match error {
+                Error::NotFound => errno::ENOENT,
+                Error::NotADirectory => errno::ENOTDIR,
+                Error::IsADirectory => errno::EISDIR,
+                Error::AlreadyExists => errno::EEXIST,
+                Error::NoSpace => errno::ENOSPC,
+                Error::TooLarge => errno::EFBIG,
+                Error::NameInvalid => errno::EILSEQ,
+                Error::NameTooLong => errno::ENAMETOOLONG,
+                Error::ReadOnly | Error::ReadOnlyFile => errno::EROFS,
+                Error::Reserved | Error::Root => errno::EACCES,
+                _ => errno::EIO,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Volume(error) => error.fmt(f),
+            Self::Gone => f.write_str("the sender went away"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Volume(error)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// A file of which not everything has come.
+struct Partial {
+    file: File,
+    path: String,
+    written: u64,
+    accessed: u32,
+    modified: u32,
+}
+
+/// Receives from `source`, whose name dom0 vouches for. What has come is on the disk when the sender
+/// is told so.
+pub async fn receive<D: BlockDevice>(line: &SharedLine, volume: &Volume<D>, source: &str) -> i32 {
+    let mut receiver = Receiver::new();
+    let mut copy = Copy { volume, folder: format!("{INCOMING}/{source}"), partial: None, files: 0 };
+    let result = match copy.run(line, &mut receiver).await {
+        Ok(()) => volume.sync().await.map_err(Failure::Volume),
+        Err(failure) => {
+            copy.forget_partial().await;
+            Err(failure)
+        }
+    };
+    let errno = match result {
+        Ok(()) => {
+            info!("{} files came from {source}", copy.files);
+            0
+        }
+        Err(failure) => {
+            let name = receiver.last_name().escape_debug();
+            warn!("a copy from {source} ended at {name}: {failure}");
+            failure.errno()
+        }
+    };
+    write(line, &receiver.result(errno)).await;
+    if errno == 0 { exit::OK } else { exit::FAILURE }
+}
+
+struct Copy<'v, D: BlockDevice> {
+    volume: &'v Volume<D>,
+    folder: String,
+    partial: Option<Partial>,
+    files: u64,
+}
+
+impl<D: BlockDevice> Copy<'_, D> {
+    async fn run(&mut self, line: &SharedLine, receiver: &mut Receiver) -> Result<(), Failure> {
+        for folder in [INCOMING, &self.folder] {
+            self.directory(folder).await?;
+        }
+        while let Some(piece) = read(line).await {
+            let mut rest = piece.as_slice();
+            while !rest.is_empty() {
+                let data = receiver.data(rest);
+                let (taken, event) = if data.is_empty() {
+                    receiver.push(rest)?
+                } else {
+                    self.write(data).await?;
+                    (data.len(), receiver.took(data))
+                };
+                rest = rest.get(taken..).unwrap_or_default();
+                for event in [event, receiver.empty_file()].into_iter().flatten() {
+                    if self.handle(event).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Err(Failure::Gone)
+    }
+
+    /// True at the end.
+    async fn handle(&mut self, event: Event) -> Result<bool, Failure> {
+        match event {
+            Event::Directory(path) => {
+                let path = format!("{}/{path}", self.folder);
+                self.directory(&path).await?;
+            }
+            Event::File { path, length, accessed, modified } => {
+                self.check_room(length).await?;
+                let path = format!("{}/{path}", self.folder);
+                let options = OpenOptions {
+                    write: true,
+                    create: true,
+                    create_new: true,
+                    ..OpenOptions::default()
+                };
+                let file = self.volume.open(&path, &options).await?;
+                self.partial = Some(Partial { file, path, written: 0, accessed, modified });
+            }
+            Event::FileEnd => {
+                if let Some(Partial { file, accessed, modified, .. }) = &self.partial {
+                    let times = (Some(u64::from(*modified)), Some(u64::from(*accessed)));
+                    self.volume.set_file_times(file, times.0, times.1).await?;
+                    self.files = self.files.saturating_add(1);
+                }
+                self.partial = None;
+            }
+            Event::End => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Makes a directory, unless it is there.
+    async fn directory(&self, path: &str) -> Result<(), Failure> {
+        match self.volume.create_dir(path).await {
+            Err(Error::AlreadyExists) if self.volume.metadata(path).await?.is_dir => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Refuses what will not fit before it is sent.
+    async fn check_room(&self, length: u64) -> Result<(), Failure> {
+        if length > LARGEST {
+            return Err(Error::TooLarge.into());
+        }
+        let space = self.volume.space().await?;
+        let free = u64::from(space.free_clusters).saturating_mul(space.cluster_size.into());
+        if length > free { Err(Error::NoSpace.into()) } else { Ok(()) }
+    }
+
+    async fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
+        if let Some(partial) = &mut self.partial {
+            self.volume.write(&partial.file, partial.written, data).await?;
+            partial.written = partial.written.saturating_add(data.len() as u64);
+        }
+        Ok(())
+    }
+
+    async fn forget_partial(&mut self) {
+        if let Some(Partial { file, path, .. }) = self.partial.take() {
+            drop(file);
+            if let Err(e) = self.volume.remove_file(&path).await {
+                warn!("{}: cannot be removed: {e}", path.escape_debug());
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The stream of a call: standard input one way, output and the exit code the other.
+use crate::transfer::Channel;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::Poll;
+use log::warn;
+use net::{Closed, Ended, Stream};
+use qubes::qrexec::{Data, exit};
+
+/// Bytes of input that a service takes at once.
+const PIECE: usize = 64 << 10;
+
+pub struct Line {
+    stream: Box<dyn Stream>,
+    data: Data,
+    closed: bool,
+    /// The message that is to be told before the end.
+    last_words: Option<(i32, String)>,
+}
+
+impl Line {
+    pub fn new(stream: Box<dyn Stream>, detached: bool) -> Self {
+        Self { stream, data: Data::new(detached), closed: false, last_words: None }
+    }
+
+    /// Looks what came and sends what waits; true when something was sent.
+    pub fn poll(&mut self) -> bool {
+        if self.input().is_err() {
+            return false;
+        }
+        let sent = self.flush();
+        if let Some((code, text)) = self.last_words.take() {
+            let whole = self.data.stderr(text.as_bytes()) == text.len();
+            // Before its HELLO the other side is told nothing.
+            if whole || self.data.is_eof() {
+                self.data.exit(code);
+            } else {
+                self.last_words = Some((code, text));
+            }
+        }
+        sent | self.flush()
+    }
+
+    fn flush(&mut self) -> bool {
+        let mut moved = false;
+        while !self.closed && !self.data.output().is_empty() {
+            match self.stream.write(self.data.output()) {
+                Ok(0) => break,
+                Ok(n) => {
+                    self.data.sent(n);
+                    moved = true;
+                }
+                Err(Closed) => self.closed = true,
+            }
+        }
+        moved
+    }
+
+    /// The input that has come, as far as it lies in one piece.
+    pub fn input(&mut self) -> Result<&[u8], Closed> {
+        let shown = loop {
+            if self.closed {
+                return Err(Closed);
+            }
+            let seen = self.stream.fill().map(|bytes| (bytes.len(), self.data.input(bytes)));
+            match seen {
+                Ok((0, _)) => break 0,
+                Ok((_, Ok((skip, input)))) => {
+                    let shown = input.len();
+                    self.stream.consume(skip);
+                    if shown > 0 {
+                        break shown;
+                    }
+                }
+                Ok((_, Err(e))) => {
+                    warn!("a call is given up: {e}");
+                    self.closed = true;
+                }
+                Err(Closed) => self.closed = true,
+            }
+        };
+        let bytes = self.stream.fill()?;
+        Ok(bytes.get(..shown).unwrap_or_default())
+    }
+
+    /// Takes `n` bytes of what `input` showed.
+    pub fn consume(&mut self, n: usize) {
+        self.data.took(n);
+        self.stream.consume(n);
+    }
+
+    /// Sends what fits of the standard output and says how much that was.
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
+        let mut written: usize = 0;
+        loop {
+            self.flush();
+            if self.closed {
+                return Err(Closed);
+            }
+            let n = self.data.stdout(data.get(written..).unwrap_or_default());
+            if n == 0 {
+                return Ok(written);
+            }
+            written = written.saturating_add(n);
+        }
+    }
+
+    /// Ends the call after all that was written.
+    pub fn exit(&mut self, code: i32) {
+        if self.last_words.is_none() {
+            self.data.exit(code);
+        }
+    }
+
+    /// Ends the call with a line on its standard error.
+    pub fn end_with(&mut self, code: i32, why: &str) {
+        self.last_words.get_or_insert_with(|| (code, alloc::format!("mirage-sshfs: {why}\n")));
+    }
+
+    /// The other side is gone, or as good as that.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether all input was taken and none will come.
+    pub fn is_at_end(&mut self) -> bool {
+        self.data.is_eof() && self.input().is_ok_and(<[u8]>::is_empty)
+    }
+
+    /// Whether its exit code is said, and whether it was sent.
+    pub fn has_ended(&self) -> bool {
+        self.last_words.is_some() || self.data.has_ended()
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.data.is_over()
+    }
+}
+
+/// The input of a service that is a future: the next piece, or None at its end.
+pub async fn read(line: &RefCell<Line>) -> Option<Vec<u8>> {
+    poll_fn(|_| {
+        let mut line = line.borrow_mut();
+        let piece = match line.input() {
+            Ok(input) => Vec::from(input.get(..PIECE).unwrap_or(input)),
+            Err(Closed) => return Poll::Ready(None),
+        };
+        line.consume(piece.len());
+        match piece.is_empty() {
+            false => Poll::Ready(Some(piece)),
+            true if line.is_at_end() => Poll::Ready(None),
+            true => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Writes all of it, or nothing more when the other side is gone.
+pub async fn write(line: &RefCell<Line>, data: &[u8]) {
+    let mut rest = data;
+    poll_fn(|_| match line.borrow_mut().write(rest) {
+        Ok(n) => {
+            rest = rest.get(n..).unwrap_or_default();
+            if rest.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        }
+        Err(Closed) => Poll::Ready(()),
+    })
+    .await
+}
+
+/// A call that is a connection.
+pub struct LineStream(pub Line);
+
+impl Stream for LineStream {
+    fn fill(&mut self) -> Result<&[u8], Closed> {
+        self.0.flush();
+        if self.0.is_at_end() {
+            return Err(Closed);
+        }
+        self.0.input()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.0.consume(n);
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
+        self.0.write(data)
+    }
+}
+
+impl Drop for LineStream {
+    fn drop(&mut self) {
+        // As far as there is room for it.
+        self.0.exit(exit::OK);
+        self.0.flush();
+    }
+}
+
+impl Channel for Line {
+    fn peek(&mut self) -> Result<&[u8], Ended> {
+        self.input().map_err(|Closed| Ended::Closed)
+    }
+
+    fn take(&mut self, n: usize) -> Result<(), Ended> {
+        self.consume(n);
+        Ok(())
+    }
+
+    fn send(&mut self, data: &[u8]) -> Result<usize, Ended> {
+        self.write(data).map_err(|Closed| Ended::Closed)
+    }
+
+    fn finish(&mut self, status: u32) {
+        self.exit(i32::try_from(status).unwrap_or(exit::FAILURE));
+    }
+}
+
+/// What services share a line by.
+pub type SharedLine = Rc<RefCell<Line>>;
