@@ -51,7 +51,7 @@ fn lengthen(path: &Path, wanted: u64) -> Result<(), Failure> {
     if !there.is_file() {
         return Err(failed(&"a block device has its own size: leave the size out"));
     }
-    if wanted < there.len() || wanted % 512 != 0 {
+    if wanted < there.len() || !wanted.is_multiple_of(512) {
         return Err(failed(&"SIZE is a multiple of 512 bytes and no smaller than the image"));
     }
     file.set_len(wanted).map_err(|error| failed(&error))
