@@ -15,10 +15,9 @@ const KEY: &str =
 
 const LIMITS: Limits = Limits { connections: 3, operations: 4, operation_bytes: 1 << 20 };
 
-/// Messages of the transport, of logins and of channels (RFC 4250 4.1.2), but NEWKEYS, after which
-/// the client itself knows no keys.
-const MESSAGES: [u8; 20] =
-    [1, 2, 3, 4, 5, 6, 20, 50, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97, 98];
+/// Messages of the transport, of logins and of channels (RFC 4250 4.1.2).
+const MESSAGES: [u8; 22] =
+    [1, 2, 3, 4, 5, 6, 20, 21, 30, 50, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97, 98];
 
 struct Rig {
     server: Server<Once, client::Ram>,
@@ -51,7 +50,8 @@ fn act(u: &mut Unstructured<'_>, client: &mut Client) -> Result<bool> {
         0 => client.exchange_keys(),
         1 => client.send(u.bytes(u.len().min(20))?),
         2..=4 => {
-            let mut message = vec![*u.choose(&MESSAGES)?];
+            let any = u.ratio(1, 20)?;
+            let mut message = vec![if any { u.arbitrary()? } else { *u.choose(&MESSAGES)? }];
             // The number of a channel, where there is one.
             message.extend(u.int_in_range(0u32..=2)?.to_be_bytes());
             let kinds = ["session", "exec", "shell", "subsystem", "env", "pty-req", "signal"];
@@ -60,7 +60,8 @@ fn act(u: &mut Unstructured<'_>, client: &mut Client) -> Result<bool> {
                 message.extend((kind.len() as u32).to_be_bytes());
                 message.extend(kind.as_bytes());
             }
-            message.extend(u.bytes(u.int_in_range(0..=40)?.min(u.len()))?);
+            let length = u.int_in_range(0..=40)?.min(u.len());
+            message.extend(u.bytes(length)?);
             return Ok(client.send_message(&message).is_ok());
         }
         _ => client.send(&requests::arbitrary(u)?),

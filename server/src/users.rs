@@ -40,6 +40,11 @@ pub async fn keys_of<D: BlockDevice>(
             false
         }
     });
+    for root in keys.iter().map(|key| key.access().root).filter(|root| !root.is_empty()) {
+        if !volume.metadata(&root).await.is_ok_and(|metadata| metadata.is_dir) {
+            warn!("{user}: there is no folder {root}, which is the root of a key");
+        }
+    }
     keys
 }
 

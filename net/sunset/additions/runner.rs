@@ -72,15 +72,12 @@ impl<'a, CS: CliServ> Runner<'a, CS> {
         self.conn.exchange_keys(&mut s);
     }
 
-    /// Sends any one message, for tests of what the other side makes of it. False when it is no
-    /// message, or there is no room for it.
+    /// Sends any bytes as one message, for tests of what the other side makes of it. False when there
+    /// is no room for it, or only a key exchange may go on.
     pub fn send_message(&mut self, payload: &[u8]) -> Result<bool> {
-        let room = self.traf_out.send_allowed(&self.keys);
-        match self.conn.packet(payload) {
-            Ok(packet) if payload.len().saturating_mul(2) < room => {
-                self.traf_out.send_packet(packet, &mut self.keys).map(|()| true)
-            }
-            _ => Ok(false),
+        if self.conn.is_kex_sending() || self.traf_out.is_draining() {
+            return Ok(false);
         }
+        self.traf_out.send_message(payload, &mut self.keys)
     }
 }

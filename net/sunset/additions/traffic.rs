@@ -20,3 +20,22 @@ impl<'a> TrafIn<'a> {
         }
     }
 }
+
+impl<'a> TrafOut<'a> {
+    /// Sends any bytes as the payload of a packet; false when there is no room.
+    pub(crate) fn send_message(&mut self, payload: &[u8], keys: &mut KeyState) -> Result<bool> {
+        if payload.len() > self.send_allowed(keys) {
+            return Ok(false);
+        }
+        let (idx, len) = match self.state {
+            TxState::Idle => (0, 0),
+            TxState::Write { idx, len } => (idx, len),
+            TxState::Closed => return Ok(false),
+        };
+        let wbuf = &mut self.buf[len..];
+        wbuf[SSH_PAYLOAD_START..SSH_PAYLOAD_START + payload.len()].copy_from_slice(payload);
+        let elen = keys.encrypt(payload.len(), wbuf)?;
+        self.state = TxState::Write { idx, len: len + elen };
+        Ok(true)
+    }
+}
