@@ -37,9 +37,11 @@ def run(name):
     return word, time.monotonic() - begin, said.getvalue()
 
 
-def heed_no_interrupt():
-    """Ctrl-C reaches the whole group of processes: a test still ends with its cleaning up."""
-    signal.signal(signal.SIGINT, lambda *_: None)
+def heed_no_signal():
+    """Ctrl-C and timeout(1) reach the whole group of processes: a test still ends with its cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A function and not SIG_IGN, which the programs that a test starts would inherit.
+        signal.signal(number, lambda *_: None)
 
 
 def main():
@@ -54,7 +56,7 @@ def main():
     suite = loader.loadTestsFromNames(options.names) if options.names else loader.discover(HERE)
     tests = sorted(each_test(suite), key=lambda test: -getattr(test, "seconds", 0))
     begin, failed = time.monotonic(), []
-    with ProcessPoolExecutor(options.processes, initializer=heed_no_interrupt) as pool:
+    with ProcessPoolExecutor(options.processes, initializer=heed_no_signal) as pool:
         running = {pool.submit(run, test.id()): test.id() for test in tests}
         try:
             for done in as_completed(running):
