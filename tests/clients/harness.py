@@ -119,8 +119,6 @@ class Case(unittest.TestCase):
         self.watchdog.start()
         signal.signal(signal.SIGALRM, self.too_late)
         signal.alarm(self.seconds)
-        # A run that is told to end cleans up after its last test.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.scratch = tempfile.mkdtemp(prefix="clients-")
         self.addCleanup(self.clean)
         self.key = self.make_key("id")

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
 import time
 import unittest
@@ -28,12 +29,19 @@ def each_test(suite):
 def run(name):
     """Runs one test in this process: how it ended, its seconds and all that it said."""
     begin, said = time.monotonic(), io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         result = unittest.TextTestRunner(said, verbosity=0).run(unittest.defaultTestLoader.loadTestsFromName(name))
     word = "ok" if result.wasSuccessful() and result.testsRun == 1 else "FAILED"
     if word == "ok" and result.skipped:
         word = "skipped: " + result.skipped[0][1]
     return word, time.monotonic() - begin, said.getvalue()
+
+
+def heed_no_signal():
+    """Ctrl-C and timeout(1) reach the whole group of processes: a test still ends with its cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A function and not SIG_IGN, which the programs that a test starts would inherit.
+        signal.signal(number, lambda *_: None)
 
 
 def main():
@@ -42,11 +50,13 @@ def main():
     options.add_argument("names", nargs="*")
     options = options.parse_args()
     sys.path.insert(0, HERE)
+    # Told to end, it ends when the tests that run have cleaned up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     loader = unittest.defaultTestLoader
     suite = loader.loadTestsFromNames(options.names) if options.names else loader.discover(HERE)
     tests = sorted(each_test(suite), key=lambda test: -getattr(test, "seconds", 0))
     begin, failed = time.monotonic(), []
-    with ProcessPoolExecutor(options.processes) as pool:
+    with ProcessPoolExecutor(options.processes, initializer=heed_no_signal) as pool:
         running = {pool.submit(run, test.id()): test.id() for test in tests}
         try:
             for done in as_completed(running):
