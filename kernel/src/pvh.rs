@@ -62,6 +62,16 @@ impl BootInfo {
     }
 }
 
+impl BootInfo {
+    /// Whether these addresses can be a device's: mapped, in the low 4 GiB, and without RAM or what
+    /// lies below 1 MiB.
+    pub fn is_device(&self, address: u64, size: u64) -> bool {
+        let device = Region { start: address, end: address.saturating_add(size) };
+        let mapped = device.start >= 1 << 20 && device.end <= 1 << 32;
+        mapped && !self.ram.iter().any(|region| region.overlaps(&device))
+    }
+}
+
 /// Why the loader's information cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BootError {
