@@ -3,6 +3,7 @@
 use crate::blkfront::Blkfront;
 use crate::netfront::{self, Netfront};
 use crate::virtio::{self, Transport, VirtioDisk, VirtioNet};
+use alloc::boxed::Box;
 use fat::{BlockDevice, DeviceError};
 use smoltcp::phy::{self, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
@@ -61,7 +62,7 @@ impl BlockDevice for AnyDisk {
 /// A network interface.
 pub enum AnyNet {
     Xen(Netfront),
-    Virtio(VirtioNet<Transport>),
+    Virtio(Box<VirtioNet<Transport>>),
 }
 
 impl AnyNet {

@@ -13,6 +13,9 @@ mod network;
 pub mod pci;
 #[allow(unsafe_code)]
 mod queue;
+#[cfg(test)]
+#[allow(unsafe_code)]
+mod tests;
 mod transfer;
 
 pub use disk::VirtioDisk;

@@ -88,7 +88,7 @@ fn kvm_clock() -> Option<KvmClock> {
     // `page`, which nothing else uses and which outlives the last write, that turns the clock off.
     let (system_time, rate) = unsafe {
         write_msr(WALL_CLOCK, start + time::WC_VERSION as u64);
-        write_msr(SYSTEM_TIME, start + time::TIME as u64 | ENABLE);
+        write_msr(SYSTEM_TIME, (start + time::TIME as u64) | ENABLE);
         let told = (time::system_time(&page, time_stamp), time::counter_rate(&page));
         write_msr(SYSTEM_TIME, 0);
         told

@@ -312,4 +312,23 @@ mod tests {
         assert_eq!(info(&[(0, 0xfbff_f000)]).window(65), None);
         assert_eq!(info(&[]).window(65), None);
     }
+
+    #[test]
+    fn devices_are_where_nothing_else_is() {
+        let ram = [Region { start: 1 << 20, end: 32 << 20 }].into_iter().collect();
+        let info = BootInfo { command_line: Vec::new(), ram };
+        assert!(info.is_device(0xfeb0_0000, 512));
+        assert!(info.is_device(0xffff_f000, 4096));
+        for (address, size) in [
+            (0, 512),
+            (0x9_fc00, 512),
+            (2 << 20, 512),
+            ((32 << 20) - 256, 512),
+            (0xffff_f000, 4097),
+            (1 << 32, 512),
+            (0xfeb0_0000, u64::MAX),
+        ] {
+            assert!(!info.is_device(address, size), "{size} at {address:#x}");
+        }
+    }
 }

@@ -59,7 +59,7 @@ fn seconds(values: [u8; 6], status: u8) -> Option<u64> {
     if !valid || !(1..=12).contains(&month) || year > 2099 {
         return None;
     }
-    let leap = |year: u64| u64::from(year % 4 == 0);
+    let leap = |year: u64| u64::from(year.is_multiple_of(4));
     let lengths = [31, 28 + leap(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let months: u64 = lengths.iter().take(month as usize - 1).sum();
     // 2000 was a leap year, and until 2099 each fourth is one. 10,957 days lie between 1970 and 2000.

@@ -6,6 +6,7 @@ use crate::pci::Configuration;
 use crate::port::Port;
 use crate::pvh::BootInfo;
 use crate::{clock, console, heap, paging};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -172,7 +173,7 @@ impl Vm {
         let limits = budget::limits(heap);
         let config = budget::sockets(&limits, port, u64::from_ne_bytes(self::random()?));
         let mac = net.mac();
-        let mut net = Interface::new(AnyNet::Virtio(net), &config);
+        let mut net = Interface::new(AnyNet::Virtio(Box::new(net)), &config);
         match options.ipv4 {
             None => warn!("no address: give --ipv4 and --ipv4-gateway"),
             Some((ip, prefix)) => {
