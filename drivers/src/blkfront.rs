@@ -4,7 +4,6 @@ mod discover;
 mod geometry;
 mod link;
 mod pool;
-mod queue;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -13,6 +12,7 @@ pub use discover::{choose, disks};
 
 use crate::bus::{self, Backend, BusError, Frontend, State};
 use crate::task::Task;
+use crate::turns::Turns;
 use crate::xen::Xen;
 use crate::xenstore::Xenstore;
 use alloc::format;
@@ -24,7 +24,7 @@ use core::cell::{Cell, RefCell};
 use fat::{BlockDevice, DeviceError};
 use geometry::{Flush, Geometry};
 use link::Link;
-use queue::Queue;
+
 use transfer::{Data, Transfer};
 
 /// Requests wait so long for a backend that went away to come back.
@@ -46,7 +46,7 @@ struct Disk {
     link: RefCell<Option<Link>>,
     /// Some from the first connection on.
     geometry: Cell<Option<Geometry>>,
-    queue: Queue,
+    queue: Turns,
     /// When the backend went away.
     lost_at: Cell<Option<u64>>,
     /// Whether there are writes that no flush has followed.
@@ -66,7 +66,7 @@ impl Blkfront {
             number,
             link: RefCell::default(),
             geometry: Cell::default(),
-            queue: Queue::default(),
+            queue: Turns::default(),
             lost_at: Cell::default(),
             unflushed: Cell::default(),
             lost_writes: Cell::default(),

@@ -4,7 +4,7 @@
 //! One queue, one event channel. Frames are copied once into or out of granted pages, which stay
 //! granted as long as the connection. Scatter-gather and TCP segmentation offload are used in both
 //! directions where the backend has them: then one frame carries up to 60 KiB (out) or 64 KiB (in).
-mod checksum;
+pub(crate) mod checksum;
 mod receive;
 mod transmit;
 mod vif;

@@ -1,10 +1,13 @@
-//! The time that Xen tells in the shared page (xen/include/public/xen.h, `struct vcpu_time_info`).
+//! The time that Xen tells in the shared page (xen/include/public/xen.h, `struct vcpu_time_info`),
+//! and KVM in the same form where it is told to (Linux' Documentation/virt/kvm/x86/msr.rst).
 use crate::page::Page;
 use core::time::Duration;
 use xen_sys::shared_info::{
-    TIME, TIME_SYSTEM_TIME, TIME_TSC_SHIFT, TIME_TSC_TIMESTAMP, TIME_TSC_TO_SYSTEM_MUL,
-    TIME_VERSION, WC_NSEC, WC_SEC, WC_SEC_HI, WC_VERSION,
+    TIME_SYSTEM_TIME, TIME_TSC_SHIFT, TIME_TSC_TIMESTAMP, TIME_TSC_TO_SYSTEM_MUL, TIME_VERSION,
+    WC_NSEC, WC_SEC, WC_SEC_HI,
 };
+
+pub use xen_sys::shared_info::{TIME, WC_VERSION};
 
 /// Nanoseconds of system time when the time stamp counter has the value that `now` gives. None
 /// while Xen writes and will not end.
@@ -18,6 +21,19 @@ pub fn system_time(shared_info: &Page, now: impl Fn() -> u64) -> Option<u64> {
         let since = scale(now().saturating_sub(then), multiplier, shift);
         Some(system_time.saturating_add(since))
     })
+}
+
+/// Ticks of the time stamp counter in a second; None before it is told.
+pub fn counter_rate(shared_info: &Page) -> Option<u64> {
+    let at = |field: usize| TIME.saturating_add(field);
+    consistent(shared_info, at(TIME_VERSION), || {
+        let multiplier = shared_info.read_u32(at(TIME_TSC_TO_SYSTEM_MUL))?;
+        let shift = shared_info.read_u8(at(TIME_TSC_SHIFT))?.cast_signed();
+        let rate = (1_000_000_000u64 << 32).checked_div(multiplier.into())?;
+        let by = u32::from(shift.unsigned_abs());
+        if shift < 0 { rate.checked_mul(1u64.checked_shl(by)?) } else { rate.checked_shr(by) }
+    })
+    .filter(|&rate| rate > 0)
 }
 
 /// Ticks of the counter as nanoseconds: shifted, then multiplied by a fraction of 2^32.
@@ -79,6 +95,15 @@ mod tests {
         // 4 GHz, by a shift of -1; 1 GHz by a shift of 1.
         assert_eq!(system_time(&page(1 << 31, 0xff), || 5000), Some(5_001_000));
         assert_eq!(system_time(&page(1 << 31, 1), || 2000), Some(5_001_000));
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_scale() {
+        assert_eq!(counter_rate(&page(1 << 31, 0)), Some(2_000_000_000));
+        assert_eq!(counter_rate(&page(1 << 31, 0xff)), Some(4_000_000_000));
+        assert_eq!(counter_rate(&page(1 << 31, 1)), Some(1_000_000_000));
+        assert_eq!(counter_rate(&page(0, 0)), None);
+        assert!((0..=255).all(|shift| counter_rate(&page(1, shift)) != Some(0)));
     }
 
     #[test]

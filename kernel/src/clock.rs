@@ -1,10 +1,13 @@
 //! Time since the start by the CPU's time stamp counter. Its rate comes from what the hypervisor
-//! or the CPU says, or is measured by the interval timer.
-use crate::cpu::{time_stamp, xen_leaves};
+//! or the CPU says, or is measured by the interval timer. Without Xen the time of day comes from KVM
+//! or from the machine's clock.
+use crate::cpu::{kvm_leaves, time_stamp, write_msr, xen_leaves};
 use crate::port::Port;
+use crate::rtc;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::fmt;
 use core::time::Duration;
+use drivers::{Page, time};
 use spin::Once;
 
 static CLOCK: Once<Clock> = Once::new();
@@ -13,6 +16,8 @@ struct Clock {
     start: u64,
     /// Counts a second.
     rate: u64,
+    /// Since 1970, at `start`.
+    day: Option<Duration>,
 }
 
 /// Neither CPUID nor a timer tells the rate of the counter.
@@ -27,10 +32,21 @@ impl fmt::Display for NoClock {
 
 /// Starts the clock.
 pub fn init() -> Result<(), NoClock> {
-    let rate = xen_rate().or_else(kvm_rate).or_else(crystal_rate).or_else(measured_rate);
-    let rate = rate.filter(|&rate| rate > 0).ok_or(NoClock)?;
-    CLOCK.call_once(|| Clock { start: time_stamp(), rate });
+    let kvm = kvm_clock();
+    let rate = xen_rate().or_else(|| Some(kvm?.rate)).or_else(timing_rate).or_else(crystal_rate);
+    let rate = rate.or_else(measured_rate).filter(|&rate| rate > 0).ok_or(NoClock)?;
+    let day = match xen_leaves() {
+        // Xen's own time is for those who have started its drivers.
+        Some(_) => None,
+        None => kvm.map(|kvm| kvm.day).or_else(rtc::now),
+    };
+    CLOCK.call_once(|| Clock { start: time_stamp(), rate, day });
     Ok(())
+}
+
+/// The time since 1970; None where nothing tells it.
+pub fn unix_time() -> Option<Duration> {
+    CLOCK.get()?.day?.checked_add(since_boot())
 }
 
 /// Zero until `init` has run.
@@ -47,8 +63,42 @@ fn xen_rate() -> Option<u64> {
     xen_leaves().map(|base| u64::from(__cpuid_count(base | 3, 0).ecx) * 1000)
 }
 
+#[derive(Clone, Copy)]
+struct KvmClock {
+    rate: u64,
+    /// Now, since 1970.
+    day: Duration,
+}
+
+/// Asks KVM once what time it is (Linux' Documentation/virt/kvm/x86/msr.rst): its records are those
+/// of Xen's shared page, and go where a page of ours has them.
+fn kvm_clock() -> Option<KvmClock> {
+    const WALL_CLOCK: u32 = 0x4b56_4d00;
+    const SYSTEM_TIME: u32 = 0x4b56_4d01;
+    /// KVM_FEATURE_CLOCKSOURCE2: the CPU has both registers.
+    const HAS_CLOCK: u32 = 1 << 3;
+    const ENABLE: u64 = 1;
+    let base = kvm_leaves()?;
+    if __cpuid(base | 1).eax & HAS_CLOCK == 0 {
+        return None;
+    }
+    let page = Page::new()?;
+    let start = page.frame() << 12;
+    // SAFETY: CPUID told that there are these registers. KVM writes 12 and 32 bytes, both inside
+    // `page`, which nothing else uses and which outlives the last write, that turns the clock off.
+    let (system_time, rate) = unsafe {
+        write_msr(WALL_CLOCK, start + time::WC_VERSION as u64);
+        write_msr(SYSTEM_TIME, (start + time::TIME as u64) | ENABLE);
+        let told = (time::system_time(&page, time_stamp), time::counter_rate(&page));
+        write_msr(SYSTEM_TIME, 0);
+        told
+    };
+    let day = time::wall_clock_base(&page)?.checked_add(Duration::from_nanos(system_time?))?;
+    Some(KvmClock { rate: rate?, day })
+}
+
 /// The timing leaf that KVM and VMware have: kHz.
-fn kvm_rate() -> Option<u64> {
+fn timing_rate() -> Option<u64> {
     const TIMING: u32 = 0x4000_0010;
     let hypervisor = __cpuid(1).ecx & (1 << 31) != 0;
     let range = TIMING..0x4000_0100;

@@ -33,6 +33,13 @@ pub fn init() {
     }
 }
 
+/// The next byte that somebody sent to the serial port, if there is one.
+pub fn received() -> Option<u8> {
+    const DATA_READY: u8 = 1;
+    let ready = HAS_SERIAL.load(Ordering::Relaxed) && Port::Com1LineStatus.read() & DATA_READY != 0;
+    ready.then(|| Port::Com1Data.read())
+}
+
 /// Takes Xen's console for the log too.
 pub fn add_xen(console: drivers::Console) {
     *XEN.lock() = Some(console);

@@ -66,8 +66,31 @@ pub fn triple_fault() -> ! {
 
 /// The CPUID base of Xen's leaves, when Xen is under us (xen/include/public/arch-x86/cpuid.h).
 pub fn xen_leaves() -> Option<u32> {
+    hypervisor_leaves(b"XenVMMXenVMM")
+}
+
+/// The CPUID base of KVM's leaves (Linux' Documentation/virt/kvm/x86/cpuid.rst).
+pub fn kvm_leaves() -> Option<u32> {
+    hypervisor_leaves(b"KVMKVMKVM\0\0\0")
+}
+
+fn hypervisor_leaves(signature: &[u8; 12]) -> Option<u32> {
     (0x4000_0000..0x4001_0000).step_by(0x100).find(|&base| {
         let leaf = __cpuid(base);
-        [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).as_flattened() == b"XenVMMXenVMM"
+        [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).as_flattened() == signature
     })
+}
+
+/// Writes a model-specific register.
+///
+/// # Safety
+/// The CPU has the register, and the value makes nothing write to memory that is in use.
+pub unsafe fn write_msr(register: u32, value: u64) {
+    let (low, high) = (value as u32, (value >> 32) as u32);
+    // SAFETY: this is ring 0; the rest is the caller's promise. The hypervisor may write to memory
+    // that the compiler knows, hence no `nomem`.
+    unsafe {
+        asm!("wrmsr", in("ecx") register, in("eax") low, in("edx") high,
+            options(nostack, preserves_flags));
+    }
 }

@@ -1,4 +1,5 @@
 //! The machine as a guest of Xen: the disk, the network and the server's loop.
+use crate::budget::{self, STOP_WAIT};
 use crate::qubes::Qubes;
 use crate::{clock, console, heap};
 use alloc::format;
@@ -13,32 +14,18 @@ use drivers::hypervisor::{Ending, StartError};
 use drivers::netfront::Pages;
 use drivers::shutdown::Request;
 use drivers::task::Task;
-use drivers::{Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
+use drivers::{AnyDisk, AnyNet, Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
 use log::{error, info, warn};
 use net::Listener;
-use net::tcp::{Address, Config, Interface};
-use server::{Asked, Limits, Now, Options, Random, Ready, Server, Turn};
+use net::tcp::{Address, Interface};
+use server::{Asked, Now, Options, Random, Ready, Server, Turn};
 
-/// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window and the
-/// request that it fills (256 KiB each), and replies (two of the longest).
-const CONNECTION: u64 = 1280 << 10;
-/// What the rest of the server may hold: caches, disk and network pages, operations in flight.
-const SHARED: u64 = 8 << 20;
-const CONNECTIONS: Range<u64> = 4..129;
-
-const TCP_BUFFER: usize = 64 * 1024;
-const OPERATIONS: usize = 32;
-const OPERATION_BYTES: usize = 2 << 20;
 const PAGES: Pages = Pages { receive: 256, transmit: 256 };
-
-/// How long what runs may take once the machine is to end, in milliseconds: a disk that never
-/// answers must not keep it.
-const STOP_WAIT: u64 = 30_000;
 
 /// How long the disk may take to appear.
 const DISK_WAIT: Duration = Duration::from_secs(60);
 
-type Net = Interface<Netfront>;
+type Net = Interface<AnyNet>;
 
 /// The address and prefix of the command line, and the gateway.
 type Wanted = ((Ipv4Addr, u8), Option<Ipv4Addr>);
@@ -108,7 +95,8 @@ impl Guest {
         let disk = self.disk(options.disk.as_deref())?;
         let random = Random { volume_id: random()?, host_key: random()? };
         let ready = {
-            let (disk, options, unix) = (disk.clone(), options.clone(), self.unix_time());
+            let (disk, options) = (AnyDisk::Xen(disk.clone()), options.clone());
+            let unix = self.unix_time();
             async move { server::prepare(disk, &options, &random, unix, &mut |_, _| ()).await }
         };
         let ready = self.wait(&polling(&disk), ready)?.map_err(|e| format!("the disk: {e}"))?;
@@ -120,28 +108,15 @@ impl Guest {
         options: Options,
         heap: u64,
         disk: Blkfront,
-        ready: Ready<Blkfront>,
+        ready: Ready<AnyDisk>,
     ) -> Result<Ending, Stop> {
-        let connections = heap.saturating_sub(SHARED) / CONNECTION;
-        let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
         let mut options = options;
-        if options.port == 0 {
-            options.port = Options::default().port;
-            warn!("--port 0: a guest has no system that chooses one; it is {}", options.port);
-        }
+        options.port = budget::port(&options);
         let port = options.port;
+        let limits = budget::limits(heap);
+        let config = budget::sockets(&limits, port, u64::from_ne_bytes(random()?));
         let netfront = Netfront::new(self.xen.clone(), self.store.clone(), PAGES);
-        let config = Config {
-            port,
-            sockets: connections + 4,
-            listening: 4,
-            receive_buffer: TCP_BUFFER,
-            send_buffer: TCP_BUFFER,
-            seed: u64::from_ne_bytes(random()?),
-        };
-        let mut net = Interface::new(netfront, &config);
-        let limits =
-            Limits { connections, operations: OPERATIONS, operation_bytes: OPERATION_BYTES };
+        let mut net = Interface::new(AnyNet::Xen(netfront), &config);
         let mut wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
         let wanted_of_qubesdb = wanted.is_none();
         if wanted_of_qubesdb {
@@ -185,7 +160,7 @@ impl Guest {
     /// Takes what is new in QubesDB, and calls; what callers ask of the machine is done.
     fn poll_qubes<L>(
         &mut self,
-        server: &mut Server<L, Blkfront>,
+        server: &mut Server<L, AnyDisk>,
         wanted: Option<&mut Option<Wanted>>,
     ) where
         L: Listener<Stream: 'static>,

@@ -8,6 +8,10 @@
 extern crate alloc;
 
 #[cfg(freestanding)]
+mod apic;
+#[cfg(freestanding)]
+mod budget;
+#[cfg(freestanding)]
 mod clock;
 #[cfg(freestanding)]
 mod console;
@@ -28,15 +32,24 @@ mod memory;
 #[cfg(freestanding)]
 mod paging;
 #[cfg(freestanding)]
+mod pci;
+#[cfg(freestanding)]
 mod port;
 #[cfg(freestanding)]
 mod power;
 #[cfg(any(freestanding, test))]
 mod pvh;
+#[cfg(any(freestanding, test))]
+mod rtc;
 #[cfg(freestanding)]
 mod qubes;
 #[cfg(freestanding)]
 mod traps;
+#[cfg(freestanding)]
+mod vm;
+
+#[cfg(freestanding)]
+use drivers::virtio::mmio;
 
 /// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
 #[cfg(freestanding)]
@@ -57,33 +70,51 @@ fn boot(start_info: u64) -> ! {
     entropy::init().unwrap_or_else(|e| stop(&e));
     log::info!("memory: {} KiB for the heap", free >> 10);
     log::info!("command line: {}", info.command_line.escape_ascii());
-    if cpu::xen_leaves().is_some() {
+    let (options, places) = words(&info.command_line);
+    let ended = if cpu::xen_leaves().is_some() {
         let window = info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages"));
         // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves, and
         // `window` took addresses that the memory map leaves empty.
-        match unsafe { guest::run(window, options(&info.command_line), free) } {
-            Ok(()) => power::off(),
-            Err(e) => stop(&e),
-        }
+        unsafe { guest::run(window, options, free) }
+    } else {
+        // SAFETY: once, with the low 4 GiB mapped to themselves, not under Xen.
+        unsafe { vm::run(&info, &places, options, free) }
+    };
+    match ended {
+        Ok(()) => power::off(),
+        Err(e) => stop(&e),
     }
-    stop(&"no machine that it knows: this is no guest of Xen")
 }
 
 /// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
 #[cfg(freestanding)]
 const WINDOW: u64 = 65 + drivers::qrexec::PAGES;
 
-/// A guest has nobody to tell but the log: what cannot be used is ignored.
+/// What the command line says to the server, and of the machine's devices. A guest has nobody to
+/// tell but the log: what cannot be used is ignored.
 #[cfg(freestanding)]
-fn options(command_line: &[u8]) -> server::Options {
+fn words(command_line: &[u8]) -> (server::Options, alloc::vec::Vec<mmio::Place>) {
     let line = alloc::string::String::from_utf8_lossy(command_line);
-    let words = server::words(&line);
-    let (options, problems) = server::Options::parse(words.iter().map(|word| word.as_str()));
+    let mut places = alloc::vec::Vec::new();
+    let mut problems = alloc::vec::Vec::new();
+    let mut words = server::words(&line);
+    words.retain(|word| match mmio::parse(word) {
+        None => true,
+        Some(Ok(place)) => {
+            places.push(place);
+            false
+        }
+        Some(Err(e)) => {
+            problems.push(alloc::format!("{word}: {e}"));
+            false
+        }
+    });
+    let (options, others) = server::Options::parse(words.iter().map(|word| word.as_str()));
     console::set_levels(options.levels.clone());
-    for problem in problems {
+    for problem in problems.iter().chain(&others) {
         log::warn!("ignored on the command line: {problem}");
     }
-    options
+    (options, places)
 }
 
 /// Says why the machine cannot run, and ends it.

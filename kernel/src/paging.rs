@@ -5,6 +5,7 @@ use crate::memory;
 use alloc::boxed::Box;
 use bitflags::bitflags;
 use core::arch::asm;
+use spin::Mutex;
 
 const PAGE: u64 = 4096;
 const LARGE_PAGE: u64 = 2 << 20;
@@ -15,6 +16,8 @@ bitflags! {
     struct Flags: u64 {
         const PRESENT = 1;
         const WRITABLE = 1 << 1;
+        /// Neither cached nor combined: device memory.
+        const UNCACHED = 1 << 4 | 1 << 3;
         /// In a page directory: the entry maps 2 MiB and is no table.
         const LARGE = 1 << 7;
         const NO_EXECUTE = 1 << 63;
@@ -36,6 +39,9 @@ impl Table {
     }
 }
 
+/// The address of the tables in force; 0 before `init`.
+static ROOT: Mutex<u64> = Mutex::new(0);
+
 /// Builds the tables and puts them in force.
 pub fn init() {
     let directories = Table::leak(|gigabyte| match gigabyte {
@@ -44,10 +50,49 @@ pub fn init() {
     });
     let root = Table::leak(|i| if i == 0 { directories } else { 0 });
     let root = root & !(PAGE - 1);
+    *ROOT.lock() = root;
     // SAFETY: the tables map all memory to itself as boot.s' tables did, so the code, the stack
     // and every pointer mean the same after as before. They are never freed. What was writable
     // and used stays writable: the heap, .data, .bss and the stack.
     unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) }
+}
+
+/// Maps device memory to itself; false where the CPU has no such address. The low 4 GiB are mapped
+/// already.
+pub fn map_device(address: u64, size: u64) -> bool {
+    /// Half of the address space, less than which every CPU's physical addresses are.
+    const END: u64 = 1 << 47;
+    let Some(end) = address.checked_add(size).filter(|&end| end <= END) else {
+        return false;
+    };
+    let root = ROOT.lock();
+    let mut page = (address & !(LARGE_PAGE - 1)).max(1 << 32);
+    while page < end {
+        let directory = below(below(*root, page >> 39), page >> 30);
+        let flags = Flags::PRESENT | Flags::WRITABLE | Flags::LARGE | Flags::NO_EXECUTE;
+        update(directory, page >> 21, |_| page | (flags | Flags::UNCACHED).bits());
+        page += LARGE_PAGE;
+    }
+    true
+}
+
+/// The table that an entry of `table` leads to, made when there is none.
+fn below(table: u64, number: u64) -> u64 {
+    let entry = update(table, number, |entry| if entry == 0 { Table::leak(|_| 0) } else { entry });
+    entry & !(PAGE - 1) & !Flags::NO_EXECUTE.bits()
+}
+
+/// Changes an entry of a table, counted from the table's own first, and gives what it is now.
+fn update(table: u64, number: u64, change: impl FnOnce(u64) -> u64) -> u64 {
+    let at = (table + number % ENTRIES * 8) as *mut u64;
+    // SAFETY: `table` comes from `ROOT` or from an entry that `Table::leak` made: a table that is
+    // mapped to itself, never freed and, after `init`, reached by nobody but who holds `ROOT` and by
+    // the CPU, hence volatile.
+    unsafe {
+        let entry = change(at.read_volatile());
+        at.write_volatile(entry);
+        entry
+    }
 }
 
 /// The mapping of the 2 MiB at `address`: in small pages where protections differ.

@@ -5,9 +5,15 @@ use core::arch::asm;
 #[derive(Clone, Copy, Debug)]
 #[repr(u16)]
 pub enum Port {
+    /// The masks of the two old interrupt controllers (Intel 8259).
+    Pic1Mask = 0x21,
+    Pic2Mask = 0xa1,
     /// The interval timer (Intel 8254).
     TimerChannel0 = 0x40,
     TimerCommand = 0x43,
+    /// The clock that has a battery (Motorola MC146818): a register's number, and its value.
+    ClockIndex = 0x70,
+    ClockData = 0x71,
     /// Xen's debug log, and QEMU's `-debugcon`.
     DebugConsole = 0xe9,
     /// QEMU's isa-debug-exit, as tests/kernel/boot.py sets it up.
@@ -20,7 +26,9 @@ pub enum Port {
     Com1ModemControl = 0x3fc,
     Com1LineStatus = 0x3fd,
     Com1Scratch = 0x3ff,
-    /// ACPI's PM1a control register where QEMU's firmware puts it.
+    /// ACPI's PM1a registers where QEMU's firmware puts them (ACPI 4.8.3): status, enable, control.
+    Pm1aStatus = 0x600,
+    Pm1aEnable = 0x602,
     Pm1aControl = 0x604,
 }
 
@@ -41,6 +49,16 @@ impl Port {
             asm!("out dx, al", in("al") value, in("dx") self as u16,
                 options(nomem, nostack, preserves_flags));
         }
+    }
+
+    pub fn read_word(self) -> u16 {
+        let value;
+        // SAFETY: as for `read`.
+        unsafe {
+            asm!("in ax, dx", out("ax") value, in("dx") self as u16,
+                options(nomem, nostack, preserves_flags));
+        }
+        value
     }
 
     pub fn write_word(self, value: u16) {

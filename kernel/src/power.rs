@@ -9,8 +9,12 @@ pub fn off() -> ! {
     if cpu::xen_leaves().is_some() {
         cpu::halt();
     }
+    /// cloud-hypervisor's only register for sleeping: SLP_EN with its sleep type of S5, 5 (ACPI 4.8.3.7).
+    /// On QEMU it clears bits of the power button's register.
+    const SLEEP_CONTROL: u8 = 1 << 5 | 5 << 2;
     // ACPI 16.1.6: SLP_EN with the sleep type of S5, which is 0 in QEMU's tables.
     Port::Pm1aControl.write_word(0x2000);
+    Port::Pm1aStatus.write(SLEEP_CONTROL);
     // QEMU goes on with the next instructions before it stops.
     let deadline = clock::since_boot() + Duration::from_secs(1);
     while clock::since_boot() < deadline {

@@ -62,6 +62,16 @@ impl BootInfo {
     }
 }
 
+impl BootInfo {
+    /// Whether these addresses can be a device's: mapped, in the low 4 GiB, and without RAM or what
+    /// lies below 1 MiB.
+    pub fn is_device(&self, address: u64, size: u64) -> bool {
+        let device = Region { start: address, end: address.saturating_add(size) };
+        let mapped = device.start >= 1 << 20 && device.end <= 1 << 32;
+        mapped && !self.ram.iter().any(|region| region.overlaps(&device))
+    }
+}
+
 /// Why the loader's information cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BootError {
@@ -301,5 +311,24 @@ mod tests {
         assert_eq!(large.window(65), Some(0xf000_0000..0xf000_0000 + 65 * 4096));
         assert_eq!(info(&[(0, 0xfbff_f000)]).window(65), None);
         assert_eq!(info(&[]).window(65), None);
+    }
+
+    #[test]
+    fn devices_are_where_nothing_else_is() {
+        let ram = [Region { start: 1 << 20, end: 32 << 20 }].into_iter().collect();
+        let info = BootInfo { command_line: Vec::new(), ram };
+        assert!(info.is_device(0xfeb0_0000, 512));
+        assert!(info.is_device(0xffff_f000, 4096));
+        for (address, size) in [
+            (0, 512),
+            (0x9_fc00, 512),
+            (2 << 20, 512),
+            ((32 << 20) - 256, 512),
+            (0xffff_f000, 4097),
+            (1 << 32, 512),
+            (0xfeb0_0000, u64::MAX),
+        ] {
+            assert!(!info.is_device(address, size), "{size} at {address:#x}");
+        }
     }
 }

@@ -1,16 +1,21 @@
 //! CPU exceptions (AMD64 APM 2, 8): each prints the registers and ends the machine. They run on a
 //! stack of their own, because the kernel's may be what overflowed and because compiled code keeps
-//! data below its stack pointer. Interrupts stay off: there are no other vectors.
+//! data below its stack pointer. Interrupts are off but while the CPU sleeps, and only end its sleep.
 use crate::{console, memory, power};
 use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
 
-const VECTORS: usize = 32;
+/// The vectors of interrupts, after those of exceptions: a device's or the timer's, and what the
+/// local APIC makes of one that went away.
+pub const WAKE: u8 = 32;
+pub const SPURIOUS: u8 = 33;
+const VECTORS: usize = 34;
 /// boot.s' selectors, and the task state after them.
 const CODE: u16 = 0x08;
 const TASK_STATE: u16 = 0x18;
 
-// One stub of 16 bytes for each vector: it leaves the vector and an error code on the stack.
+// One stub of 16 bytes for each vector; an exception's leaves the vector and an error code on the
+// stack.
 global_asm!(
     ".balign 16",
     "trap_stubs:",
@@ -25,6 +30,16 @@ global_asm!(
     "jmp trap_common",
     ".set vector, vector + 1",
     ".endr",
+    // WAKE: the end of the interrupt is told to the local APIC.
+    ".balign 16",
+    "push rax",
+    "mov eax, 0xfee000b0",
+    "mov dword ptr [rax], 0",
+    "pop rax",
+    "iretq",
+    // SPURIOUS.
+    ".balign 16",
+    "iretq",
     "trap_common:",
     "push rax", "push rbx", "push rcx", "push rdx", "push rsi", "push rdi", "push rbp",
     "push r8", "push r9", "push r10", "push r11", "push r12", "push r13", "push r14", "push r15",
@@ -206,7 +221,7 @@ pub fn init() {
     let (segments, gates) = (TablePointer::to(segments), TablePointer::to(gates));
     // SAFETY: both tables and what they point to are leaked, so they live for ever. The code and
     // data descriptors are those in force, so the loaded selectors stay valid; TASK_STATE selects
-    // the descriptor of `state`. The gates point to the 32 stubs of 16 bytes at `trap_stubs`.
+    // the descriptor of `state`. The gates point to the 34 stubs of 16 bytes at `trap_stubs`.
     unsafe {
         asm!("lgdt [{}]", "lidt [{}]", "ltr {:x}", in(reg) &segments, in(reg) &gates,
             in(reg) TASK_STATE, options(nostack, preserves_flags));

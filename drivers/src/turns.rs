@@ -3,13 +3,13 @@ use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
 
 #[derive(Default)]
-pub struct Queue {
+pub struct Turns {
     waiting: RefCell<VecDeque<u64>>,
     last: Cell<u64>,
     moved: Cell<bool>,
 }
 
-impl Queue {
+impl Turns {
     /// A number for one that may have to wait.
     pub fn ticket(&self) -> u64 {
         self.last.set(self.last.get().wrapping_add(1));

@@ -1,0 +1,177 @@
+//! A disk and a network interface of whichever machine this is: one type of each, so that the
+//! program holds the volume and the server once and not once for each kind of device.
+use crate::blkfront::Blkfront;
+use crate::netfront::{self, Netfront};
+use crate::virtio::{self, Transport, VirtioDisk, VirtioNet};
+use alloc::boxed::Box;
+use fat::{BlockDevice, DeviceError};
+use smoltcp::phy::{self, DeviceCapabilities, PacketMeta};
+use smoltcp::time::Instant;
+
+/// A disk. Clones share it.
+#[derive(Clone)]
+pub enum AnyDisk {
+    Xen(Blkfront),
+    Virtio(VirtioDisk<Transport>),
+}
+
+impl BlockDevice for AnyDisk {
+    fn sector_size(&self) -> usize {
+        match self {
+            Self::Xen(disk) => disk.sector_size(),
+            Self::Virtio(disk) => disk.sector_size(),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Xen(disk) => disk.size(),
+            Self::Virtio(disk) => disk.size(),
+        }
+    }
+
+    fn read_only(&self) -> bool {
+        match self {
+            Self::Xen(disk) => disk.read_only(),
+            Self::Virtio(disk) => disk.read_only(),
+        }
+    }
+
+    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
+        match self {
+            Self::Xen(disk) => disk.read(offset, buf).await,
+            Self::Virtio(disk) => disk.read(offset, buf).await,
+        }
+    }
+
+    async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        match self {
+            Self::Xen(disk) => disk.write(offset, data).await,
+            Self::Virtio(disk) => disk.write(offset, data).await,
+        }
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        match self {
+            Self::Xen(disk) => disk.flush().await,
+            Self::Virtio(disk) => disk.flush().await,
+        }
+    }
+}
+
+/// A network interface.
+pub enum AnyNet {
+    Xen(Netfront),
+    Virtio(Box<VirtioNet<Transport>>),
+}
+
+impl AnyNet {
+    /// The hardware address, once it is known.
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        match self {
+            Self::Xen(net) => net.mac(),
+            Self::Virtio(net) => Some(net.mac()),
+        }
+    }
+
+    /// Whether frames can be sent and received.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Xen(net) => net.is_connected(),
+            Self::Virtio(net) => net.is_connected(),
+        }
+    }
+
+    /// Before the device is used in a turn; true when something moved.
+    pub fn poll(&mut self) -> bool {
+        match self {
+            Self::Xen(net) => net.poll(),
+            Self::Virtio(net) => net.poll(),
+        }
+    }
+
+    /// After the device was used in a turn.
+    pub fn flush(&mut self) {
+        match self {
+            Self::Xen(net) => net.flush(),
+            Self::Virtio(net) => net.flush(),
+        }
+    }
+
+    /// Before sleep; true when there is something to do instead.
+    pub fn arm(&mut self) -> bool {
+        match self {
+            Self::Xen(net) => net.arm(),
+            Self::Virtio(net) => net.arm(),
+        }
+    }
+}
+
+impl phy::Device for AnyNet {
+    type RxToken<'a> = Received<'a>;
+    type TxToken<'a> = Room<'a>;
+
+    fn receive(&mut self, now: Instant) -> Option<(Received<'_>, Room<'_>)> {
+        match self {
+            Self::Xen(net) => {
+                let (frame, room) = net.receive(now)?;
+                Some((Received::Xen(frame), Room::Xen(room)))
+            }
+            Self::Virtio(net) => {
+                let (frame, room) = net.receive(now)?;
+                Some((Received::Virtio(frame), Room::Virtio(room)))
+            }
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<Room<'_>> {
+        match self {
+            Self::Xen(net) => net.transmit(now).map(Room::Xen),
+            Self::Virtio(net) => net.transmit(now).map(Room::Virtio),
+        }
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        match self {
+            Self::Xen(net) => net.capabilities(),
+            Self::Virtio(net) => net.capabilities(),
+        }
+    }
+}
+
+/// A frame that has come.
+pub enum Received<'a> {
+    Xen(netfront::Received<'a>),
+    Virtio(virtio::Received<'a, Transport>),
+}
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        match self {
+            Self::Xen(frame) => frame.consume(f),
+            Self::Virtio(frame) => frame.consume(f),
+        }
+    }
+}
+
+/// Room for one frame.
+pub enum Room<'a> {
+    Xen(netfront::Room<'a>),
+    Virtio(virtio::Room<'a, Transport>),
+}
+
+impl phy::TxToken for Room<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        match self {
+            Self::Xen(room) => room.consume(len, f),
+            Self::Virtio(room) => room.consume(len, f),
+        }
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        match self {
+            Self::Xen(room) => room.set_meta(meta),
+            Self::Virtio(room) => room.set_meta(meta),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The drivers against a host in the same memory.
+mod disk;
+mod host;
+mod network;

@@ -1,0 +1,164 @@
+//! The interrupt controllers (Intel SDM 3A, 11; 82093AA I/O APIC), for machines on which the CPU
+//! sleeps until a device or the timer wakes it. Interrupts are let in during that sleep alone, and
+//! do nothing but end it.
+use crate::clock;
+use crate::port::Port;
+use crate::traps::{SPURIOUS, WAKE};
+use core::arch::asm;
+use core::arch::x86_64::__cpuid;
+use core::fmt;
+use core::ptr::{NonNull, with_exposed_provenance_mut};
+use core::time::Duration;
+use drivers::virtio::pci::Message;
+use safe_mmio::UniqueMmioPointer;
+use safe_mmio::fields::ReadPureWrite;
+
+/// Where every PC has them; the second I/O APIC is where QEMU's microvm puts one.
+const LOCAL: usize = 0xfee0_0000;
+const IO: [usize; 2] = [0xfec0_0000, 0xfec1_0000];
+/// Interrupt lines of one I/O APIC.
+const LINES: u32 = 24;
+
+type Registers<const N: usize> = UniqueMmioPointer<'static, [ReadPureWrite<u32>; N]>;
+
+/// Registers of the local APIC, in words.
+const ID: usize = 0x20 / 4;
+const PRIORITY: usize = 0x80 / 4;
+const SPURIOUS_VECTOR: usize = 0xf0 / 4;
+const TIMER: usize = 0x320 / 4;
+const TIMER_INITIAL: usize = 0x380 / 4;
+const TIMER_CURRENT: usize = 0x390 / 4;
+const TIMER_DIVIDE: usize = 0x3e0 / 4;
+
+const ENABLED: u32 = 1 << 8;
+const MASKED: u32 = 1 << 16;
+const DIVIDE_BY_16: u32 = 3;
+
+/// Registers of an I/O APIC, in words: a register's number, and its value.
+const SELECT: usize = 0;
+const WINDOW: usize = 4;
+/// Numbers of registers: its version, and the first of the table's.
+const VERSION: u32 = 1;
+const TABLE: u32 = 16;
+
+/// Why nothing could wake the CPU.
+#[derive(Debug)]
+pub enum NoTimer {
+    NoApic,
+    Stands,
+}
+
+impl fmt::Display for NoTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoApic => "the CPU has no local interrupt controller (APIC)",
+            Self::Stands => "the timer of the local interrupt controller does not run",
+        })
+    }
+}
+
+pub struct Apic {
+    local: Registers<1024>,
+    io: [Registers<8>; 2],
+    /// Counts of the timer in a second.
+    rate: u64,
+}
+
+impl Apic {
+    /// Switches the controllers on, with all their interrupts off, and measures the timer by the
+    /// clock.
+    ///
+    /// # Safety
+    /// Once, on a machine other than Xen's, with the low 4 GiB mapped to themselves.
+    pub unsafe fn start() -> Result<Self, NoTimer> {
+        const HAS_APIC: u32 = 1 << 9;
+        if __cpuid(1).edx & HAS_APIC == 0 {
+            return Err(NoTimer::NoApic);
+        }
+        // What firmware left on.
+        Port::Pic1Mask.write(0xff);
+        Port::Pic2Mask.write(0xff);
+        // SAFETY: the addresses are mapped, aligned and never RAM on a PC; by the caller's promise
+        // nobody else has them. Where no controller is, writes are ignored.
+        let (local, io) = unsafe {
+            let io = IO.map(|address| UniqueMmioPointer::new(pointer(address)));
+            (UniqueMmioPointer::new(pointer(LOCAL)), io)
+        };
+        let mut apic = Self { local, io, rate: 0 };
+        apic.write(PRIORITY, 0);
+        apic.write(SPURIOUS_VECTOR, ENABLED | u32::from(SPURIOUS));
+        apic.write(TIMER_DIVIDE, DIVIDE_BY_16);
+        apic.rate = apic.measure().ok_or(NoTimer::Stands)?;
+        apic.write(TIMER, WAKE.into());
+        Ok(apic)
+    }
+
+    fn read(&mut self, register: usize) -> u32 {
+        self.local.get(register).map_or(0, |register| register.read())
+    }
+
+    fn write(&mut self, register: usize, value: u32) {
+        if let Some(mut register) = self.local.get(register) {
+            register.write(value);
+        }
+    }
+
+    fn measure(&mut self) -> Option<u64> {
+        const LONG: Duration = Duration::from_millis(2);
+        self.write(TIMER, MASKED);
+        self.write(TIMER_INITIAL, u32::MAX);
+        let start = clock::since_boot();
+        let mut took = Duration::ZERO;
+        while took < LONG {
+            took = clock::since_boot().saturating_sub(start);
+        }
+        let counts = u64::from(u32::MAX - self.read(TIMER_CURRENT));
+        self.write(TIMER_INITIAL, 0);
+        let rate = u128::from(counts) * 1_000_000_000 / took.as_nanos();
+        u64::try_from(rate).ok().filter(|&rate| rate > 0)
+    }
+
+    /// The message that wakes this CPU (Intel SDM 3A, 11.11).
+    pub fn message(&mut self) -> Message {
+        let id = u64::from(self.read(ID) >> 24);
+        Message { address: LOCAL as u64 | id << 12, data: WAKE.into() }
+    }
+
+    /// Lets a line wake this CPU, when its level rises; false when there is no such line.
+    pub fn route(&mut self, line: u32) -> bool {
+        let id = self.read(ID) >> 24;
+        let Some(io) = self.io.get_mut((line / LINES) as usize) else {
+            return false;
+        };
+        let mut access = |number: u32, value: Option<u32>| {
+            io.get(SELECT)?.write(number);
+            let mut window = io.get(WINDOW)?;
+            if let Some(value) = value {
+                window.write(value);
+            }
+            Some(window.read())
+        };
+        let last = access(VERSION, None).map_or(0, |version| version >> 16 & 0xff);
+        let line = line % LINES;
+        if last == 0xff || line > last {
+            return false;
+        }
+        let entry = TABLE + 2 * line;
+        access(entry + 1, Some(id << 24));
+        access(entry, Some(WAKE.into())) == Some(WAKE.into())
+    }
+
+    /// Stops the CPU until an interrupt, but no longer than this. May return for no reason.
+    pub fn sleep(&mut self, most: Duration) {
+        let counts = most.as_nanos().saturating_mul(self.rate.into()) / 1_000_000_000;
+        let counts = u32::try_from(counts).unwrap_or(u32::MAX).max(1);
+        self.write(TIMER_INITIAL, counts);
+        // SAFETY: the handler of WAKE and SPURIOUS, the only interrupts that are not masked, changes
+        // nothing but the controller. STI lets none in before HLT, so that none is lost between.
+        unsafe { asm!("sti", "hlt", "cli") }
+    }
+}
+
+fn pointer<const N: usize>(address: usize) -> NonNull<[ReadPureWrite<u32>; N]> {
+    NonNull::new(with_exposed_provenance_mut(address)).unwrap_or(NonNull::dangling())
+}

@@ -1,0 +1,287 @@
+//! The machine as a guest of QEMU, KVM, Firecracker or cloud-hypervisor: virtio devices, the server's
+//! loop, and a CPU that sleeps until one of them interrupts it.
+use crate::apic::Apic;
+use crate::budget::{self, STOP_WAIT};
+use crate::pci::Configuration;
+use crate::port::Port;
+use crate::pvh::BootInfo;
+use crate::{clock, console, heap, paging};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+use drivers::task::Task;
+use drivers::virtio::mmio::{self, Place};
+use drivers::virtio::{Device, DeviceType, Transport, VirtioDisk, VirtioNet, pci};
+use drivers::{AnyDisk, AnyNet};
+use log::{error, info, warn};
+use net::tcp::{Address, Interface};
+use server::{Now, Options, Random, Server, Turn};
+
+/// What the machine's user is told who wants to end it: the key that a terminal sends for Ctrl-C.
+const CTRL_C: u8 = 3;
+
+/// How often somebody looks whether the machine is to end, awake or asleep.
+const LOOK: Duration = Duration::from_secs(1);
+
+type Disk = VirtioDisk<Transport>;
+type Net = Interface<AnyNet>;
+
+/// What the machine has.
+#[derive(Default)]
+struct Devices {
+    disks: Vec<Device<Transport>>,
+    nets: Vec<Device<Transport>>,
+    /// QEMU's power management, with a power button.
+    button: bool,
+}
+
+struct Vm {
+    apic: Apic,
+    button: bool,
+    /// When somebody looks next whether the machine is to end.
+    look: Duration,
+    asked: bool,
+    /// The most bytes of the heap that were seen in use.
+    peak: usize,
+}
+
+/// Serves until the machine is told to end. `places` are devices that the command line tells of.
+///
+/// # Safety
+/// Once, on a machine other than Xen's, with the low 4 GiB mapped to themselves.
+pub unsafe fn run(
+    info: &BootInfo,
+    places: &[Place],
+    options: Options,
+    heap: u64,
+) -> Result<(), String> {
+    // SAFETY: the caller's promise.
+    let mut apic = unsafe { Apic::start() }.map_err(|e| format!("{e}"))?;
+    // SAFETY: the caller's promise.
+    let devices = unsafe { find(info, places, &mut apic) };
+    let button = devices.button;
+    if button {
+        const BUTTON: u16 = 1 << 8;
+        Port::Pm1aEnable.write_word(BUTTON);
+        Port::Pm1aStatus.write_word(BUTTON);
+    }
+    let mut vm = Vm { apic, button, look: Duration::ZERO, asked: false, peak: 0 };
+    let ended = vm.serve(devices, options, heap);
+    if let Err(reason) = ended {
+        error!("{reason}");
+    }
+    info!("at most {} of {} KiB of memory were in use", vm.peak >> 10, heap >> 10);
+    info!("the machine ends");
+    Ok(())
+}
+
+/// Looks for the devices on the command line and on the PCI buses.
+///
+/// # Safety
+/// Once, with the low 4 GiB mapped to themselves.
+unsafe fn find(info: &BootInfo, places: &[Place], apic: &mut Apic) -> Devices {
+    /// PM of Intel's 82371AB and ICH9, which QEMU's machines with PCI have.
+    const WITH_BUTTON: [(u16, u16); 2] = [(0x8086, 0x7113), (0x8086, 0x2918)];
+    let mut devices = Devices::default();
+    let mut known: Vec<&Place> = Vec::new();
+    for place in places {
+        let told = format!("virtio_mmio.device at {:#x}", place.address);
+        if !info.is_device(place.address, place.size) || known.iter().any(|k| overlap(k, place)) {
+            warn!("{told}: not device memory of its own");
+            continue;
+        }
+        known.push(place);
+        // SAFETY: below 4 GiB, where all is mapped, outside all RAM, and not given before.
+        match unsafe { mmio::open(place) } {
+            Ok(device) if apic.route(place.interrupt) => devices.add(device),
+            Ok(_) => warn!("{told}: there is no interrupt {}", place.interrupt),
+            Err(e) => warn!("{told}: {e}"),
+        }
+    }
+    // SAFETY: `pci::find` writes what makes devices use the memory that they are given.
+    let access = unsafe { Configuration::new() };
+    let mut map = |address: u64, size| paging::map_device(address, size);
+    // SAFETY: this is the only access; hosts set up the buses before they start a PVH kernel.
+    let found = unsafe { pci::find(access, apic.message(), &mut map) };
+    devices.button = found.numbers.iter().any(|number| WITH_BUTTON.contains(number));
+    found.devices.into_iter().for_each(|device| devices.add(device));
+    devices
+}
+
+fn overlap(a: &Place, b: &Place) -> bool {
+    a.address < b.address.saturating_add(b.size) && b.address < a.address.saturating_add(a.size)
+}
+
+impl Devices {
+    fn add(&mut self, device: Device<Transport>) {
+        match device.kind() {
+            DeviceType::Block => self.disks.push(device),
+            DeviceType::Network => self.nets.push(device),
+            kind => info!("a virtio device of the type {kind:?} is not used"),
+        }
+    }
+
+    /// The disk of this name, as Linux would call it: vda is the first. Without a name the first.
+    fn disk(&mut self, name: Option<&str>) -> Result<Disk, String> {
+        let names: Vec<String> =
+            (b'a'..=b'z').take(self.disks.len()).map(|c| format!("vd{}", c as char)).collect();
+        let wanted = name.map(|name| name.strip_prefix("/dev/").unwrap_or(name));
+        let number = names.iter().position(|n| wanted.is_none_or(|wanted| wanted == n));
+        let Some((number, name)) = number.and_then(|number| Some((number, names.get(number)?)))
+        else {
+            return Err(match name {
+                Some(name) if !names.is_empty() => {
+                    format!("no disk {name}: there are {}", names.join(", "))
+                }
+                _ => "no disk: attach a virtio disk with a FAT volume on it".into(),
+            });
+        };
+        Disk::start(name, self.disks.remove(number)).map_err(|e| format!("disk {name}: {e}"))
+    }
+
+    fn net(&mut self) -> Result<Option<VirtioNet<Transport>>, String> {
+        if self.nets.is_empty() {
+            return Ok(None);
+        }
+        // For a device without an address: a local one, of one host.
+        let [_, rest @ ..] = random::<6>()?;
+        let [b, c, d, e, f] = rest;
+        let net = VirtioNet::start(self.nets.remove(0), [2, b, c, d, e, f]);
+        net.map(Some).map_err(|e| format!("network interface: {e}"))
+    }
+}
+
+impl Vm {
+    fn serve(&mut self, mut devices: Devices, options: Options, heap: u64) -> Result<(), String> {
+        let disk = devices.disk(options.disk.as_deref())?;
+        let net = devices.net()?.ok_or("no network interface: attach a virtio one")?;
+        let random = Random { volume_id: random()?, host_key: random()? };
+        let ready = {
+            let (disk, options, unix) =
+                (AnyDisk::Virtio(disk.clone()), options.clone(), unix_time());
+            async move { server::prepare(disk, &options, &random, unix, &mut |_, _| ()).await }
+        };
+        let Some(ready) = self.wait(&disk, ready) else {
+            return Ok(());
+        };
+        let ready = ready.map_err(|e| format!("the disk: {e}"))?;
+        let port = budget::port(&options);
+        let limits = budget::limits(heap);
+        let config = budget::sockets(&limits, port, u64::from_ne_bytes(self::random()?));
+        let mac = net.mac();
+        let mut net = Interface::new(AnyNet::Virtio(Box::new(net)), &config);
+        match options.ipv4 {
+            None => warn!("no address: give --ipv4 and --ipv4-gateway"),
+            Some((ip, prefix)) => {
+                let gateway = options.ipv4_gateway;
+                match net.set_address(Some(Address { mac, ip, prefix, gateway })) {
+                    Ok(()) => info!("listening on {ip}:{port}"),
+                    Err(e) => error!("--ipv4 {ip}/{prefix}: {e}; nobody can connect"),
+                }
+            }
+        }
+        let server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
+        self.turns(server, &disk, &mut net)
+    }
+
+    fn turns(
+        &mut self,
+        mut server: Server<net::tcp::Listener, AnyDisk>,
+        disk: &Disk,
+        net: &mut Net,
+    ) -> Result<(), String> {
+        let mut stop_by = None;
+        loop {
+            let now = milliseconds();
+            if self.asked() {
+                server.stop();
+                if now > *stop_by.get_or_insert(now.saturating_add(STOP_WAIT)) {
+                    return Err("the disk does not answer: ending without it".into());
+                }
+            }
+            self.peak = self.peak.max(heap::in_use());
+            let mut moved = net.device().poll();
+            moved |= net.poll(milliseconds());
+            let turn = server.turn(Now { monotonic: milliseconds(), unix: unix_time() });
+            moved |= disk.poll();
+            moved |= net.poll(milliseconds());
+            net.device().flush();
+            let wait = match turn {
+                Turn::Stopped => return Ok(()),
+                Turn::Moved => continue,
+                Turn::Idle(_) if moved => continue,
+                Turn::Idle(wait) => wait,
+            };
+            if net.device().arm() | disk.arm() {
+                continue;
+            }
+            let now = milliseconds();
+            let next = wait.into_iter().chain(net.deadline(now)).map(|ms| now.saturating_add(ms));
+            let next = next.chain(stop_by).min();
+            self.sleep(next.map(|ms| Duration::from_millis(ms.saturating_sub(now))));
+        }
+    }
+
+    /// Runs a future of the disk to its end; None when the machine is to end first.
+    fn wait<T: 'static>(
+        &mut self,
+        disk: &Disk,
+        future: impl Future<Output = T> + 'static,
+    ) -> Option<T> {
+        let result = Rc::new(RefCell::new(None));
+        let place = result.clone();
+        let mut task = Task::new(async move { *place.borrow_mut() = Some(future.await) });
+        loop {
+            let ended = task.poll();
+            if let Some(value) = result.borrow_mut().take() {
+                return Some(value);
+            }
+            if self.asked() {
+                return None;
+            }
+            if !disk.poll() && !ended && !disk.arm() {
+                self.sleep(None);
+            }
+        }
+    }
+
+    /// Sleeps until a device has something, or so long.
+    fn sleep(&mut self, most: Option<Duration>) {
+        let look = self.look.saturating_sub(clock::since_boot());
+        self.apic.sleep(most.map_or(look, |most| most.min(look)));
+    }
+
+    /// Whether the machine is to end: somebody pressed its power button, or sent Ctrl-C to its serial
+    /// port.
+    fn asked(&mut self) -> bool {
+        const PRESSED: u16 = 1 << 8;
+        let now = clock::since_boot();
+        if now >= self.look && !self.asked {
+            self.look = now + LOOK;
+            let key = core::iter::from_fn(console::received).take(64).any(|key| key == CTRL_C);
+            self.asked = key || self.button && Port::Pm1aStatus.read_word() & PRESSED != 0;
+            if self.asked {
+                info!("asked to end by {}", if key { "Ctrl-C" } else { "the power button" });
+            }
+        }
+        self.asked
+    }
+}
+
+fn milliseconds() -> u64 {
+    clock::since_boot().as_millis() as u64
+}
+
+fn unix_time() -> u64 {
+    clock::unix_time().unwrap_or_default().as_secs()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| format!("no randomness: {e}"))?;
+    Ok(bytes)
+}

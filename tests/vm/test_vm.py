@@ -1,0 +1,212 @@
+"""The kernel on QEMU's q35 (virtio over PCI) and microvm (virtio over MMIO)."""
+import subprocess
+import threading
+import time
+import unittest
+
+from case import LONG, Case
+import test_kill  # which `case` finds
+from tools import content, tool
+
+MIB = 1 << 20
+
+
+class Q35(Case):
+    def test_put_and_get(self):
+        sizes = [0, 1, 4096, 1_000_003, 4 * MIB]
+        for size in sizes:
+            self.write(f"up{size}", content(size))
+            self.expected[f"dir/Ünï {size}"] = content(size)
+        self.sftp("mkdir dir", *(f'put up{size} "dir/Ünï {size}"' for size in sizes),
+                  *(f'get "dir/Ünï {size}" down{size}' for size in sizes))
+        for size in sizes:
+            self.assertEqual(self.read(f"down{size}"), content(size))
+        # The time of day is the machine's clock's.
+        self.assertLess(abs(self.paramiko_sftp().stat("dir/Ünï 1").st_mtime - time.time()), 60)
+
+    def test_git(self):
+        point = self.mount()
+        self.shell("""
+            cd "$1"
+            export GIT_CONFIG_GLOBAL="$2/gitconfig" GIT_CONFIG_NOSYSTEM=1
+            git config --global user.name Test; git config --global user.email test@example.org
+            git config --global safe.directory '*'; git config --global init.defaultBranch main
+            git init -q repo; cd repo
+            for n in 1 2; do
+                for f in a b c; do echo "$n $f" > "$f"; done
+                git add -A; git commit -q -m "commit $n"
+            done
+            git clone -q . "$2/outside"; git -C "$2/outside" fsck --strict; git fsck --strict
+            test -z "$(git status --porcelain)"
+        """, point, self.scratch)
+        self.expected["repo/a"] = b"2 a\n"
+
+
+class Microvm(Q35):
+    machine, cpu = "microvm", "qemu64,+rdrand"
+
+
+class LittleMemory(Case):
+    machine, memory, size = "microvm", 24, "64M"
+
+    def test_four_clients(self):
+        running = []
+        for number in range(4):
+            self.write(f"up{number}", content(MIB, number))
+            self.expected[f"f{number}"] = content(MIB, number)
+            batch = self.write(f"batch{number}", f"put up{number} f{number}\nget f{number} down{number}\n")
+            running.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"],
+                                      cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True))
+        for number, client in enumerate(running):
+            out, _ = client.communicate(timeout=self.seconds - 20)
+            self.assertEqual(client.returncode, 0, f"{out}\n{self.server.log()[-3000:]}")
+            self.assertEqual(self.read(f"down{number}"), content(MIB, number))
+
+
+class Killed(Case, test_kill.Kill):
+    """SIGKILL for QEMU in the middle of writes, with the work and the checks of tests/clients'."""
+
+    seconds = 200
+    test_mounted_sync_survives_sigkill = test_synced_files_survive_sigkill = None
+
+    def test_synced_files_survive_a_kill(self):
+        durable = {}
+        self.sftp("mkdir work")
+        for turn in range(5 if LONG else 2):
+            stop, before = threading.Event(), len(durable)
+            workers = [threading.Thread(target=self.work, args=(turn, durable, stop), daemon=True),
+                       threading.Thread(target=self.churn, args=(turn, stop), daemon=True)]
+            for worker in workers:
+                worker.start()
+            self.until(lambda: len(durable) > before + 10, 60, "files synced")
+            self.server.kill()
+            stop.set()
+            for worker in workers:
+                worker.join(20)
+            self.server = self.start(self.image)
+            self.look(durable)
+        for name in list(durable)[-5:]:
+            (self.expected[f"work/{name}"],) = durable[name]
+
+
+class Ends(Case):
+    def test_ctrl_c(self):
+        """Also where there is a power button."""
+        self.server.vm.press_ctrl_c()
+        self.server.wait()
+        self.assertIn("the volume is flushed and clean", self.server.log())
+
+    def test_asked_while_clients_write(self):
+        self.write("up", content(6 * MIB))
+        batch = self.write("batch", "put up big\nput up big\nput up big\n")
+        client = self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"], cwd=self.scratch,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        remote = self.paramiko_sftp()
+        self.until(lambda: "big" in remote.listdir(), 30, "an upload")
+        self.server.stop()
+        self.assertNotEqual(client.wait(30), 0)
+
+
+class Devices(Case):
+    serve = False
+
+    def test_two_disks(self):
+        """--disk chooses; the other is not touched."""
+        first, self.image = self.make_image("first.img"), self.make_image("second.img")
+        before = self.read("first.img")
+        self.server = self.boot("--disk", "vdb", disks=[first, self.image]).wait_listening()
+        self.configure(self.server)
+        self.write("up", "x")
+        self.sftp("put up file")
+        self.server.stop()
+        self.expected["file"] = b"x"
+        self.assertEqual(self.read("first.img"), before)
+
+    def test_read_only_disk(self):
+        image = self.make_image("disk.img")
+        before = self.read("disk.img")
+        self.server = self.start((image, ",readonly=on"))
+        self.assertIn("read-only", self.server.log())
+        self.write("up", "x")
+        self.sftp("put up file", ok=False)
+        self.sftp("get mirage.pub down")
+        self.server.stop()
+        self.assertEqual(self.read("disk.img"), before)
+
+    def test_4096_byte_sectors(self):
+        """A disk that takes whole 4 KiB only, and a volume made for it."""
+        self.image = self.path("disk.img")
+        self.run_program(tool("mkfs.fat"), "-S", "4096", "-C", self.image, str(64 << 10))
+        self.images.append(self.image)
+        more = ("-device", "virtio-blk-pci,drive=large,logical_block_size=4096,physical_block_size=4096",
+                "-drive", f"if=none,id=large,format=raw,file={self.image}")
+        self.server = self.boot("--key", self.public(self.key), more=more).wait_listening()
+        self.configure(self.server)
+        self.write("up", content(100_001))
+        self.sftp("put up file", "get file down")
+        self.expected["file"] = content(100_001)
+
+
+class Missing(Case):
+    """What is missing is named on the console, and the machine ends."""
+    serve = False
+
+    def ends_saying(self, *wanted, **machine):
+        server = self.boot(**machine)
+        server.wait()
+        for words in wanted:
+            self.assertIn(words, server.log())
+
+    def test_nothing_there(self):
+        for machine in ("q35", "microvm"):
+            with self.subTest(machine):
+                self.ends_saying("error kernel: no disk: attach", machine=machine, network=False)
+
+    def test_no_network(self):
+        image = self.make_image("disk.img")
+        self.ends_saying("error kernel: no network interface", disks=[image], network=False)
+
+    def test_no_such_disk(self):
+        image = self.make_image("disk.img")
+        self.ends_saying("error kernel: no disk xvdb: there are vda", disks=[image], line="--disk xvdb")
+
+    def test_no_volume(self):
+        image = self.path("random.img")
+        self.write("random.img", content(MIB))
+        self.ends_saying("error kernel: the disk: ", disks=[image])
+        self.assertEqual(self.read("random.img"), content(MIB))
+
+    def test_bad_command_lines(self):
+        words = ['virtio_mmio.device=', 'virtio_mmio.device=4K@0x200000:5', 'virtio_mmio.device=4K@0xfffffffff000:5',
+                 'virtio_mmio.device=4K@0xd0000000:5', 'virtio_mmio.device=4K@0xd0000800:5', '--port', '70000',
+                 '--ipv4', '10.0.2/24', '--nonsense', 'root=/dev/vda', '\\', '"open']
+        for machine in ("q35", "microvm"):
+            with self.subTest(machine):
+                self.ends_saying("ignored on the command line: virtio_mmio.device=: not SIZE@ADDRESS:INTERRUPT",
+                                 "virtio_mmio.device at 0x200000: not device memory of its own",
+                                 "virtio_mmio.device at 0xfffffffff000: not device memory of its own",
+                                 "virtio_mmio.device at 0xd0000000: Invalid magic value",
+                                 "virtio_mmio.device at 0xd0000800: not device memory of its own",
+                                 '--port "70000"', '--ipv4 "10.0.2/24"', '"--nonsense"', '"root=/dev/vda"',
+                                 "error kernel: no disk", machine=machine, network=False, line=" ".join(words))
+
+    def test_no_address(self):
+        """It runs on, says what to do, and ends when it is asked to."""
+        image = self.make_image("disk.img")
+        server = self.boot(disks=[image], line="")
+        server.wait_log("no address: give --ipv4 and --ipv4-gateway")
+        server.stop()
+
+
+@unittest.skipUnless(LONG, "a long test")
+class Boots(Case):
+    serve = False
+
+    def test_fifty_boots(self):
+        image = self.make_image("disk.img")
+        for machine in ("q35", "microvm"):
+            for number in range(50):
+                with self.subTest(machine=machine, boot=number):
+                    server = self.boot(disks=[image], machine=machine).wait_listening()
+                    server.stop()
