@@ -43,6 +43,15 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
+    /// Puts lines that have just been written at `base` into the cache.
+    pub(crate) fn remember(&self, base: u64, data: &[u8]) {
+        let mut at = base;
+        for line in data.chunks(usize::try_from(self.cache.line_size()).unwrap_or(512).max(1)) {
+            self.cache.insert(at, line);
+            at = at.saturating_add(line.len() as u64);
+        }
+    }
+
     /// Calls `f` with the line at `base`.
     pub(crate) async fn line<R>(
         &self,
