@@ -60,17 +60,24 @@ impl Blocks {
         len
     }
 
-    /// Adds what was read at `offset`, and drops the oldest blocks until all take at most `most`
-    /// bytes.
-    pub(crate) fn insert(&self, offset: u64, data: Vec<u8>, most: usize) {
+    /// Drops the oldest blocks until all take at most `most` bytes.
+    pub(crate) fn shrink(&self, most: usize) {
         let mut state = self.state.borrow_mut();
-        state.discard(offset, data.len() as u64);
-        while state.bytes.saturating_add(data.len()) > most {
-            let Some((_, oldest)) = state.order.pop_first() else {
-                return;
-            };
+        while state.bytes > most
+            && let Some((_, oldest)) = state.order.pop_first()
+        {
             state.remove(oldest);
         }
+    }
+
+    /// Adds what was read at `offset`, if it fits in `most` bytes, for which the oldest blocks go.
+    pub(crate) fn insert(&self, offset: u64, data: Vec<u8>, most: usize) {
+        let Some(others) = most.checked_sub(data.len()) else {
+            return;
+        };
+        self.discard(offset, data.len() as u64);
+        self.shrink(others);
+        let mut state = self.state.borrow_mut();
         state.clock = state.clock.wrapping_add(1);
         let came = state.clock;
         state.bytes = state.bytes.saturating_add(data.len());

@@ -34,13 +34,21 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn sync_changes(&self) -> Result<(), Error> {
+        /// So many bytes take their time to become durable.
+        const MANY: u64 = 1 << 20;
         let begun = self.commits.get();
-        let _lock = self.lock.exclusive().await;
+        let _turn = self.syncing.exclusive().await;
         // One commit serves all who waited for the one before it.
         let served = self.committed.get() > begun;
-        if served || self.unsynced_since().is_none() && !self.unflushed.get() {
+        if served || self.unsynced_since().is_none() && !self.is_unflushed() {
             return Ok(());
         }
+        // Others go on meanwhile; what is left to do while the lock is held is short.
+        self.write_behind().await;
+        if self.unflushed_bytes.get() > MANY {
+            self.flush().await?;
+        }
+        let _lock = self.lock.exclusive().await;
         self.commit().await
     }
 
@@ -61,7 +69,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         self.write_dirty(Class::Table).await?;
         self.clear_journal().await?;
-        if self.unflushed.get() {
+        if self.is_unflushed() {
             self.flush().await?;
         }
         self.unmark().await?;
@@ -84,11 +92,13 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn try_commit(&self) -> Result<(), Error> {
-        self.settle().await?;
+        let settled = self.settle().await;
+        // Also when directories cannot be read.
         self.write_behind().await;
+        settled?;
         self.clear_journal().await?;
         self.write_dirty(Class::Table).await?;
-        if self.unflushed.get() {
+        if self.is_unflushed() {
             self.flush().await?;
         }
         if self.apply_links().await? {

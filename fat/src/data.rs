@@ -57,11 +57,12 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Writes whole sectors of file data.
     pub(crate) async fn write_sectors(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.unflushed.set(true);
+        self.note_write();
         self.blocks.discard(offset, data.len() as u64);
         let written = self.device.write(offset, data).await;
-        // A flush that ended meanwhile may have come before the end of this.
-        self.unflushed.set(true);
+        self.note_write();
+        let bytes = self.unflushed_bytes.get().saturating_add(data.len() as u64);
+        self.unflushed_bytes.set(bytes);
         written
     }
 

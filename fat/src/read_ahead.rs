@@ -56,6 +56,19 @@ impl<D: BlockDevice> Volume<D> {
         self.device.largest_request().min(self.data_bytes / 8)
     }
 
+    /// What is just being read into memory, in bytes.
+    fn being_read_bytes(&self) -> usize {
+        let lens = |reading: &Rc<Reading>| reading.range.end.saturating_sub(reading.range.start);
+        let bytes = self.reading.borrow().iter().map(lens).fold(0, u64::saturating_add);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// What the blocks may take of the memory for file data: what nothing else needs.
+    pub(crate) fn room_for_blocks(&self) -> usize {
+        let others = self.held.bytes.get().saturating_add(self.being_read_bytes());
+        self.data_bytes.saturating_sub(others)
+    }
+
     /// Fills `buf`, which lies inside the file, from byte `offset` on. The file is locked.
     pub(crate) async fn read_file(
         &self,
@@ -95,6 +108,8 @@ impl<D: BlockDevice> Volume<D> {
                 drop(reading.lock.shared().await);
                 continue;
             }
+            // What many read at once would add up.
+            let keeps = keeps && self.being_read_bytes() <= self.data_bytes / 4;
             let mut wanted = rest.len();
             if goes_on && keeps && wanted <= self.window_limit() / 2 {
                 let mut sequence = file.sequence.get();
@@ -136,14 +151,15 @@ impl<D: BlockDevice> Volume<D> {
         let reading = Rc::new(Reading { range, lock: Lock::default() });
         let _alone = reading.lock.exclusive().await;
         self.reading.borrow_mut().push(reading.clone());
-        let _listed = Listed { list: &self.reading, reading: &reading };
+        let listed = Listed { list: &self.reading, reading: &reading };
+        self.blocks.shrink(self.room_for_blocks());
         let mut data = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
         self.device.read(start, &mut data).await?;
         let inside = usize::try_from(place.saturating_sub(start)).unwrap_or(usize::MAX);
         let end = inside.saturating_add(buf.len());
         buf.copy_from_slice(data.get(inside..end).ok_or(DeviceError::OutOfRange)?);
-        let most = self.data_bytes.saturating_sub(self.held.bytes.get());
-        self.blocks.insert(start, data, most);
+        drop(listed);
+        self.blocks.insert(start, data, self.room_for_blocks());
         Ok(())
     }
 }

@@ -61,8 +61,13 @@ pub struct Volume<D> {
     pub(crate) changed_since: Cell<Option<u64>>,
     /// Whether the dirty bits on the disk say that the volume is in use.
     pub(crate) marked: Cell<bool>,
-    /// Something was written since the last flush.
-    pub(crate) unflushed: Cell<bool>,
+    /// Counts beginnings and ends of writes, and how far the last flush came.
+    pub(crate) writes: Cell<u64>,
+    pub(crate) flushed: Cell<u64>,
+    /// Bytes of files that were written since.
+    pub(crate) unflushed_bytes: Cell<u64>,
+    /// Held by the one sync that is under way.
+    pub(crate) syncing: Lock,
     /// Counts commits.
     pub(crate) epoch: Cell<u64>,
     /// Commits begun, and the last of them that succeeded.
@@ -142,7 +147,10 @@ impl<D: BlockDevice> Volume<D> {
             clock: Cell::new(0),
             changed_since: Cell::new(None),
             marked: Cell::new(false),
-            unflushed: Cell::new(false),
+            writes: Cell::new(0),
+            flushed: Cell::new(0),
+            unflushed_bytes: Cell::new(0),
+            syncing: Lock::default(),
             epoch: Cell::new(1),
             commits: Cell::new(0),
             committed: Cell::new(0),

@@ -83,6 +83,7 @@ impl<D: BlockDevice> Volume<D> {
             })
             .await;
         }
+        self.blocks.shrink(self.room_for_blocks().saturating_sub(len));
     }
 
     /// Takes `data` for byte `at` of a file. The clusters are there, there is room, and the file is
@@ -160,6 +161,9 @@ impl<D: BlockDevice> Volume<D> {
             let nodes = self.nodes.borrow().values().cloned().collect::<Vec<_>>();
             let orphans = self.orphans.borrow().clone();
             let mut leaving = Vec::new();
+            // Nobody will ever read these.
+            let gone = orphans.iter().filter(|node| node.is_closed());
+            gone.for_each(|node| node.behind.cut(0));
             for node in nodes.iter().chain(&orphans) {
                 while let Some(run) = self.launch(node, true) {
                     leaving.push(run);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod workloads;
 use fat::{FatKind, FormatOptions};
-use workloads::{Cost, Disk, KINDS, mount, run, wait};
+use workloads::{Cost, Disk, KINDS, Large, mount, run, wait};
 
 /// The counts are exact, so these bounds are what was reached, with a little room.
 const MOST: [[usize; 11]; 2] = [
@@ -30,6 +30,23 @@ fn of_fat16() {
 #[test]
 fn of_fat32() {
     stays_within(1);
+}
+
+/// Also of the requests, of which an index that does not fit would need more and more.
+#[test]
+fn the_last_files_of_a_large_directory_cost_what_the_first_cost() {
+    let large = Large::new();
+    let requests = |run: &dyn Fn()| {
+        let before = large.disk.count().requests();
+        run();
+        large.disk.count().requests() - before
+    };
+    let first = requests(&|| large.create(0..1000));
+    large.create(1000..Large::FILES - 1000);
+    let last = requests(&|| large.create(Large::FILES - 1000..Large::FILES));
+    assert!(last <= first * 2, "{first} requests, then {last}");
+    let looked_up = requests(&|| large.look_up(Large::FILES - 1000..Large::FILES));
+    assert!(looked_up <= 40, "{looked_up} requests");
 }
 
 #[test]

@@ -287,3 +287,39 @@ pub fn run(kind: FatKind, size: u64, linux: [usize; 4]) -> Vec<Cost> {
     });
     costs
 }
+
+/// A directory with as many files as one may get.
+pub struct Large {
+    pub disk: Disk,
+    volume: Volume<Disk>,
+}
+
+impl Large {
+    pub const FILES: usize = 50_000;
+
+    pub fn new() -> Self {
+        let disk = Disk::new(2 << 30);
+        let format = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
+        wait(fat::format(&disk, &format, &mut |_, _| ())).unwrap();
+        let volume = mount(&disk);
+        wait(volume.create_dir("/large")).unwrap();
+        Self { disk, volume }
+    }
+
+    /// Short names, since FAT's largest directory has room for 65,536 slots.
+    fn path(number: usize) -> String {
+        format!("/large/F{number:07}")
+    }
+
+    pub fn create(&self, numbers: impl IntoIterator<Item = usize>) {
+        for number in numbers {
+            open(&self.volume, &Self::path(number), &WRITE).close().unwrap();
+        }
+    }
+
+    pub fn look_up(&self, numbers: impl IntoIterator<Item = usize>) {
+        for number in numbers {
+            wait(self.volume.metadata(&Self::path(number))).unwrap();
+        }
+    }
+}
