@@ -3,7 +3,7 @@
 # make vm     boots the kernel in QEMU, serving the image
 # make xen    boots the guest under a real Xen in QEMU
 # make qubes  makes what Qubes OS' dom0 installs
-# make bench  measures against OpenSSH's sshd
+# make bench  measures against OpenSSH's sshd; make bench-requests counts what the disk is asked
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 SERVER := target/release/mirage-sshfs
@@ -69,6 +69,10 @@ clients: build
 
 bench: build
 	$(PYTHON) bench/run.py
+
+.PHONY: bench-requests
+bench-requests:
+	cargo run --release --locked --package fat --example requests
 
 clean:
 	cargo clean

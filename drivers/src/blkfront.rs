@@ -131,6 +131,11 @@ impl BlockDevice for Blkfront {
         self.disk.geometry.get().is_some_and(|g| g.read_only)
     }
 
+    /// Of a backend that takes less, parts of it are in flight together.
+    fn largest_request(&self) -> usize {
+        link::MAX_SEGMENTS.saturating_mul(xen_sys::PAGE_SIZE)
+    }
+
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         self.transfer(offset, Data::Read(buf)).await
     }

@@ -1,6 +1,6 @@
 //! Making changes durable, in an order that no power cut can turn into damage.
 //!
-//! 1. Data have been written. Table sectors are written, which hold new chains, and all is flushed.
+//! 1. What is held of files is written. Table sectors are written, which hold new chains, and all is flushed.
 //! 2. Chains that the disk knows are linked to the new clusters they grew by. Flush.
 //! 3. Directory sectors go to the journal when they are more than one. Flush.
 //! 4. Directory sectors are written in place and flushed.
@@ -17,20 +17,43 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 impl<D: BlockDevice> Volume<D> {
-    /// Returns when everything done before the call survives a power cut.
+    /// Returns when everything done before the call survives a power cut. Fails also when something
+    /// that was accepted could not be written.
     pub async fn sync(&self) -> Result<(), Error> {
-        let _lock = self.lock.exclusive().await;
-        if self.unsynced_since().is_none() && !self.unflushed.get() {
-            return Ok(());
-        }
-        self.commit().await
+        let synced = self.sync_changes().await;
+        let lost = self.report_lost();
+        synced.and(lost)
     }
 
     /// Returns when everything done to this file before the call survives a power cut.
     pub async fn sync_file(&self, file: &File) -> Result<(), Error> {
         // Writes under way were asked for before.
-        let _lock = file.node.lock.shared().await;
-        self.sync().await
+        drop(file.node.lock.shared().await);
+        self.sync_changes().await?;
+        file.check()
+    }
+
+    async fn sync_changes(&self) -> Result<(), Error> {
+        /// So many bytes take their time to become durable.
+        const MANY: u64 = 1 << 20;
+        let begun = self.commits.get();
+        let _turn = self.syncing.exclusive().await;
+        // One commit serves all who waited for the one before it.
+        let served = self.committed.get() > begun;
+        if served || self.unsynced_since().is_none() && !self.is_unflushed() {
+            return Ok(());
+        }
+        // Others go on meanwhile; what is left to do while the lock is held is short.
+        self.write_behind().await;
+        if self.unflushed_bytes.get() > MANY {
+            self.flush().await?;
+        }
+        let _lock = self.lock.exclusive().await;
+        self.commit().await
+    }
+
+    fn report_lost(&self) -> Result<(), Error> {
+        self.lost.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Makes everything durable and marks the volume clean. It can be used on: the next change
@@ -46,28 +69,36 @@ impl<D: BlockDevice> Volume<D> {
         }
         self.write_dirty(Class::Table).await?;
         self.clear_journal().await?;
-        if self.unflushed.get() {
+        if self.is_unflushed() {
             self.flush().await?;
         }
-        self.unmark().await
+        self.unmark().await?;
+        self.report_lost()
     }
 
     /// Goes through the steps above. The lock is held exclusively.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         // A write that is under way now may note a newer change.
         let since = self.changed_since.take();
+        let number = self.commits.get().wrapping_add(1);
+        self.commits.set(number);
         let result = self.try_commit().await;
-        if result.is_err() && since.is_some() {
-            self.changed_since.set(since);
+        match since {
+            _ if result.is_ok() => self.committed.set(number),
+            Some(_) => self.changed_since.set(since),
+            None => {}
         }
         result
     }
 
     async fn try_commit(&self) -> Result<(), Error> {
-        self.settle().await?;
+        let settled = self.settle().await;
+        // Also when directories cannot be read.
+        self.write_behind().await;
+        settled?;
         self.clear_journal().await?;
         self.write_dirty(Class::Table).await?;
-        if self.unflushed.get() {
+        if self.is_unflushed() {
             self.flush().await?;
         }
         if self.apply_links().await? {

@@ -15,6 +15,12 @@ pub trait BlockDevice {
 
     fn read_only(&self) -> bool;
 
+    /// The largest request in bytes that costs no more than a small one. Longer ones are allowed:
+    /// the device parts them as it must.
+    fn largest_request(&self) -> usize {
+        1 << 20
+    }
+
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError>;
 
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError>;

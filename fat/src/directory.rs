@@ -153,10 +153,12 @@ impl<D: BlockDevice> Volume<D> {
             self.extend(1, &mut new).await?;
             // Zeros must be on the disk before a link leads to them.
             let zeros = self.empty_cluster();
-            if let Err(error) = self.write_through(self.cluster_offset(new.first()), &zeros).await {
+            let offset = self.cluster_offset(new.first());
+            if let Err(error) = self.write_through(offset, &zeros).await {
                 self.free_later(new.runs());
                 return Err(error);
             }
+            self.remember(offset, &zeros);
             let last = directory.extents.borrow().last();
             if let Some(last) = last {
                 self.join_chains(last, directory.grown_in.get(), new.first()).await?;

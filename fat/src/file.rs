@@ -126,8 +126,7 @@ impl<D: BlockDevice> Volume<D> {
         let Some(buf) = buf.get_mut(..most).filter(|buf| !buf.is_empty()) else {
             return Ok(0);
         };
-        let extents = file.node.piece(offset, most, self.geometry.cluster_size);
-        self.read_data(&extents.0, extents.1, buf).await?;
+        self.read_file(file, offset, buf).await?;
         Ok(most)
     }
 
@@ -146,11 +145,12 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::NotOpenForThis);
         }
         self.writable()?;
+        file.check()?;
         if data.is_empty() {
             return Ok(());
         }
         let node = &file.node;
-        let _lock = node.lock.exclusive().await;
+        let lock = node.lock.exclusive().await;
         let len = u64::from(node.state.borrow().len);
         let offset = at.unwrap_or(len);
         let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
@@ -161,13 +161,21 @@ impl<D: BlockDevice> Volume<D> {
             self.fill(node, len, offset).await?;
         }
         self.reserve(node, end).await?;
-        let (extents, inside) = node.piece(offset, data.len(), self.geometry.cluster_size);
-        let valid = len.max(offset).saturating_sub(offset.saturating_sub(inside));
-        self.write_data(&extents, inside, data, valid).await?;
-        let mut state = node.state.borrow_mut();
-        state.len = state.len.max(end);
-        self.touch(&mut state);
-        Ok(())
+        let (now, later) = data.split_at(self.direct(node, offset, data.len()));
+        self.make_way(later.len()).await;
+        let flight = self.depart(node, offset, now.len()).await;
+        self.accept(node, offset.saturating_add(now.len() as u64), later);
+        {
+            let mut state = node.state.borrow_mut();
+            state.len = state.len.max(end);
+            self.touch(&mut state);
+        }
+        drop(lock);
+        if let Some(flight) = flight {
+            self.carry(flight, now).await?;
+        }
+        self.drain(node, false).await;
+        file.check()
     }
 
     /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
@@ -200,6 +208,7 @@ impl<D: BlockDevice> Volume<D> {
             let _change = self.change().await?;
             let mut state = node.state.borrow_mut();
             state.len = len;
+            node.behind.cut(u64::from(len));
             self.cut(&mut state);
             self.touch(&mut state);
         }
@@ -275,9 +284,9 @@ impl<D: BlockDevice> Volume<D> {
             let zeros = ZEROS.get(..usize::try_from(end.saturating_sub(at)).unwrap_or(0));
             let zeros = zeros.unwrap_or_default();
             self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
-            let (extents, inside) = node.piece(at, zeros.len(), self.geometry.cluster_size);
-            // What the file holds ends where the zeros begin.
-            self.write_data(&extents, inside, zeros, inside).await?;
+            self.make_way(zeros.len()).await;
+            self.accept(node, at, zeros);
+            self.drain(node, false).await;
             at = end;
             // A hole can be 4 GiB long.
             give_way().await;

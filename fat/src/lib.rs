@@ -12,7 +12,9 @@ extern crate std;
 
 mod allocation;
 mod attributes;
+mod behind;
 mod blank;
+mod blocks;
 mod cache;
 mod check;
 mod commit;
@@ -40,6 +42,7 @@ mod namespace;
 mod node;
 mod partition;
 mod path;
+mod read_ahead;
 mod reclaim;
 mod record;
 mod rename;
@@ -50,6 +53,7 @@ mod state;
 mod table;
 mod time;
 mod volume;
+mod write_back;
 
 pub use blank::first_byte;
 pub use check::{Problem, Summary, check};

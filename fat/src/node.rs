@@ -1,8 +1,10 @@
 //! The one in-memory node that all opens of a file share.
-use crate::Metadata;
+use crate::behind::Behind;
 use crate::entry::Entry;
 use crate::extents::Extents;
 use crate::lock::Lock;
+use crate::read_ahead::Sequence;
+use crate::{Error, Metadata};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
@@ -14,6 +16,7 @@ pub(crate) struct Node {
     pub(crate) lock: Lock,
     opens: Cell<u32>,
     pub(crate) state: RefCell<State>,
+    pub(crate) behind: Behind,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl Node {
                 cut_in: None,
                 grown_in: None,
             }),
+            behind: Behind::default(),
         })
     }
 
@@ -61,7 +65,10 @@ impl Node {
     /// Whether there is something of a closed file that a commit must put right.
     pub(crate) fn needs_settling(&self, cluster_size: u32) -> bool {
         let state = self.state.borrow();
-        state.dirty || state.surplus(cluster_size).is_some() || state.place.is_none()
+        state.dirty
+            || state.surplus(cluster_size).is_some()
+            || state.place.is_none()
+            || !self.behind.is_empty()
     }
 
     /// The clusters that hold `len` bytes at `offset`, and where among them the first byte is.
@@ -71,6 +78,17 @@ impl Node {
         let last = offset.saturating_add(len as u64).saturating_sub(1);
         let to = number(last).saturating_add(1);
         (self.state.borrow().extents.slice(number(offset), to), offset % cluster_size)
+    }
+
+    /// The cluster that holds byte `offset`, where in it the byte is, and how many bytes of the file
+    /// follow there on the disk.
+    pub(crate) fn find(&self, offset: u64, cluster_size: u32) -> Option<(u32, u64, u64)> {
+        let cluster_size = u64::from(cluster_size.max(1));
+        let state = self.state.borrow();
+        let (cluster, count) = state.extents.find(u32::try_from(offset / cluster_size).ok()?)?;
+        let inside = offset % cluster_size;
+        let there = u64::from(count).saturating_mul(cluster_size).saturating_sub(inside);
+        Some((cluster, inside, there.min(u64::from(state.len).saturating_sub(offset))))
     }
 
     pub(crate) fn metadata(&self) -> Metadata {
@@ -117,12 +135,31 @@ pub struct File {
     pub(crate) node: Rc<Node>,
     pub(crate) read: bool,
     pub(crate) write: bool,
+    /// Failures of writing behind that it has reported, or that happened before it was opened.
+    failures: Cell<u32>,
+    pub(crate) sequence: Cell<Sequence>,
 }
 
 impl File {
     pub(crate) fn new(node: Rc<Node>, options: &OpenOptions) -> Self {
         node.opens.set(node.opens.get().saturating_add(1));
-        Self { node, read: options.read, write: options.write }
+        let failures = Cell::new(node.behind.failures());
+        Self { node, read: options.read, write: options.write, failures, sequence: Cell::default() }
+    }
+
+    /// Fails once when something that was accepted since the last call could not be written.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let seen = self.failures.replace(self.node.behind.failures());
+        match self.node.behind.failed_since(seen) {
+            Some(error) if self.write => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the file, and says when something that was accepted could not be written. What is
+    /// still held may fail later, which `Volume::sync` tells.
+    pub fn close(self) -> Result<(), Error> {
+        self.check()
     }
 
     /// Whether both are opens of one file, by whatever names.

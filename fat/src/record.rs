@@ -92,7 +92,10 @@ impl<D: BlockDevice> Volume<D> {
         let len = u32::try_from(data.len()).map_err(|_| Error::TooLarge)?;
         let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
         self.extend(clusters, new).await?;
-        self.write_data(new, 0, data, 0).await?;
+        let sector = self.device.sector_size();
+        let mut sectors = data.to_vec();
+        sectors.resize(data.len().next_multiple_of(sector), 0);
+        self.write_data(new, 0, &sectors).await?;
         let mut entry = match &existing {
             Some(found) => found.entry,
             None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),

@@ -43,6 +43,15 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
+    /// Puts lines that have just been written at `base` into the cache.
+    pub(crate) fn remember(&self, base: u64, data: &[u8]) {
+        let mut at = base;
+        for line in data.chunks(usize::try_from(self.cache.line_size()).unwrap_or(512).max(1)) {
+            self.cache.insert(at, line);
+            at = at.saturating_add(line.len() as u64);
+        }
+    }
+
     /// Calls `f` with the line at `base`.
     pub(crate) async fn line<R>(
         &self,
@@ -76,7 +85,7 @@ impl<D: BlockDevice> Volume<D> {
             from = last.offset.saturating_add(1);
             let written: Vec<u64> = lines.iter().map(|line| line.offset).collect();
             let runs = merge(lines, self.cache.line_size());
-            self.unflushed.set(true);
+            self.note_write();
             let copies = match class {
                 Class::Table => self.table_copies(),
                 Class::Directory => vec![0],
@@ -86,6 +95,7 @@ impl<D: BlockDevice> Volume<D> {
                 runs.iter().map(move |(at, data)| device.write(at.saturating_add(*copy), data))
             }))
             .await?;
+            self.note_write();
             for offset in written {
                 self.cache.set_clean(offset);
             }
@@ -102,18 +112,30 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        self.unflushed.set(false);
-        let flushed = self.device.flush().await;
-        if flushed.is_err() {
-            self.unflushed.set(true);
-        }
-        Ok(flushed?)
+        let writes = self.writes.get();
+        self.unflushed_bytes.set(0);
+        self.device.flush().await?;
+        self.flushed.set(self.flushed.get().max(writes));
+        Ok(())
+    }
+
+    /// Whether something was written that no flush has followed which succeeded.
+    pub(crate) fn is_unflushed(&self) -> bool {
+        self.writes.get() > self.flushed.get()
+    }
+
+    /// To be called when a write begins and when it ends: a flush that began in between may have
+    /// come too early for it.
+    pub(crate) fn note_write(&self) {
+        self.writes.set(self.writes.get().saturating_add(1));
     }
 
     /// Writes past the cache.
     pub(crate) async fn write_through(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
-        self.unflushed.set(true);
-        Ok(self.device.write(offset, data).await?)
+        self.note_write();
+        let written = self.device.write(offset, data).await;
+        self.note_write();
+        Ok(written?)
     }
 
     /// Reads a sector past the cache, changes it and writes it when that made a difference.

@@ -168,7 +168,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         if !self.damaged.get() {
             self.mark_table(false).await?;
-            if self.unflushed.get() {
+            if self.is_unflushed() {
                 self.flush().await?;
             }
             self.mark_boot(false).await?;

@@ -1,12 +1,15 @@
 //! A mounted volume: what all its operations share.
 use crate::allocation::Claim;
+use crate::behind::Held;
+use crate::blocks::Blocks;
 use crate::cache::{Cache, Class};
 use crate::directory::Directory;
 use crate::extents::Run;
 use crate::journal::Journal;
 use crate::lock::{Guard, Lock};
 use crate::node::Node;
-use crate::{BlockDevice, Error, Geometry, MountError, grow};
+use crate::read_ahead::Reading;
+use crate::{BlockDevice, DeviceError, Error, Geometry, MountError, grow};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -21,11 +24,14 @@ pub struct MountOptions {
     /// The bound of the cache of table and directory sectors. The indexes of directories and the
     /// extents of open files come on top, at most about 1 MiB for the former.
     pub cache_bytes: usize,
+    /// The bound of file data in memory: what was written and is not on the disk yet, and what was
+    /// read ahead.
+    pub data_bytes: usize,
 }
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self { read_only: false, cache_bytes: 1 << 20 }
+        Self { read_only: false, cache_bytes: 1 << 20, data_bytes: 2 << 20 }
     }
 }
 
@@ -55,10 +61,26 @@ pub struct Volume<D> {
     pub(crate) changed_since: Cell<Option<u64>>,
     /// Whether the dirty bits on the disk say that the volume is in use.
     pub(crate) marked: Cell<bool>,
-    /// Something was written since the last flush.
-    pub(crate) unflushed: Cell<bool>,
+    /// Counts beginnings and ends of writes, and how far the last flush came.
+    pub(crate) writes: Cell<u64>,
+    pub(crate) flushed: Cell<u64>,
+    /// Bytes of files that were written since.
+    pub(crate) unflushed_bytes: Cell<u64>,
+    /// Held by the one sync that is under way.
+    pub(crate) syncing: Lock,
     /// Counts commits.
     pub(crate) epoch: Cell<u64>,
+    /// Commits begun, and the last of them that succeeded.
+    pub(crate) commits: Cell<u64>,
+    pub(crate) committed: Cell<u64>,
+    pub(crate) data_bytes: usize,
+    pub(crate) blocks: Blocks,
+    pub(crate) reading: RefCell<Vec<Rc<Reading>>>,
+    pub(crate) held: Rc<Held>,
+    /// Held shared by what is in flight from memory to the disk.
+    pub(crate) flying: Lock,
+    /// Something that was accepted could not be written.
+    pub(crate) lost: Cell<Option<DeviceError>>,
     pub(crate) journal: RefCell<Option<Journal>>,
     pub(crate) damaged: Cell<bool>,
     read_only: Cell<Option<&'static str>>,
@@ -125,8 +147,19 @@ impl<D: BlockDevice> Volume<D> {
             clock: Cell::new(0),
             changed_since: Cell::new(None),
             marked: Cell::new(false),
-            unflushed: Cell::new(false),
+            writes: Cell::new(0),
+            flushed: Cell::new(0),
+            unflushed_bytes: Cell::new(0),
+            syncing: Lock::default(),
             epoch: Cell::new(1),
+            commits: Cell::new(0),
+            committed: Cell::new(0),
+            data_bytes: options.data_bytes,
+            blocks: Blocks::default(),
+            reading: RefCell::default(),
+            held: Rc::default(),
+            flying: Lock::default(),
+            lost: Cell::new(None),
             journal: RefCell::new(None),
             damaged: Cell::new(false),
             read_only: Cell::new(read_only),

@@ -1,78 +1,61 @@
 //! How many requests the disk sees.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
-mod common;
-use common::*;
+mod workloads;
+use fat::{FatKind, FormatOptions};
+use workloads::{Cost, Disk, KINDS, Large, mount, run, wait};
 
-const PART: usize = 32 * 1024;
+/// The counts are exact, so these bounds are what was reached, with a little room.
+const MOST: [[usize; 11]; 2] = [
+    [300, 1100, 4087, 4150, 120, 1020, 20, 430, 40, 110, 0],
+    [340, 1100, 4110, 4150, 150, 1040, 40, 450, 70, 120, 0],
+];
 
-fn counted(disk: &Disk, what: &str, most: usize, run: impl FnOnce()) {
-    let before = disk.requests();
-    run();
-    let spent = disk.requests() - before;
-    println!("{what}: {spent} requests");
-    assert!(spent <= most, "{what}: {spent} requests");
-}
-
-/// 64 MiB in requests of 32 KiB: file data cost a request each, and all else next to nothing.
-#[test]
-fn sequential_and_random_access() {
-    let parts = 64 * 1024 * 1024 / PART;
-    for (kind, disk) in [
-        ("FAT16", mkfs(100 * 1024, &["-F", "16"])),
-        ("FAT32", mkfs(100 * 1024, &["-F", "32", "-s", "1"])),
-    ] {
-        println!("{kind}");
-        let volume = mount(&disk);
-        let data = pattern(1, PART);
-        counted(&disk, "write", parts + parts / 8, || {
-            block_on(async {
-                let file = volume.open("/big", &WRITE).await.unwrap();
-                for part in 0..parts {
-                    volume.write(&file, (part * PART) as u64, &data).await.unwrap();
-                }
-                volume.sync().await.unwrap();
-            });
-        });
-        block_on(volume.unmount()).unwrap();
-        let volume = mount(&disk);
-        let file = block_on(volume.open("/big", &READ)).unwrap();
-        counted(&disk, "read", parts + 10, || {
-            let mut buf = vec![0; PART];
-            for part in 0..parts {
-                block_on(volume.read(&file, (part * PART) as u64, &mut buf)).unwrap();
-                assert!(buf == data);
-            }
-        });
-        counted(&disk, "1,000 random reads of 4 KiB", 1000, || {
-            let mut random = Random::new(1);
-            let mut buf = vec![0; 4096];
-            for _ in 0..1000 {
-                let at = random.below(64 * 256) * 4096;
-                block_on(volume.read(&file, at as u64, &mut buf)).unwrap();
-            }
-        });
-        counted(&disk, "create 1,000 files", 1000, || {
-            block_on(async {
-                volume.create_dir("/many").await.unwrap();
-                for number in 0..1000 {
-                    let path = format!("/many/file number {number}");
-                    drop(volume.open(&path, &WRITE).await.unwrap());
-                }
-                volume.sync().await.unwrap();
-            });
-        });
-        counted(&disk, "list and stat 1,000 files", 200, || {
-            block_on(async {
-                for name in list(&volume, "/many").await.unwrap() {
-                    volume.metadata(&format!("/many/{name}")).await.unwrap();
-                }
-            });
-        });
+fn stays_within(number: usize) {
+    let (kind, size, linux) = KINDS[number];
+    for (Cost { what, count, least, linux }, most) in
+        run(kind, size, linux).iter().zip(MOST[number])
+    {
+        println!("{kind:?}: {what}: {count:?}, least {least}");
+        let spent = count.requests();
+        assert!(spent <= most, "{kind:?}: {what}: {spent} requests");
+        assert!(linux.is_none_or(|linux| spent <= linux), "{kind:?}: {what}: {spent} requests");
     }
 }
 
 #[test]
+fn of_fat16() {
+    stays_within(0);
+}
+
+#[test]
+fn of_fat32() {
+    stays_within(1);
+}
+
+/// Also of the requests, of which an index that does not fit would need more and more.
+#[test]
+fn the_last_files_of_a_large_directory_cost_what_the_first_cost() {
+    let large = Large::new();
+    let requests = |run: &dyn Fn()| {
+        let before = large.disk.count().requests();
+        run();
+        large.disk.count().requests() - before
+    };
+    let first = requests(&|| large.create(0..1000));
+    large.create(1000..Large::FILES - 1000);
+    let last = requests(&|| large.create(Large::FILES - 1000..Large::FILES));
+    assert!(last <= first * 2, "{first} requests, then {last}");
+    let looked_up = requests(&|| large.look_up(Large::FILES - 1000..Large::FILES));
+    assert!(looked_up <= 40, "{looked_up} requests");
+}
+
+#[test]
 fn mounting_a_clean_fat32_does_not_read_the_table() {
-    let disk = mkfs(100 * 1024, &["-F", "32", "-s", "1"]);
-    counted(&disk, "mount", 8, || drop(mount(&disk)));
+    let disk = Disk::new(2 << 30);
+    let format = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
+    wait(fat::format(&disk, &format, &mut |_, _| ())).unwrap();
+    let before = disk.count().requests();
+    drop(mount(&disk));
+    let spent = disk.count().requests() - before;
+    assert!(spent <= 8, "{spent} requests");
 }

@@ -5,9 +5,10 @@ use server::{Limits, Options};
 
 /// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window and the
 /// request that it fills (256 KiB each), and replies (two of the longest).
-const CONNECTION: u64 = 1280 << 10;
-/// What the rest of the server may hold: caches, disk and network pages, operations in flight.
-const SHARED: u64 = 8 << 20;
+const CONNECTION: u64 = 1264 << 10;
+/// What the rest of the server may hold: caches, file data, disk and network pages, operations in
+/// flight.
+const SHARED: u64 = 10 << 20;
 const CONNECTIONS: Range<u64> = 4..129;
 
 const TCP_BUFFER: usize = 64 * 1024;

@@ -133,8 +133,7 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn close(&self, file: fat::File) -> Result<(), Status> {
-        drop(file);
-        Ok(())
+        file.close().map_err(status)
     }
 
     fn is_same_file(&self, a: &fat::File, b: &fat::File) -> bool {

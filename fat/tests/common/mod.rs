@@ -33,6 +33,10 @@ pub struct Inner {
     pub read_only: Cell<bool>,
     /// Every request is pending once, so that operations interleave.
     pub slow: Cell<bool>,
+    /// The largest request, when it is not the 1 MiB of most.
+    pub largest: Cell<Option<usize>>,
+    /// The next request fails.
+    pub fail_once: Cell<bool>,
     /// Requests that are left before all fail.
     pub fuse: Cell<Option<usize>>,
     /// What was on the disk before each write, to go back there.
@@ -93,6 +97,9 @@ impl Disk {
     }
 
     async fn pause(&self) -> Result<(), DeviceError> {
+        if self.0.fail_once.take() {
+            return Err(DeviceError::Io);
+        }
         if let Some(left) = self.0.fuse.get() {
             if left == 0 {
                 return Err(DeviceError::Io);
@@ -132,6 +139,10 @@ impl BlockDevice for Disk {
 
     fn read_only(&self) -> bool {
         self.0.read_only.get()
+    }
+
+    fn largest_request(&self) -> usize {
+        self.0.largest.get().unwrap_or(1 << 20)
     }
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {

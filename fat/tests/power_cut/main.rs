@@ -27,7 +27,9 @@ const KINDS: [(&str, usize, &[&str]); 4] = [
 ];
 const WORKLOADS: [&str; 3] = ["script", "random", "three at once"];
 /// The workloads of `make test`.
-const JOBS: usize = 36;
+const JOBS: usize = 60;
+/// The disks' largest requests: what is written leaves memory late and at once, or in parts.
+const LARGEST: [usize; 3] = [1 << 20, 1024, 8192];
 
 /// Records workload `number` and cuts it everywhere.
 fn run(number: usize, blank: &[Vec<u8>]) -> Counts {
@@ -35,6 +37,7 @@ fn run(number: usize, blank: &[Vec<u8>]) -> Counts {
     let work = WORKLOADS[number / KINDS.len() % WORKLOADS.len()];
     let seed = number as u64 + 1;
     let disk = Disk::new(blank[number % KINDS.len()].clone());
+    disk.0.largest.set(Some(LARGEST[number / (KINDS.len() * WORKLOADS.len()) % LARGEST.len()]));
     let volume = mount(&disk);
     let roots: &[&str] = if work == "three at once" { &["/x", "/y", "/z"] } else { &[""] };
     block_on(async {

@@ -1,0 +1,325 @@
+//! What clients do to a volume, and a disk that counts what comes of it.
+use fat::{
+    BlockDevice, DeviceError, FatKind, File, FormatOptions, MountOptions, OpenOptions, Volume,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+const CHUNK: usize = 64 * 1024;
+const PART: usize = 32 * 1024;
+const FILE: usize = 256 << 20;
+
+/// Volumes, and what Linux 6.1's vfat needs there to write and to read 256 MiB in turn, to read at
+/// random, and to create files.
+pub const KINDS: [(FatKind, u64, [usize; 4]); 2] = [
+    (FatKind::Fat16, 512 << 20, [421, 2169, 4087, 1028]),
+    (FatKind::Fat32, 2 << 30, [850, 2553, 4471, 1062]),
+];
+
+/// What a disk was asked to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    pub reads: usize,
+    pub writes: usize,
+    pub flushes: usize,
+    pub read: usize,
+    pub written: usize,
+}
+
+impl Count {
+    pub fn requests(&self) -> usize {
+        self.reads + self.writes + self.flushes
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            reads: self.reads - before.reads,
+            writes: self.writes - before.writes,
+            flushes: self.flushes - before.flushes,
+            read: self.read - before.read,
+            written: self.written - before.written,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    chunks: RefCell<BTreeMap<usize, Box<[u8]>>>,
+    count: Cell<Count>,
+    size: u64,
+}
+
+/// A disk in memory that takes no room where it is zeros.
+#[derive(Clone, Default)]
+pub struct Disk(Rc<Inner>);
+
+impl Disk {
+    pub fn new(size: u64) -> Self {
+        Self(Rc::new(Inner { size, ..Inner::default() }))
+    }
+
+    pub fn count(&self) -> Count {
+        self.0.count.get()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Count)) {
+        let mut count = self.0.count.get();
+        change(&mut count);
+        self.0.count.set(count);
+    }
+}
+
+impl BlockDevice for Disk {
+    fn sector_size(&self) -> usize {
+        512
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
+        self.note(|count| {
+            count.reads += 1;
+            count.read += buf.len();
+        });
+        let (chunks, mut at, mut buf) = (self.0.chunks.borrow(), offset as usize, buf);
+        while !buf.is_empty() {
+            let inside = at % CHUNK;
+            let len = buf.len().min(CHUNK - inside);
+            let (part, rest) = buf.split_at_mut(len);
+            match chunks.get(&(at / CHUNK)) {
+                Some(chunk) => part.copy_from_slice(&chunk[inside..inside + len]),
+                None => part.fill(0),
+            }
+            (at, buf) = (at + len, rest);
+        }
+        Ok(())
+    }
+
+    async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        self.note(|count| {
+            count.writes += 1;
+            count.written += data.len();
+        });
+        let (mut chunks, mut at, mut data) = (self.0.chunks.borrow_mut(), offset as usize, data);
+        while !data.is_empty() {
+            let inside = at % CHUNK;
+            let (part, rest) = data.split_at(data.len().min(CHUNK - inside));
+            if chunks.contains_key(&(at / CHUNK)) || part.iter().any(|byte| *byte != 0) {
+                let chunk = chunks.entry(at / CHUNK).or_insert_with(|| vec![0; CHUNK].into());
+                chunk[inside..inside + part.len()].copy_from_slice(part);
+            }
+            (at, data) = (at + part.len(), rest);
+        }
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.note(|count| count.flushes += 1);
+        Ok(())
+    }
+}
+
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        // Only an operation that gives way is not ready at once.
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return value;
+        }
+    }
+}
+
+pub fn mount(disk: &Disk) -> Volume<Disk> {
+    let volume = wait(Volume::mount(disk.clone(), &MountOptions::default())).unwrap();
+    volume.set_time(1_700_000_000);
+    volume
+}
+
+const READ: OpenOptions =
+    OpenOptions { read: true, write: false, create: false, create_new: false, truncate: false };
+const WRITE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
+
+/// One kind of volume, what it costs, and what it costs at least and costs Linux 6.1's vfat.
+pub struct Cost {
+    pub what: &'static str,
+    pub count: Count,
+    pub least: usize,
+    pub linux: Option<usize>,
+}
+
+/// What the file holds: one of 64 parts after the other.
+fn parts() -> Vec<Vec<u8>> {
+    let part = |n: usize| (0..PART).map(|at| (at ^ (at >> 8) ^ (n * 7)) as u8).collect();
+    (0..64).map(part).collect()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % most
+    }
+}
+
+fn open(volume: &Volume<Disk>, path: &str, options: &OpenOptions) -> File {
+    wait(volume.open(path, options)).unwrap()
+}
+
+/// Runs all workloads on a new volume.
+pub fn run(kind: FatKind, size: u64, linux: [usize; 4]) -> Vec<Cost> {
+    let disk = Disk::new(size);
+    let format = FormatOptions { kind: Some(kind), ..FormatOptions::default() };
+    wait(fat::format(&disk, &format, &mut |_, _| ())).unwrap();
+    let mut costs = Vec::new();
+    let mut measure = |what, least, linux, run: &dyn Fn(&Volume<Disk>)| {
+        // A volume that nothing is in memory of; mounting it does not count.
+        let volume = mount(&disk);
+        let before = disk.count();
+        run(&volume);
+        costs.push(Cost { what, count: disk.count().since(&before), least, linux });
+        wait(volume.unmount()).unwrap();
+    };
+    let largest = 1 << 20;
+    let parts = parts();
+    measure("write 256 MiB in turn, sync", FILE / largest, Some(linux[0]), &|volume| {
+        let file = open(volume, "/big", &WRITE);
+        for number in 0..FILE / PART {
+            wait(volume.write(&file, (number * PART) as u64, &parts[number % 64])).unwrap();
+        }
+        wait(volume.sync_file(&file)).unwrap();
+    });
+    measure("read 256 MiB in turn", FILE / largest, Some(linux[1]), &|volume| {
+        let file = open(volume, "/big", &READ);
+        let mut buf = vec![0; PART];
+        for number in 0..FILE / PART {
+            wait(volume.read(&file, (number * PART) as u64, &mut buf)).unwrap();
+            assert!(buf == parts[number % 64], "{number}");
+        }
+    });
+    let places = || {
+        let mut random = Random(88_172_645_463_325_252);
+        (0..4096).map(move |_| random.below(FILE / 4096)).collect::<Vec<_>>()
+    };
+    let distinct = places().into_iter().collect::<std::collections::BTreeSet<_>>().len();
+    measure("4,096 random reads of 4 KiB", distinct, Some(linux[2]), &|volume| {
+        let file = open(volume, "/big", &READ);
+        let mut buf = vec![0; 4096];
+        for place in places() {
+            wait(volume.read(&file, (place * 4096) as u64, &mut buf)).unwrap();
+            let whole = &parts[place / (PART / 4096) % 64];
+            assert!(buf == whole[place % (PART / 4096) * 4096..][..4096]);
+        }
+    });
+    measure("4,096 random writes of 4 KiB, sync", distinct, None, &|volume| {
+        let file = open(volume, "/big", &WRITE);
+        for place in places() {
+            wait(volume.write(&file, (place * 4096) as u64, &[7; 4096])).unwrap();
+        }
+        wait(volume.sync_file(&file)).unwrap();
+    });
+    let path = |number: usize| format!("/many/file number {number}");
+    let volume = mount(&disk);
+    wait(volume.create_dir("/small")).unwrap();
+    wait(volume.create_dir("/many")).unwrap();
+    wait(volume.unmount()).unwrap();
+    measure("create 1,000 files of 4 KiB, sync", 4096 * 1000 / largest + 1, Some(linux[3]), &|v| {
+        for number in 0..1000 {
+            let file = open(v, &path(number), &WRITE);
+            wait(v.write(&file, 0, &[number as u8; 4096])).unwrap();
+            file.close().unwrap();
+        }
+        wait(v.sync()).unwrap();
+    });
+    measure("read them", 4096 * 1000 / largest + 1, None, &|volume| {
+        let mut buf = [0; 4097];
+        for number in 0..1000 {
+            let file = open(volume, &path(number), &READ);
+            assert_eq!(wait(volume.read(&file, 0, &mut buf)).unwrap(), 4096);
+            assert!(buf[..4096].iter().all(|byte| *byte == number as u8));
+        }
+    });
+    measure("list and look at them", 1, None, &|volume| {
+        let dir = wait(volume.open_dir("/many")).unwrap();
+        let mut seen = 0;
+        loop {
+            let entries = wait(volume.read_dir(&dir, 100)).unwrap();
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                wait(volume.metadata(&format!("/many/{}", entry.name))).unwrap();
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 1000);
+    });
+    measure("write and sync 100 of them", 300, None, &|volume| {
+        for number in 0..100 {
+            let file = open(volume, &path(number), &WRITE);
+            wait(volume.write(&file, 0, &[1; 4096])).unwrap();
+            wait(volume.sync_file(&file)).unwrap();
+        }
+    });
+    measure("remove them, sync", 1, None, &|volume| {
+        for number in 0..1000 {
+            wait(volume.remove_file(&path(number))).unwrap();
+        }
+        wait(volume.sync()).unwrap();
+    });
+    measure("create 1,000 empty files, sync", 1, None, &|volume| {
+        for number in 0..1000 {
+            open(volume, &format!("/small/an empty file {number}"), &WRITE).close().unwrap();
+        }
+        wait(volume.sync()).unwrap();
+    });
+    costs
+}
+
+/// A directory with as many files as one may get.
+pub struct Large {
+    pub disk: Disk,
+    volume: Volume<Disk>,
+}
+
+impl Large {
+    pub const FILES: usize = 50_000;
+
+    pub fn new() -> Self {
+        let disk = Disk::new(2 << 30);
+        let format = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
+        wait(fat::format(&disk, &format, &mut |_, _| ())).unwrap();
+        let volume = mount(&disk);
+        wait(volume.create_dir("/large")).unwrap();
+        Self { disk, volume }
+    }
+
+    /// Short names, since FAT's largest directory has room for 65,536 slots.
+    fn path(number: usize) -> String {
+        format!("/large/F{number:07}")
+    }
+
+    pub fn create(&self, numbers: impl IntoIterator<Item = usize>) {
+        for number in numbers {
+            open(&self.volume, &Self::path(number), &WRITE).close().unwrap();
+        }
+    }
+
+    pub fn look_up(&self, numbers: impl IntoIterator<Item = usize>) {
+        for number in numbers {
+            wait(self.volume.metadata(&Self::path(number))).unwrap();
+        }
+    }
+}
