@@ -39,10 +39,10 @@ mod port;
 mod power;
 #[cfg(any(freestanding, test))]
 mod pvh;
-#[cfg(any(freestanding, test))]
-mod rtc;
 #[cfg(freestanding)]
 mod qubes;
+#[cfg(any(freestanding, test))]
+mod rtc;
 #[cfg(freestanding)]
 mod traps;
 #[cfg(freestanding)]
