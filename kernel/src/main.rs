@@ -71,14 +71,15 @@ fn boot(start_info: u64) -> ! {
     log::info!("memory: {} KiB for the heap", free >> 10);
     log::info!("command line: {}", info.command_line.escape_ascii());
     let (options, places) = words(&info.command_line);
-    let ended = if cpu::xen_leaves().is_some() {
-        let window = info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages"));
-        // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves, and
-        // `window` took addresses that the memory map leaves empty.
-        unsafe { guest::run(window, options, free) }
-    } else {
-        // SAFETY: once, with the low 4 GiB mapped to themselves, not under Xen.
-        unsafe { vm::run(&info, &places, options, free) }
+    let window = cpu::xen_leaves()
+        .map(|_| info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages")));
+    // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves. `window` took
+    // addresses that the memory map leaves empty, under Xen alone.
+    let ended = unsafe {
+        match window {
+            Some(window) => guest::run(window, options, free),
+            None => vm::run(&info, &places, options, free),
+        }
     };
     match ended {
         Ok(()) => power::off(),

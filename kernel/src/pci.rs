@@ -17,44 +17,38 @@ impl Configuration {
         Self(())
     }
 
-    fn select(self, place: DeviceFunction, register: u8) {
+    /// Writes a register when there is a value for it, else reads it: all ones without a PCI bus.
+    fn access(self, place: DeviceFunction, register: u8, value: Option<u32>) -> u32 {
         let [bus, device, function] = [place.bus, place.device, place.function].map(u32::from);
         let register = u32::from(register & !3);
-        // SAFETY: the port holds an address and does nothing.
-        unsafe { out(ADDRESS, ENABLE | bus << 16 | device << 11 | function << 8 | register) }
+        let address = ENABLE | bus << 16 | device << 11 | function << 8 | register;
+        let mut data = value.unwrap_or_default();
+        // SAFETY: the first port holds an address and does nothing, reading changes no memory, and of
+        // what is written `new` has a promise.
+        unsafe {
+            asm!("out dx, eax", in("eax") address, in("dx") ADDRESS,
+                options(nomem, nostack, preserves_flags));
+            match value {
+                Some(value) => asm!("out dx, eax", in("eax") value, in("dx") DATA,
+                    options(nostack, preserves_flags)),
+                None => asm!("in eax, dx", out("eax") data, in("dx") DATA,
+                    options(nomem, nostack, preserves_flags)),
+            }
+        }
+        data
     }
 }
 
 impl ConfigurationAccess for Configuration {
     fn read_word(&self, place: DeviceFunction, register: u8) -> u32 {
-        self.select(place, register);
-        let value;
-        // SAFETY: reading a device's configuration changes no memory. Without a PCI bus it reads as
-        // all ones.
-        unsafe {
-            asm!("in eax, dx", out("eax") value, in("dx") DATA,
-                options(nomem, nostack, preserves_flags));
-        }
-        value
+        self.access(place, register, None)
     }
 
     fn write_word(&mut self, place: DeviceFunction, register: u8, value: u32) {
-        self.select(place, register);
-        // SAFETY: the promise made to `new`.
-        unsafe { out(DATA, value) }
+        self.access(place, register, Some(value));
     }
 
     unsafe fn unsafe_clone(&self) -> Self {
         *self
-    }
-}
-
-/// # Safety
-/// As for what the port makes of the value.
-unsafe fn out(port: u16, value: u32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("out dx, eax", in("eax") value, in("dx") port,
-            options(nostack, preserves_flags));
     }
 }

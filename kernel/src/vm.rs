@@ -60,9 +60,11 @@ pub unsafe fn run(
     heap: u64,
 ) -> Result<(), String> {
     // SAFETY: the caller's promise.
-    let mut apic = unsafe { Apic::start() }.map_err(|e| format!("{e}"))?;
-    // SAFETY: the caller's promise.
-    let devices = unsafe { find(info, places, &mut apic) };
+    let (apic, devices) = unsafe {
+        let mut apic = Apic::start().map_err(|e| format!("{e}"))?;
+        let devices = find(info, places, &mut apic);
+        (apic, devices)
+    };
     let button = devices.button;
     if button {
         const BUTTON: u16 = 1 << 8;
@@ -102,11 +104,10 @@ unsafe fn find(info: &BootInfo, places: &[Place], apic: &mut Apic) -> Devices {
             Err(e) => warn!("{told}: {e}"),
         }
     }
-    // SAFETY: `pci::find` writes what makes devices use the memory that they are given.
-    let access = unsafe { Configuration::new() };
     let mut map = |address: u64, size| paging::map_device(address, size);
-    // SAFETY: this is the only access; hosts set up the buses before they start a PVH kernel.
-    let found = unsafe { pci::find(access, apic.message(), &mut map) };
+    // SAFETY: this is the only access, and `pci::find` writes what makes devices use the memory that
+    // they are given. Hosts set up the buses before they start a PVH kernel.
+    let found = unsafe { pci::find(Configuration::new(), apic.message(), &mut map) };
     devices.button = found.numbers.iter().any(|number| WITH_BUTTON.contains(number));
     found.devices.into_iter().for_each(|device| devices.add(device));
     devices

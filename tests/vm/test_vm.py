@@ -99,7 +99,8 @@ class Ends(Case):
 
     def test_asked_while_clients_write(self):
         self.write("up", content(6 * MIB))
-        batch = self.write("batch", "put up big\nput up big\nput up big\n")
+        # More than it can have done by then.
+        batch = self.write("batch", "put up big\n" * 200)
         client = self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"], cwd=self.scratch,
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         remote = self.paramiko_sftp()

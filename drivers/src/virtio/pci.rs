@@ -139,9 +139,11 @@ fn message_interrupts<C: ConfigurationAccess + Copy>(
     let [bar, ..] = access.read_word(place, common.checked_add(4)?).to_le_bytes();
     let offset = access.read_word(place, common.checked_add(8)?);
     let common = registers(root, place, bar, offset)?;
-    // SAFETY: `registers` gave where the device says that its table is, inside its own memory, and
-    // the crate's transport has no use for it.
-    let mut table = unsafe { UniqueMmioPointer::new(table) };
+    // SAFETY: `registers` gave where the device says that they are, inside its own memory. The crate's
+    // transport has no use for the table. It has the same common registers for the same thread, but
+    // none of their values outlasts a call of either.
+    let (mut table, common) =
+        unsafe { (UniqueMmioPointer::new(table), UniqueMmioPointer::new(common)) };
     // Address, upper address, data, and the vector's mask.
     let words = [message.address as u32, (message.address >> 32) as u32, message.data, 0];
     for (at, word) in words.into_iter().enumerate() {
@@ -149,9 +151,7 @@ fn message_interrupts<C: ConfigurationAccess + Copy>(
     }
     let control = access.read_word(place, msix);
     access.write_word(place, msix, control & !MASK_ALL | ENABLE);
-    // SAFETY: as for the table. The transport has the same registers for the same thread; none of
-    // their values outlasts a call of either.
-    Some(Vectors { common: unsafe { UniqueMmioPointer::new(common) } })
+    Some(Vectors { common })
 }
 
 /// Registers of this type at an offset in one of the device's BARs, if they lie inside.
