@@ -36,6 +36,8 @@ pub(crate) struct State {
 
 impl Node {
     pub(crate) fn new(place: u64, entry: Entry, extents: Extents) -> Rc<Self> {
+        // An empty file has no clusters: those of a damaged one are given back as if it had grown.
+        let surplus = entry.len() == 0 && extents.clusters() > 0;
         Rc::new(Self {
             lock: Lock::default(),
             opens: Cell::new(0),
@@ -44,9 +46,9 @@ impl Node {
                 entry,
                 extents,
                 len: entry.len(),
-                dirty: false,
+                dirty: surplus,
                 cut_in: None,
-                grown_in: None,
+                grown_in: surplus.then_some(0),
             }),
             behind: Behind::default(),
         })

@@ -1,9 +1,11 @@
 //! Repairing what a power cut leaves: clusters that the table has in use and nothing refers to,
-//! chains longer than their file, copies of the table that are older than the first.
+//! chains longer than their file, empty files with clusters, copies of the table that are older than
+//! the first.
 //!
 //! The whole tree is followed first, past the cache. Whatever a power cut cannot leave ends the
 //! repair before anything is changed. Then, each step flushed before the next, so that a further
-//! cut leaves what the next mount repairs: the copies, the ends of chains, the free clusters.
+//! cut leaves what the next mount repairs: the copies, the ends of chains and the entries of empty
+//! files, the free clusters.
 pub(crate) mod walk;
 
 use crate::cache::Class;
@@ -46,6 +48,12 @@ impl<D: BlockDevice> Volume<D> {
             self.relieve().await?;
         }
         self.write_dirty(Class::Table).await?;
+        for (place, _) in &walk.empty {
+            let mut entry = self.read_entry(*place).await?;
+            entry.set_cluster(0);
+            self.write_entry(*place, &entry).await?;
+            self.write_dirty(Class::Directory).await?;
+        }
         self.flush().await?;
         let mut reclaimed = 0u32;
         for cluster in 2..=self.geometry.clusters.saturating_add(1) {

@@ -63,14 +63,20 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// The short name that says `name` by itself, so that no long name is needed.
-pub(crate) fn exact(name: &str) -> Option<[u8; 11]> {
-    let (base, extension) = name.split_once('.').unwrap_or((name, ""));
+/// The short name that says `name` by itself, with the bits of Windows NT for a base and an
+/// extension in lower case, so that no long name is needed.
+pub(crate) fn exact(name: &str) -> Option<([u8; 11], u8)> {
+    let upper = name.to_ascii_uppercase();
+    let (base, extension) = upper.split_once('.').unwrap_or((&upper, ""));
     let fits = (1..=8).contains(&base.len())
         && extension.len() <= 3
         && extension.is_empty() != name.contains('.')
         && base.chars().chain(extension.chars()).all(allowed);
-    fits.then(|| pack(base, extension))
+    let packed = pack(base, extension);
+    // The right bits are those that give the name back: none do for a mixed case.
+    let mut bits = [0, LOWER_BASE, LOWER_EXTENSION, LOWER_BASE | LOWER_EXTENSION].into_iter();
+    let case = bits.find(|case| fits && decode(&packed, *case) == name)?;
+    Some((packed, case))
 }
 
 fn pack(base: &str, extension: &str) -> [u8; 11] {
@@ -138,9 +144,14 @@ mod tests {
 
     #[test]
     fn short_names_that_need_no_long_one() {
-        assert_eq!(exact("README.TXT"), Some(*b"README  TXT"));
-        assert_eq!(exact("A"), Some(*b"A          "));
-        for long in ["readme.txt", "A.B.C", "A.", ".A", "TOOLONGNAME", "A.LONG", "A B", ""] {
+        assert_eq!(exact("README.TXT"), Some((*b"README  TXT", 0)));
+        assert_eq!(exact("A"), Some((*b"A          ", 0)));
+        assert_eq!(exact("readme.TXT"), Some((*b"README  TXT", 0x08)));
+        assert_eq!(exact("README.txt"), Some((*b"README  TXT", 0x10)));
+        assert_eq!(exact("readme-1.txt"), Some((*b"README-1TXT", 0x18)));
+        for long in
+            ["Readme.txt", "r\u{e4}.txt", "A.B.C", "A.", ".A", "TOOLONGNAME", "A.LONG", "A B", ""]
+        {
             assert_eq!(exact(long), None, "{long}");
         }
     }

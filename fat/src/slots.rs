@@ -59,8 +59,8 @@ impl<D: BlockDevice> Volume<D> {
         mut entry: Entry,
     ) -> Result<Found, Error> {
         let units = name::encode(name)?;
-        let (short, long) = match short_name::exact(name) {
-            Some(short) => (short, Vec::new()),
+        let (short, case, long) = match short_name::exact(name) {
+            Some((short, case)) => (short, case, Vec::new()),
             None => {
                 let index = self.indexed(directory).await?;
                 let taken = |short: &[u8; 11]| {
@@ -68,10 +68,10 @@ impl<D: BlockDevice> Volume<D> {
                     index.as_ref().is_some_and(|index| index.has(hash))
                 };
                 let short = short_name::generate(name, taken).ok_or(Error::NoSpace)?;
-                (short, entry::long_slots(&units, short_name::checksum(&short)))
+                (short, 0, entry::long_slots(&units, short_name::checksum(&short)))
             }
         };
-        entry.set_name(short, 0);
+        entry.set_name(short, case);
         let count = u32::try_from(long.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.indexed(directory).await?;
         let (first, end) = match directory.index.borrow_mut().as_mut() {

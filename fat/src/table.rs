@@ -172,6 +172,8 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn chain(&self, first: u32) -> Result<Extents, Error> {
         let mut extents = Extents::default();
         let mut cluster = first;
+        // A loop comes back to the cluster that was noted last (Brent's algorithm).
+        let (mut noted, mut steps, mut most) = (first, 0u32, 1u32);
         loop {
             let (count, link) = self.follow(cluster).await?;
             if extents.is_full() {
@@ -182,10 +184,17 @@ impl<D: BlockDevice> Volume<D> {
                 return Err(self.damage("a cluster chain loops"));
             }
             match link {
+                Link::Next(next) if next == noted => {
+                    return Err(self.damage("a cluster chain loops"));
+                }
                 Link::Next(next) => cluster = next,
                 Link::End => return Ok(extents),
                 Link::Free => return Err(self.damage("a chain runs into a free cluster")),
                 Link::Bad => return Err(self.damage("a chain runs into a bad cluster")),
+            }
+            steps = steps.saturating_add(1);
+            if steps == most {
+                (noted, steps, most) = (cluster, 0, most.saturating_mul(2));
             }
         }
     }

@@ -2,17 +2,53 @@
 pub mod requests;
 
 use client::Ram;
-use fat::FormatOptions;
+use fat::{FormatOptions, MountOptions, OpenOptions, Volume};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 /// A formatted disk of 512 KiB.
 pub fn formatted() -> Ram {
+    formatted_as(512 << 10)
+}
+
+/// A formatted disk of `size` bytes.
+pub fn formatted_as(size: usize) -> Ram {
+    thread_local! {
+        static DISKS: RefCell<BTreeMap<usize, Vec<u8>>> = RefCell::default();
+    }
+    let make = || {
+        let ram = Ram::zeros(size);
+        let options = FormatOptions::default();
+        wait(fat::format(&ram, &options, &mut |_, _| ())).expect("a disk in memory");
+        ram.0.take()
+    };
+    Ram::new(DISKS.with(|disks| disks.borrow_mut().entry(size).or_insert_with(make).clone()))
+}
+
+/// A disk of 512 KiB with directories and files, so that damage meets something.
+pub fn populated() -> Ram {
     thread_local! {
         static DISK: Vec<u8> = {
-            let ram = Ram::zeros(512 << 10);
-            let options = FormatOptions::default();
-            wait(fat::format(&ram, &options, &mut |_, _| ())).expect("a disk in memory");
+            let ram = formatted();
+            let options = MountOptions::default();
+            let volume = wait(Volume::mount(ram.clone(), &options)).expect("a disk in memory");
+            let how = OpenOptions { write: true, create: true, ..OpenOptions::default() };
+            wait(async {
+                for dir in ["/dir", "/dir/inner folder with a long name"] {
+                    volume.create_dir(dir).await?;
+                    for number in 0..6 {
+                        let path = format!("{dir}/file number {number}");
+                        let file = volume.open(&path, &how).await?;
+                        volume.write(&file, 0, &vec![number; 700 * usize::from(number)]).await?;
+                    }
+                }
+                volume.write_record("key", &[7; 900]).await?;
+                volume.unmount().await
+            })
+            .expect("room for a few files");
+            drop(volume);
             ram.0.take()
         };
     }

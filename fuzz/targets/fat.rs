@@ -1,14 +1,14 @@
 //! Disks of arbitrary bytes: laid over a good volume, then mounted, walked, changed and checked.
 #![no_main]
 use fat::{MountOptions, OpenOptions, Volume};
-use fuzz::{formatted, wait};
+use fuzz::{populated, wait};
 use libfuzzer_sys::fuzz_target;
 
 /// Directories that one input may make the walk visit.
 const DIRECTORIES: usize = 64;
 
 fuzz_target!(|patches: Vec<(u32, Vec<u8>)>| {
-    let ram = formatted();
+    let ram = populated();
     for (at, bytes) in patches {
         let mut disk = ram.0.borrow_mut();
         // The tables and the root directory are where bytes matter most.

@@ -35,6 +35,8 @@ pub(crate) struct Walk<'a, D> {
     waiting: Vec<u32>,
     /// The last cluster that a file needs, and the next of its chain.
     pub ends: Vec<(u32, u32)>,
+    /// Empty files that have clusters: where the entry is, and the first of them.
+    pub empty: Vec<(u64, u32)>,
 }
 
 impl<'a, D: BlockDevice> Walk<'a, D> {
@@ -46,6 +48,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             owned: Owned::new(geometry.clusters),
             waiting: Vec::new(),
             ends: Vec::new(),
+            empty: Vec::new(),
         }
     }
 
@@ -65,9 +68,10 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
         while let Some(first) = self.waiting.pop() {
             self.directory(first, false).await?;
         }
-        // Nothing contradicts: what is behind the ends is nobody's.
-        for (_, next) in &self.ends {
-            let mut cluster = *next;
+        // Nothing contradicts: what is behind the ends is nobody's, nor what empty files have.
+        let ends = self.ends.iter().map(|(_, next)| *next);
+        for first in ends.chain(self.empty.iter().map(|(_, first)| *first)) {
+            let mut cluster = first;
             loop {
                 self.owned.release(cluster);
                 match self.table.link(cluster).await? {
@@ -121,7 +125,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
         let mut bytes = vec![0; usize::try_from(whole).unwrap_or(0)];
         self.device.read(self.geometry.root_start, &mut bytes).await?;
         bytes.truncate(usize::try_from(used).unwrap_or(0));
-        self.entries(&bytes).await.map(|_| ())
+        self.entries(&bytes, self.geometry.root_start).await.map(|_| ())
     }
 
     /// Reads a directory whose chain is known to be whole, a cluster at a time.
@@ -137,7 +141,8 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             if cluster == first && !root {
                 slots = self.after_dots(&bytes, first)?;
             }
-            if !self.entries(slots).await? {
+            let skipped = bytes.len().saturating_sub(slots.len()) as u64;
+            if !self.entries(slots, offset.saturating_add(skipped)).await? {
                 return Ok(());
             }
             match self.table.link(cluster).await? {
@@ -166,20 +171,21 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
         }
     }
 
-    /// Takes what the entries refer to. Returns whether there may be more behind these.
-    async fn entries(&mut self, bytes: &[u8]) -> Result<bool, Stop> {
-        for slot in bytes.as_chunks::<SLOT>().0 {
+    /// Takes what the entries, which lie at `place`, refer to. Returns whether there may be more
+    /// behind these.
+    async fn entries(&mut self, bytes: &[u8], place: u64) -> Result<bool, Stop> {
+        for (slot, at) in bytes.as_chunks::<SLOT>().0.iter().zip((place..).step_by(SLOT)) {
             let entry = Entry(*slot);
             match entry.kind() {
                 Kind::End => return Ok(false),
-                Kind::Short => self.entry(&entry).await?,
+                Kind::Short => self.entry(&entry, at).await?,
                 Kind::Free | Kind::Long | Kind::Label => {}
             }
         }
         Ok(true)
     }
 
-    async fn entry(&mut self, entry: &Entry) -> Result<(), Stop> {
+    async fn entry(&mut self, entry: &Entry, place: u64) -> Result<(), Stop> {
         let first = entry.cluster(self.wide());
         if entry.is_dir() {
             if self.waiting.len() >= MOST_WAITING {
@@ -190,7 +196,12 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             return Ok(());
         }
         let needed = entry.len().div_ceil(self.geometry.cluster_size.max(1));
-        // An empty file that has clusters keeps them: to take them its entry would have to change.
+        if needed == 0 && first != 0 {
+            if self.empty.len() >= MOST_WAITING {
+                return Err(Stop::Unfit("too many empty files have clusters"));
+            }
+            self.empty.push((place, first));
+        }
         if (first != 0 || needed != 0) && self.chain(first, needed).await? < needed {
             return Err(Stop::Unfit("a file has fewer clusters than its size needs"));
         }

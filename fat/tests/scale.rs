@@ -1,0 +1,234 @@
+//! Sizes that a test has no room for, on a disk that keeps only what is not zero: large volumes,
+//! files in many pieces, directories with many entries.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
+mod common;
+use common::block_on;
+use fat::{BlockDevice, DeviceError, FatKind, FormatOptions, MountOptions, OpenOptions, Volume};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::Write;
+use std::rc::Rc;
+use std::time::Instant;
+
+const BLOCK: usize = 4096;
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+#[derive(Default)]
+struct Inner {
+    size: u64,
+    blocks: RefCell<HashMap<u64, Box<[u8; BLOCK]>>>,
+    requests: Cell<usize>,
+    bytes_read: Cell<usize>,
+}
+
+#[derive(Clone)]
+struct Sparse(Rc<Inner>);
+
+impl Sparse {
+    fn new(size: u64) -> Self {
+        Self(Rc::new(Inner { size, ..Inner::default() }))
+    }
+
+    fn formatted(size: u64) -> Self {
+        let disk = Self::new(size);
+        let options = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
+        block_on(fat::format(&disk, &options, &mut |_, _| ())).unwrap();
+        disk
+    }
+
+    fn mount(&self) -> Volume<Self> {
+        block_on(Volume::mount(self.clone(), &MountOptions::default())).unwrap()
+    }
+
+    fn put(&self, at: u64, data: &[u8]) {
+        let mut blocks = self.0.blocks.borrow_mut();
+        let (mut at, mut rest) = (at, data);
+        while !rest.is_empty() {
+            let inside = at as usize % BLOCK;
+            let (part, after) = rest.split_at(rest.len().min(BLOCK - inside));
+            let number = at / BLOCK as u64;
+            if blocks.contains_key(&number) || part != &ZEROS[..part.len()] {
+                let block = blocks.entry(number).or_insert_with(|| Box::new([0; BLOCK]));
+                block[inside..inside + part.len()].copy_from_slice(part);
+            }
+            at += part.len() as u64;
+            rest = after;
+        }
+    }
+}
+
+impl BlockDevice for Sparse {
+    fn sector_size(&self) -> usize {
+        512
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
+        assert!(offset + buf.len() as u64 <= self.0.size);
+        self.0.requests.set(self.0.requests.get() + 1);
+        self.0.bytes_read.set(self.0.bytes_read.get() + buf.len());
+        let blocks = self.0.blocks.borrow();
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let inside = at as usize % BLOCK;
+            let (part, after) = rest.split_at_mut((BLOCK - inside).min(rest.len()));
+            match blocks.get(&(at / BLOCK as u64)) {
+                Some(block) => part.copy_from_slice(&block[inside..inside + part.len()]),
+                None => part.fill(0),
+            }
+            at += part.len() as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        assert!(offset + data.len() as u64 <= self.0.size);
+        self.0.requests.set(self.0.requests.get() + 1);
+        self.put(offset, data);
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.0.requests.set(self.0.requests.get() + 1);
+        Ok(())
+    }
+}
+
+const WRITE: OpenOptions =
+    OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false };
+
+/// As many sectors as a boot sector can say.
+#[test]
+fn a_volume_of_2_tib_mounts_without_its_table() {
+    let disk = Sparse::formatted(u64::from(u32::MAX) * 512);
+    disk.0.requests.set(0);
+    disk.0.bytes_read.set(0);
+    let volume = disk.mount();
+    let space = block_on(volume.space()).unwrap();
+    let (requests, bytes) = (disk.0.requests.get(), disk.0.bytes_read.get());
+    assert!(volume.geometry().table_size > 200 << 20);
+    assert!(requests <= 10 && bytes <= 256 << 10, "{requests} requests, {bytes} bytes");
+    assert_eq!(space.free_clusters, space.total_clusters - 1);
+    block_on(async {
+        let file = volume.open("/file", &WRITE).await.unwrap();
+        volume.write(&file, 0, &[7; 100_000]).await.unwrap();
+        drop(file);
+        volume.unmount().await.unwrap();
+    });
+    disk.0.bytes_read.set(0);
+    let again = disk.mount();
+    let left = block_on(again.space()).unwrap().free_clusters;
+    assert_eq!(left, space.free_clusters - 100_000u32.div_ceil(space.cluster_size));
+    assert!(disk.0.bytes_read.get() <= 256 << 10);
+}
+
+/// 2 GiB in 65,000 pieces: opening reads the chain, and from then on each read is one request.
+#[test]
+fn seeks_in_a_fragmented_file_walk_no_chain() {
+    let disk = Sparse::formatted(8 << 30);
+    let volume = disk.mount();
+    block_on(async {
+        let file = volume.open("/fragmented", &WRITE).await.unwrap();
+        volume.write(&file, 0, b"x").await.unwrap();
+        drop(file);
+        volume.unmount().await.unwrap();
+    });
+    let geometry = volume.geometry().clone();
+    drop(volume);
+    // Runs of 8 clusters, each behind 8 that are free.
+    const RUN: u32 = 8;
+    const PIECES: u32 = 65_000;
+    let first = 3u32;
+    let mut table = vec![0; (geometry.clusters as usize + 2) * 4];
+    block_on(disk.read(geometry.table_start, &mut table[..512])).unwrap();
+    let mut set = |cluster: u32, value: u32| {
+        table[cluster as usize * 4..][..4].copy_from_slice(&value.to_le_bytes());
+    };
+    for piece in 0..PIECES {
+        let start = first + piece * 2 * RUN;
+        (0..RUN - 1).for_each(|at| set(start + at, start + at + 1));
+        let next = if piece + 1 == PIECES { 0x0FFF_FFFF } else { start + 2 * RUN };
+        set(start + RUN - 1, next);
+    }
+    for copy in 0..2 {
+        disk.put(geometry.table_start + copy * geometry.table_size, &table);
+    }
+    let len = PIECES * RUN * geometry.cluster_size;
+    assert!(len > 2_000_000_000);
+    let mut root = vec![0; geometry.cluster_size as usize];
+    block_on(disk.read(geometry.data_start, &mut root)).unwrap();
+    let slot = root.chunks(32).position(|slot| slot[11] == 0x20).unwrap() * 32;
+    assert_eq!(u32::from(root[slot + 26]), first, "the first file has the first free cluster");
+    disk.put(geometry.data_start + slot as u64 + 28, &len.to_le_bytes());
+    let marker = |piece: u32| {
+        let before = u64::from(first - 2 + piece * 2 * RUN) * u64::from(geometry.cluster_size);
+        geometry.data_start + before
+    };
+    (0..PIECES).step_by(977).for_each(|piece| disk.put(marker(piece), &piece.to_le_bytes()));
+    let volume = disk.mount();
+    let file = block_on(volume.open("/fragmented", &WRITE)).unwrap();
+    disk.0.requests.set(0);
+    let mut seeks = 0;
+    let mut buf = [0; 4096];
+    for piece in (0..PIECES).step_by(977).rev() {
+        let at = u64::from(piece) * u64::from(RUN * geometry.cluster_size);
+        block_on(volume.read(&file, at, &mut buf)).unwrap();
+        assert_eq!(buf[..4], piece.to_le_bytes());
+        seeks += 1;
+    }
+    let requests = disk.0.requests.get();
+    assert!(requests <= seeks, "{requests} requests for {seeks} reads");
+}
+
+/// What the last thousand of 50,000 files cost, beside the first thousand.
+#[test]
+fn fifty_thousand_files_in_a_directory() {
+    const FILES: usize = 50_000;
+    let disk = Sparse::formatted(1 << 30);
+    let volume = disk.mount();
+    block_on(volume.create_dir("/many")).unwrap();
+    let name = |number: usize| format!("/many/f{number:06}.txt");
+    let mut cost = Vec::new();
+    for thousand in 0..FILES / 1000 {
+        let (before, began) = (disk.0.requests.get(), Instant::now());
+        for number in 0..1000 {
+            drop(block_on(volume.open(&name(thousand * 1000 + number), &WRITE)).unwrap());
+        }
+        block_on(volume.sync()).unwrap();
+        cost.push((disk.0.requests.get() - before, began.elapsed()));
+    }
+    let (first, last) = (cost[0], cost[cost.len() - 1]);
+    let mut looked = Vec::new();
+    for from in [0, FILES - 1000] {
+        (from..from + 1000).for_each(|n| _ = block_on(volume.metadata(&name(n))).unwrap());
+        let (before, began) = (disk.0.requests.get(), Instant::now());
+        (from..from + 1000).for_each(|n| _ = block_on(volume.metadata(&name(n))).unwrap());
+        looked.push((disk.0.requests.get() - before, began.elapsed()));
+    }
+    let said = format!(
+        "50,000 files in a directory: created the first thousand in {} requests and {:?}, the last \
+         in {} and {:?}; looked up {} and {:?}, {} and {:?}\n",
+        first.0, first.1, last.0, last.1, looked[0].0, looked[0].1, looked[1].0, looked[1].1
+    );
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    assert!(last.0 <= 2 * first.0, "{said}");
+    assert!(looked.iter().all(|(requests, _)| *requests == 0), "{said}");
+    block_on(async {
+        for number in [0, 1, 25_000, FILES - 1] {
+            volume.rename(&name(number), &format!("/many/r{number}"), true).await.unwrap();
+            volume.remove_file(&format!("/many/R{number}")).await.unwrap();
+        }
+        volume.unmount().await.unwrap();
+    });
+    let mut note = |problem: &fat::Problem| panic!("{problem}");
+    let summary = block_on(fat::check(&disk, &mut note, &mut |_, _| {})).unwrap();
+    assert_eq!(summary.files as usize, FILES - 4);
+}
