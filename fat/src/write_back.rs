@@ -8,7 +8,7 @@ use crate::behind::{Flight, Run};
 use crate::extents::Extents;
 use crate::join::join;
 use crate::lock::Guard;
-use crate::node::Node;
+use crate::node::{File, Node};
 use crate::{BlockDevice, DeviceError, Error, Volume};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -148,6 +148,14 @@ impl<D: BlockDevice> Volume<D> {
         while node.behind.flies(range, self.device.sector_size() as u64) {
             drop(self.flying.exclusive().await);
         }
+    }
+
+    /// Writes what is held of a file to the disk, without making it durable, and says when something
+    /// that was accepted could not be written.
+    pub async fn write_out(&self, file: &File) -> Result<(), Error> {
+        let _lock = file.node.lock.exclusive().await;
+        self.settle_range(&file.node, &(0..u64::MAX)).await;
+        file.check()
     }
 
     /// Writes everything that is held, and returns when nothing is in flight. What cannot be

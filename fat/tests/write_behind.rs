@@ -144,6 +144,24 @@ fn what_fails_late_is_told_once_to_each_who_has_the_file_open() {
 }
 
 #[test]
+fn writing_out_tells_at_once_what_fails() {
+    let disk = mkfs(16 * 1024, &["-F", "16"]);
+    let volume = mount(&disk);
+    block_on(async {
+        let file = volume.open("/f", &WRITE).await.unwrap();
+        volume.write(&file, 0, b"1").await.unwrap();
+        let before = disk.0.writes.get();
+        assert_eq!(volume.write_out(&file).await, Ok(()));
+        assert_eq!(disk.0.writes.get(), before + 1);
+        volume.write(&file, 0, b"2").await.unwrap();
+        disk.0.fuse.set(Some(0));
+        assert_eq!(volume.write_out(&file).await, Err(LOST));
+        disk.0.fuse.set(None);
+        assert_eq!(get(&volume, "/f").await.unwrap(), b"1");
+    });
+}
+
+#[test]
 fn a_write_that_is_given_up_holds_nobody_up() {
     let disk = mkfs(16 * 1024, &["-F", "16"]);
     let volume = mount(&disk);

@@ -166,6 +166,12 @@ impl BlockDevice for Image {
         self.read_only
     }
 
+    /// The system caches the file and merges requests itself: what is copied here should stay in the
+    /// processor's cache until it is written.
+    fn largest_request(&self) -> usize {
+        256 << 10
+    }
+
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         self.check(offset, buf.len())?;
         self.file.read_exact_at(buf, offset).map_err(|error| report("reading", offset, &error))

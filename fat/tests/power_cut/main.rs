@@ -27,7 +27,7 @@ const KINDS: [(&str, usize, &[&str]); 4] = [
 ];
 const WORKLOADS: [&str; 3] = ["script", "random", "three at once"];
 /// The workloads of `make test`.
-const JOBS: usize = 60;
+const JOBS: usize = 36;
 /// The disks' largest requests: what is written leaves memory late and at once, or in parts.
 const LARGEST: [usize; 3] = [1 << 20, 1024, 8192];
 

@@ -196,6 +196,8 @@ impl Adding<'_> {
             self.done = self.done.saturating_add(length as u64);
             self.progress.show(self.done.min(self.total), self.total);
         }
+        // Before it takes the place of another.
+        fat.write_out(&file).await?;
         Ok(fat.set_file_times(&file, modified, None).await?)
     }
 }
