@@ -317,6 +317,18 @@ fn copies_arrive_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_copy_that_runs_when_the_server_stops_leaves_nothing() {
+    let mut rig = rig(&[]);
+    let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
+    caller.input(&[file_header("cut", FILE, 100_000), vec![1; 70_000]].concat());
+    caller.run(&mut rig);
+    assert_eq!(caller.code, None);
+    let volume = rig.stop();
+    let left = wait(volume.metadata("/QubesIncoming/work/cut"));
+    assert_eq!(left.map(|found| found.len), Err(fat::Error::NotFound));
+}
+
+#[test]
 fn keys_that_the_machine_is_told_of_come_and_go_and_hide_those_of_the_volume() {
     let ends: Vec<_> = (0..4).map(|_| pair()).collect();
     let (servers, clients): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
