@@ -20,7 +20,7 @@ use pages::Pages;
 use qubes::vchan::{BadLayout, End};
 
 /// Bytes that are taken out of the ring at once.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 16 << 10;
 
 /// Nanoseconds between looks whether the other domain is still there: one that is destroyed says
 /// nothing.

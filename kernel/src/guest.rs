@@ -13,7 +13,8 @@ use drivers::blkfront::{choose, disks};
 use drivers::hypervisor::{Ending, StartError};
 use drivers::netfront::Pages;
 use drivers::shutdown::Request;
-use drivers::task::Task;
+use drivers::task::{Task, until};
+use drivers::xenstore::StoreError;
 use drivers::{AnyDisk, AnyNet, Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
 use log::{error, info, warn};
 use net::Listener;
@@ -96,8 +97,8 @@ impl Guest {
         let random = Random { volume_id: random()?, host_key: random()? };
         let ready = {
             let (disk, options) = (AnyDisk::Xen(disk.clone()), options.clone());
-            let unix = self.unix_time();
-            async move { server::prepare(disk, &options, &random, unix, &mut |_, _| ()).await }
+            let (unix, told) = (self.unix_time(), self.qubes.keys());
+            async move { server::prepare(disk, &options, &told, &random, unix, &mut |_, _| ()).await }
         };
         let ready = self.wait(&polling(&disk), ready)?.map_err(|e| format!("the disk: {e}"))?;
         self.serve_volume(options, heap, disk, ready)
@@ -208,21 +209,29 @@ impl Guest {
 
     /// The disk of the command line, or the one that is there.
     fn disk(&mut self, name: Option<&str>) -> Result<Blkfront, Stop> {
-        let store = self.store.clone();
-        let found = self.wait(&|| false, async move { disks(&store).await })?;
+        let (store, wanted) = (self.store.clone(), name.map(String::from));
+        let end = clock::since_boot() + DISK_WAIT;
+        let found = self.wait(&|| false, async move {
+            let watch = store.watch("device/vbd").await?;
+            loop {
+                let found = disks(&store).await?;
+                let late = clock::since_boot() > end;
+                if late || choose(&found, wanted.as_deref()).is_some() {
+                    return Ok::<_, StoreError>(found);
+                }
+                until(|| (watch.take() || clock::since_boot() > end).then_some(())).await;
+            }
+        })?;
         let found = found.map_err(|e| format!("cannot list the disks: {e}"))?;
         let number = choose(&found, name).ok_or_else(|| match name {
-            Some(name) => format!("no disk {name}: attach it or give another --disk"),
-            None => "no disk: attach one with a FAT volume on it".into(),
+            Some(name) => format!("no disk {name} came: attach it or give another --disk"),
+            None => "no disk came: attach one with a FAT volume on it".into(),
         })?;
         let disk = Blkfront::start(self.xen.clone(), &self.store, number);
         let end = clock::since_boot() + DISK_WAIT;
         let connected = disk.clone();
         let wait = async move {
-            drivers::task::until(|| {
-                (connected.is_connected() || clock::since_boot() > end).then_some(())
-            })
-            .await;
+            until(|| (connected.is_connected() || clock::since_boot() > end).then_some(())).await;
             connected.is_connected()
         };
         match self.wait(&polling(&disk), wait)? {

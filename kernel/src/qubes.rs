@@ -62,14 +62,21 @@ impl Qubes {
             self.network = network;
             news.network = network;
         }
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        let keys = entries.below(KEYS).map(|(user, value)| (user.into(), text(value)));
-        let keys: ToldKeys = keys.collect();
+        drop(entries);
+        let keys = self.keys();
         if keys != self.keys {
             self.keys.clone_from(&keys);
             news.keys = Some(keys);
         }
         news
+    }
+
+    /// The users' keys that QubesDB has now.
+    pub fn keys(&self) -> ToldKeys {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let entries = self.db.entries();
+        let keys = entries.iter().flat_map(|entries| entries.below(KEYS));
+        keys.map(|(user, value)| (user.into(), text(value))).collect()
     }
 
     /// The next call, if one has come.

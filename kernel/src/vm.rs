@@ -19,7 +19,7 @@ use drivers::virtio::{Device, DeviceType, Transport, VirtioDisk, VirtioNet, pci}
 use drivers::{AnyDisk, AnyNet};
 use log::{error, info, warn};
 use net::tcp::{Address, Interface};
-use server::{Now, Options, Random, Server, Turn};
+use server::{Now, Options, Random, Server, ToldKeys, Turn};
 
 /// What the machine's user is told who wants to end it: the key that a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 3;
@@ -164,7 +164,8 @@ impl Vm {
         let ready = {
             let (disk, options, unix) =
                 (AnyDisk::Virtio(disk.clone()), options.clone(), unix_time());
-            async move { server::prepare(disk, &options, &random, unix, &mut |_, _| ()).await }
+            let told = ToldKeys::new();
+            async move { server::prepare(disk, &options, &told, &random, unix, &mut |_, _| ()).await }
         };
         let Some(ready) = self.wait(&disk, ready) else {
             return Ok(());

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use fat::{BlockDevice, Volume};
 use log::{debug, info, warn};
 use net::Stream;
@@ -196,7 +196,8 @@ impl<D: BlockDevice + 'static> Running<D> {
     fn turn(&mut self, tasks: &mut Tasks, now: u64) -> (bool, bool) {
         let mut moved = self.line.borrow_mut().poll();
         let closed = self.line.borrow().is_closed();
-        let mut context = Context::from_waker(Waker::noop());
+        let waker = tasks.waker();
+        let mut context = Context::from_waker(&waker);
         let ended = match &mut self.work {
             Work::Folder(look) => match look.as_mut().poll(&mut context) {
                 Poll::Ready(Some(transfer)) => {

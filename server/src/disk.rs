@@ -53,10 +53,11 @@ pub struct Ready<D: BlockDevice> {
 }
 
 /// Mounts the volume on `device`, finds or makes the host key, looks who may log in, and says all of
-/// it in the log. `time` is in seconds since 1970.
+/// it in the log. `told` is the keys that the machine knows of already, `time` is in seconds since 1970.
 pub async fn prepare<D: BlockDevice>(
     device: D,
     options: &Options,
+    told: &ToldKeys,
     random: &Random,
     time: u64,
     progress: &mut dyn FnMut(u64, u64),
@@ -80,7 +81,7 @@ pub async fn prepare<D: BlockDevice>(
         Origin::ForThisRun => "for this run alone",
     };
     info!("host key {} ({origin})", host_key.fingerprint);
-    let users = users::found(&volume, options, &ToldKeys::new()).await;
+    let users = users::found(&volume, options, told).await;
     match users.as_slice() {
         [] => warn!(
             "nobody can log in yet: no usable key. Add one as {}.pub to the volume's root, as \

@@ -101,6 +101,11 @@ impl Tasks {
         }
     }
 
+    /// For a future that runs elsewhere in the same turn, before `turn`: says that it gave way.
+    pub fn waker(&self) -> Waker {
+        Waker::from(self.gave_way.clone())
+    }
+
     /// Lets every operation go on; true when one of them ended, or only gave way to others.
     pub fn turn(&mut self) -> bool {
         let before = self.running.len();

@@ -9,7 +9,7 @@ pub const MAX_CHUNK: usize = 65536;
 const MAX_CHUNK_2: usize = 4096;
 
 /// The largest chunk that we make of output: it lies in a buffer of ours.
-const OUR_CHUNK: usize = 32 << 10;
+const OUR_CHUNK: usize = 16 << 10;
 
 /// What the other side must not send: the call is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -98,7 +98,12 @@ pub async fn receive<D: BlockDevice>(line: &SharedLine, volume: &Volume<D>, sour
         }
     };
     write(line, &receiver.result(errno)).await;
-    if errno == 0 { exit::OK } else { exit::FAILURE }
+    if errno == 0 {
+        return exit::OK;
+    }
+    // A sender looks for the result between its files: until then it sends, and must not be cut off.
+    while read(line).await.is_some() {}
+    exit::FAILURE
 }
 
 struct Copy<'v, D: BlockDevice> {

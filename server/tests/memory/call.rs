@@ -255,6 +255,10 @@ fn copy(rig: &mut Rig, bytes: &[u8]) -> (u32, u64, String, Option<i32>) {
     let mut caller = Caller::new(rig, service("qubes.Filecopy", "", "work"));
     caller.input(bytes);
     caller.run(rig);
+    // Who is told of an error ends its input, and all of it was taken.
+    assert!(caller.left.is_empty());
+    caller.message(kind::DATA_STDIN, b"");
+    caller.run(rig);
     let word = |at: usize| u32::from_le_bytes(caller.out[at..at + 4].try_into().unwrap());
     let crc = u64::from_le_bytes(caller.out[8..16].try_into().unwrap());
     let name = String::from_utf8(caller.out[20..].to_vec()).unwrap();
@@ -287,7 +291,7 @@ fn copies_arrive_whole_or_not_at_all() {
         (file_header("large", FILE, 50 << 20), 28, "large"),
         (file_header("link", 0o120_777, 3), 1, "link"),
     ] {
-        let (got, _, name, code) = copy(&mut rig, &[bytes, b"123456789".to_vec()].concat());
+        let (got, _, name, code) = copy(&mut rig, &[bytes, vec![7; 300_000]].concat());
         assert_eq!((got, name.as_str(), code), (errno, last, Some(1)));
     }
     // A sender that goes away leaves nothing of a file.
@@ -314,6 +318,18 @@ fn copies_arrive_whole_or_not_at_all() {
     assert_eq!(wait(volume.read(&file, 0, &mut read)), Ok(content.len()));
     assert!(read == content);
     assert_eq!(volume.file_metadata(&file).modified, TIME - 100);
+}
+
+#[test]
+fn a_copy_that_runs_when_the_server_stops_leaves_nothing() {
+    let mut rig = rig(&[]);
+    let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
+    caller.input(&[file_header("cut", FILE, 100_000), vec![1; 70_000]].concat());
+    caller.run(&mut rig);
+    assert_eq!(caller.code, None);
+    let volume = rig.stop();
+    let left = wait(volume.metadata("/QubesIncoming/work/cut"));
+    assert_eq!(left.map(|found| found.len), Err(fat::Error::NotFound));
 }
 
 #[test]
