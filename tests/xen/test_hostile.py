@@ -15,7 +15,7 @@ def parameters(line, domain=0, port=FIRST + 100):
 
 
 class Hostile(QubeCase):
-    seconds = 400
+    seconds = 600
 
     def start(self, image, *options, **qube):
         server = super().start(image, *options, **qube)
