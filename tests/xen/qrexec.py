@@ -43,8 +43,8 @@ class Daemon:
         self.connect()
 
     def connect(self):
-        self.channel = Vchan.client(self.rig, self.domain, f"/local/domain/{self.domain}/data/vchan/0/{PORT}", 60)
-        kind, data = receive(self.channel, 60)
+        self.channel = Vchan.client(self.rig, self.domain, f"/local/domain/{self.domain}/data/vchan/0/{PORT}", 120)
+        kind, data = receive(self.channel, 120)
         (self.agent,) = struct.unpack("<I", data)
         if kind != HELLO or self.agent < 2:
             raise AssertionError(f"the agent's first message is {kind:#x} {data!r}")
@@ -83,7 +83,7 @@ class Daemon:
         self.calls.append(Call(self, port, connect, caller))
         return self.calls[-1]
 
-    def wait_terminated(self, port, seconds=30):
+    def wait_terminated(self, port, seconds=120):
         """Until the agent has given the port back, as it must after each call."""
         with self.changed:
             if not self.changed.wait_for(lambda: port not in self.ports, seconds):
@@ -187,7 +187,7 @@ class Call:
         except OSError:
             pass
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=240):
         """Until it is over and its port given back: exit code, output, errors."""
         if not self.done.wait(seconds):
             raise AssertionError(f"the call goes on after {seconds} s: {bytes(self.out)!r} {bytes(self.err)!r}")

@@ -93,7 +93,7 @@ class Qube(case.Server):
 class QubeCase(case.Case):
     """`serve` boots a qube with a network VM and an image as its private volume."""
 
-    seconds = 180
+    seconds = 400
 
     def start(self, image, *options, port=0, **qube):
         server = self.boot_qube(image, " ".join(options), **qube).wait_listening()

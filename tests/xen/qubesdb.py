@@ -68,7 +68,7 @@ class QubesDb:
             if channel is self.channel:
                 self.wrong.append(error)
 
-    def wait_asked(self, count=1, seconds=60):
+    def wait_asked(self, count=1, seconds=120):
         """Until the guest has asked for everything `count` times."""
         with self.changed:
             if not self.changed.wait_for(lambda: self.asked >= count or self.wrong, seconds) or self.wrong:
@@ -86,7 +86,7 @@ class QubesDb:
                 del self.keys[key]
         self.tell(message(RM, path), path)
 
-    def tell(self, data, path, seconds=30):
+    def tell(self, data, path, seconds=120):
         with self.changed:
             before = len(self.answers)
             self.channel.send(data)

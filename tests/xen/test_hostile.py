@@ -15,7 +15,7 @@ def parameters(line, domain=0, port=FIRST + 100):
 
 
 class Hostile(QubeCase):
-    seconds = 400
+    seconds = 600
 
     def start(self, image, *options, **qube):
         server = super().start(image, *options, **qube)
@@ -147,7 +147,7 @@ class Hostile(QubeCase):
         for call in calls:
             call.end()
         for call in calls:
-            self.daemon.wait_terminated(call.port, 60)
+            self.daemon.wait_terminated(call.port)
         codes = [call.code for call in calls]
         self.assertIn(0, codes)
         self.assertIn(qrexec.PROBLEM, codes)

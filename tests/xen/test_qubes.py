@@ -98,9 +98,3 @@ class Ends(QubeCase):
         qube = self.boot_qube(self.make_image("disk.img"), network=False)
         qube.wait_log("serving")
         qube.stop()
-
-    def test_without_a_disk(self):
-        """It waits for one, and not for ever."""
-        qube = self.boot_qube(None)
-        qube.wait_log("command line")
-        qube.stop()

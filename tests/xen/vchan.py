@@ -30,7 +30,7 @@ class Vchan:
         return cls(rig, "server", domain, path, read, write)
 
     @classmethod
-    def client(cls, rig, domain, path, seconds=30):
+    def client(cls, rig, domain, path, seconds=120):
         """Waits until there is a server."""
         wait = (f"n=0; until xenstore-exists {path}/event-channel 2>/dev/null; do [ $n -lt {seconds * 50} ] || "
                 f"{{ echo no {path}; exit 1; }}; n=$((n+1)); usleep 20000; done; ")
@@ -39,7 +39,7 @@ class Vchan:
     def send(self, data):
         self.socket.sendall(data)
 
-    def receive(self, size, seconds=30):
+    def receive(self, size, seconds=120):
         """Exactly `size` bytes, or b"" when the channel ended before the first."""
         data = bytearray()
         try:

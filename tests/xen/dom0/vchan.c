@@ -122,7 +122,10 @@ int main(int count, char **words)
 		}
 	}
 	libxenvchan_close(channel);
-	/* What the shell that ran this says next is not the channel's. */
+	/* What the shell that ran this says next is not the channel's. The input is read to its end: TCP
+	   would reset a connection with unread bytes, and lose the output. */
 	shutdown(STDOUT_FILENO, SHUT_WR);
+	while (read(STDIN_FILENO, held, sizeof held) > 0)
+		;
 	return 0;
 }
