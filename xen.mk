@@ -38,3 +38,8 @@ soak-fat:
 # The SFTP server against a plain tree in memory.
 soak-model:
 	MODEL_OPERATIONS=100000 cargo test --locked -p server --test model
+
+# The guest beside a Debian guest with OpenSSH.
+.PHONY: bench-xen
+bench-xen: build kernel xen-tools
+	$(PYTHON) bench/xen.py

@@ -2,12 +2,81 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Names by their hash, in memory for 8 bytes each; who looks one up compares the entry itself.
+/// A name's hash without case, and the slot of its short entry.
+type Key = (u32, u32);
+
+/// Sorted keys, in pieces so short that adding one costs the same among 50,000 as among 50.
+#[derive(Debug, Default)]
+struct Keys {
+    /// None is empty.
+    pieces: Vec<Vec<Key>>,
+}
+
+impl Keys {
+    /// 2 KiB.
+    const MOST: usize = 256;
+
+    /// Of keys in any order.
+    fn new(mut keys: Vec<Key>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        Self { pieces: keys.chunks(Self::MOST / 4 * 3).map(<[Key]>::to_vec).collect() }
+    }
+
+    /// The piece that has the key, if any has it.
+    fn piece(&self, key: Key) -> usize {
+        let after = self.pieces.partition_point(|piece| piece.first().is_some_and(|k| *k <= key));
+        after.saturating_sub(1)
+    }
+
+    fn add(&mut self, key: Key) {
+        let at = self.piece(key);
+        let Some(piece) = self.pieces.get_mut(at) else {
+            self.pieces.push(vec![key]);
+            return;
+        };
+        if let Err(place) = piece.binary_search(&key) {
+            piece.insert(place, key);
+            if piece.len() > Self::MOST {
+                let rest = piece.split_off(Self::MOST / 2);
+                piece.shrink_to_fit();
+                self.pieces.insert(at + 1, rest);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        let at = self.piece(key);
+        if let Some(piece) = self.pieces.get_mut(at)
+            && let Ok(place) = piece.binary_search(&key)
+        {
+            piece.remove(place);
+            if piece.is_empty() {
+                self.pieces.remove(at);
+            }
+        }
+    }
+
+    /// The keys from this one on.
+    fn from(&self, key: Key) -> impl Iterator<Item = &Key> {
+        let mut pieces = self.pieces.get(self.piece(key)..).unwrap_or_default().iter();
+        let first = pieces.next().map_or(&[][..], Vec::as_slice);
+        let from = first.partition_point(|k| *k < key);
+        first.iter().skip(from).chain(pieces.flatten())
+    }
+
+    /// Memory in bytes.
+    fn size(&self) -> usize {
+        let keys: usize = self.pieces.iter().map(Vec::capacity).sum();
+        keys * size_of::<Key>() + self.pieces.capacity() * size_of::<Vec<Key>>()
+    }
+}
+
+/// Names by their hash; who looks one up compares the entry itself.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// `(hash of a name without case, slot of its short entry)`, sorted. An entry with a long name
-    /// is here twice.
-    keys: Vec<(u32, u32)>,
+    /// An entry with a long name is here twice.
+    keys: Keys,
     /// A bit for each slot that is in use.
     used: Vec<u64>,
     /// All slots from here on are free, whatever they hold.
@@ -24,39 +93,27 @@ impl Index {
         Self { used: vec![0; words], ..Self::default() }
     }
 
-    /// Adds a key while the index is built; `sort` comes after the last.
-    pub(crate) fn add_unsorted(&mut self, hash: u32, slot: u32) {
-        self.keys.push((hash, slot));
-    }
-
-    pub(crate) fn sort(&mut self) {
-        self.keys.sort_unstable();
-        self.keys.dedup();
-        self.keys.shrink_to_fit();
+    /// Gives a new index its keys, in any order.
+    pub(crate) fn fill(&mut self, keys: Vec<(u32, u32)>) {
+        self.keys = Keys::new(keys);
     }
 
     pub(crate) fn add(&mut self, hash: u32, slot: u32) {
-        if let Err(at) = self.keys.binary_search(&(hash, slot)) {
-            self.keys.insert(at, (hash, slot));
-        }
+        self.keys.add((hash, slot));
     }
 
     pub(crate) fn remove(&mut self, hash: u32, slot: u32) {
-        if let Ok(at) = self.keys.binary_search(&(hash, slot)) {
-            self.keys.remove(at);
-        }
+        self.keys.remove((hash, slot));
     }
 
     /// The slots of the entries whose name may be the one with this hash.
     pub(crate) fn slots(&self, hash: u32) -> Vec<u32> {
-        let from = self.keys.partition_point(|(key, _)| *key < hash);
-        let keys = self.keys.get(from..).unwrap_or_default();
-        keys.iter().take_while(|(key, _)| *key == hash).map(|(_, slot)| *slot).collect()
+        let keys = self.keys.from((hash, 0)).take_while(|(key, _)| *key == hash);
+        keys.map(|(_, slot)| *slot).collect()
     }
 
     pub(crate) fn has(&self, hash: u32) -> bool {
-        let from = self.keys.partition_point(|(key, _)| *key < hash);
-        self.keys.get(from).is_some_and(|(key, _)| *key == hash)
+        self.keys.from((hash, 0)).next().is_some_and(|(key, _)| *key == hash)
     }
 
     pub(crate) fn set_used(&mut self, slot: u32, used: bool) {
@@ -100,7 +157,7 @@ impl Index {
 
     /// Memory in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.keys.capacity() * 8 + self.used.capacity() * 8
+        self.keys.size() + self.used.capacity() * 8
     }
 }
 
@@ -124,6 +181,31 @@ mod tests {
         assert_eq!(index.free_slots(4), 10);
         index.set_used(9, false);
         assert_eq!(index.free_slots(4), 9);
+    }
+
+    /// Of keys that come and go in an order of their own, as a plain set knows them.
+    #[test]
+    fn many_keys_are_those_of_a_set() {
+        let (mut index, mut set) = (Index::new(0), std::collections::BTreeSet::new());
+        let mut random = 1u32;
+        for round in 0..30_000u32 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Few hashes, so that some have more keys than a piece.
+            let key = (random >> 16 & 7, round % 2_000);
+            if random >> 8 & 3 == 0 || (20_000..26_000).contains(&round) {
+                index.remove(key.0, key.1);
+                set.remove(&key);
+            } else {
+                index.add(key.0, key.1);
+                set.insert(key);
+            }
+        }
+        assert!(set.len() > 1000, "{}", set.len());
+        for hash in 0..9 {
+            let expected = set.range((hash, 0)..(hash + 1, 0)).map(|k| k.1).collect::<Vec<_>>();
+            assert_eq!(index.slots(hash), expected);
+            assert_eq!(index.has(hash), !expected.is_empty());
+        }
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Reads a directory once.
     pub(crate) async fn build_index(&self, directory: &Directory) -> Result<Index, Error> {
         let mut index = Index::new(self.slots(directory));
+        let mut keys = Vec::new();
         let mut long = LongName::default();
         let mut slot = 0;
         while let Some((entry, place)) = self.slot(directory, slot).await? {
@@ -107,15 +108,14 @@ impl<D: BlockDevice> Volume<D> {
                 Kind::Short if is_dots(&entry) => long.clear(),
                 Kind::Short => {
                     let found = found(entry, slot, place, &mut long);
-                    index.add_unsorted(name::hash(&found.name), slot);
-                    index.add_unsorted(name::hash(&found.short()), slot);
+                    keys.extend([&found.name, &found.short()].map(|n| (name::hash(n), slot)));
                 }
             }
             index.set_used(slot, entry.kind() != Kind::Free);
             slot = slot.saturating_add(1);
         }
         index.end = slot;
-        index.sort();
+        index.fill(keys);
         Ok(index)
     }
 
