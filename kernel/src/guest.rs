@@ -23,7 +23,10 @@ use server::{Asked, Now, Options, Random, Ready, Server, Turn};
 
 const PAGES: Pages = Pages { receive: 256, transmit: 256 };
 
-/// How long the disk may take to appear.
+/// How long to wait for a disk that was not given to the guest from the start.
+const APPEAR_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the disk may take to connect.
 const DISK_WAIT: Duration = Duration::from_secs(60);
 
 type Net = Interface<AnyNet>;
@@ -210,14 +213,20 @@ impl Guest {
     /// The disk of the command line, or the one that is there.
     fn disk(&mut self, name: Option<&str>) -> Result<Blkfront, Stop> {
         let (store, wanted) = (self.store.clone(), name.map(String::from));
-        let end = clock::since_boot() + DISK_WAIT;
+        let end = clock::since_boot() + APPEAR_WAIT;
         let found = self.wait(&|| false, async move {
             let watch = store.watch("device/vbd").await?;
+            let mut told = false;
             loop {
                 let found = disks(&store).await?;
                 let late = clock::since_boot() > end;
                 if late || choose(&found, wanted.as_deref()).is_some() {
                     return Ok::<_, StoreError>(found);
+                }
+                if !core::mem::replace(&mut told, true) {
+                    let what =
+                        wanted.as_deref().map_or("no disk".into(), |n| format!("no disk {n}"));
+                    warn!("{what} yet: one that is attached within {APPEAR_WAIT:?} is taken");
                 }
                 until(|| (watch.take() || clock::since_boot() > end).then_some(())).await;
             }

@@ -124,6 +124,7 @@ class Caller:
     def start(self):
         self.guest.wait_console("guest ready", 180)
         self.port = self.rig.forward(self.address, 9)
+        self.rig.until(lambda: self.rig.answers(self.port), 60, "the calling qube to take commands")
         return self
 
     def connect(self, script, seconds):

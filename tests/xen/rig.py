@@ -147,13 +147,13 @@ class Rig:
         connection.sendall(f"{seconds}\0{script}\0".encode())
         return connection
 
-    def answers(self):
-        """Whether dom0 takes commands. QEMU's network repeats a lost SYN after 6 s: this gives up
+    def answers(self, agent=None):
+        """Whether dom0, or what else takes commands at a port of the host, does. QEMU's network repeats a lost SYN after 6 s: this gives up
         before, and the next attempt sends another."""
         if not self.alive():
             return False
         try:
-            with self.connect("true", 5) as connection:
+            with self.connect("true", 5, agent) as connection:
                 connection.settimeout(3)
                 return connection.makefile("rb").read() == b"\n0"
         except OSError:
