@@ -43,7 +43,7 @@ class Ours:
 
     def __init__(self, folder):
         self.kernel, self.ramdisk, self.image_size = KERNEL, None, os.path.getsize(KERNEL)
-        self.least = [10, 12, 14, 16, 18, 20, 24, 28, 32]
+        self.least = [12, 16, 20, 24, 32]
 
     def command_line(self, address):
         return f"--ipv4 {address}/24 --ipv4-gateway {GATEWAY} --port {self.port}"
@@ -60,7 +60,7 @@ class Debian:
         self.build(folder)
         # What a user would install: the compressed kernel and the initramfs.
         self.image_size = os.path.getsize(f"{folder}/vmlinuz") + os.path.getsize(self.ramdisk)
-        self.least = [64, 80, 96, 112, 128, 144, 160, 192, 224, 256]
+        self.least = [96, 128, 160, 192, 256]
 
     @staticmethod
     def command_line(address):
@@ -156,7 +156,7 @@ class Bench:
     def least_memory(self, kind):
         """The least of `kind.least` MiB with which it comes to serve."""
         for memory in kind.least:
-            with self.booted(kind, memory, 40) as booted:
+            with self.booted(kind, memory, 25) as booted:
                 if booted:
                     return memory
         raise RigError(f"{kind.name} serves with none of {kind.least} MiB")

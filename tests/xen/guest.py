@@ -135,7 +135,8 @@ on_crash = "destroy"
             self.rig.run(f"n=0; while xenstore-exists /local/domain/{self.domid}/name 2>/dev/null; do "
                          f"[ $n -lt {seconds * 20} ] || {{ echo still running after {seconds} s; xl list; exit 1; }}; "
                          "n=$((n+1)); usleep 50000; done", seconds + 30)
-        log = self.rig.run(f"cat /var/log/xen/xl-{self.name}.log")
+        # `xl create` may have refused it, and logged nothing.
+        log = self.rig.run(f"cat /var/log/xen/xl-{self.name}.log 2>/dev/null || true")
         reason = re.search(r"has shut down, reason code (\d+)", log)
         self.release()
         return int(reason[1]) if reason else None
