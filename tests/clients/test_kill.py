@@ -46,6 +46,28 @@ class Kill(Case):
         for name in list(durable)[-5:]:
             (self.expected[f"work/{name}"],) = durable[name]
 
+    def kill_in_the_middle(self, turns):
+        """For guests, which end as a power cut ends them: kills the server while files are synced, and looks
+        for them, so many times."""
+        durable = {}
+        self.sftp("mkdir work")
+        for turn in range(turns):
+            stop, before = threading.Event(), len(durable)
+            workers = [threading.Thread(target=self.work, args=(turn, durable, stop), daemon=True),
+                       threading.Thread(target=self.churn, args=(turn, stop), daemon=True)]
+            for worker in workers:
+                worker.start()
+            self.until(lambda: len(durable) > before + 10, 60, "files synced")
+            self.server.kill()
+            stop.set()
+            for worker in workers:
+                worker.join(20)
+            self.server = self.start(self.image)
+            self.look(durable)
+        # After the repair too, as mtools reads them.
+        for name in list(durable)[-5:]:
+            (self.expected[f"work/{name}"],) = durable[name]
+
     def work(self, turn, durable, stop):
         """Creates and replaces files, each synced; `durable` has what the server said is safe."""
         try:

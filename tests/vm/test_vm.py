@@ -1,6 +1,5 @@
 """The kernel on QEMU's q35 (virtio over PCI) and microvm (virtio over MMIO)."""
 import subprocess
-import threading
 import time
 import unittest
 
@@ -71,23 +70,7 @@ class Killed(Case, test_kill.Kill):
     test_mounted_sync_survives_sigkill = test_synced_files_survive_sigkill = None
 
     def test_synced_files_survive_a_kill(self):
-        durable = {}
-        self.sftp("mkdir work")
-        for turn in range(5 if LONG else 2):
-            stop, before = threading.Event(), len(durable)
-            workers = [threading.Thread(target=self.work, args=(turn, durable, stop), daemon=True),
-                       threading.Thread(target=self.churn, args=(turn, stop), daemon=True)]
-            for worker in workers:
-                worker.start()
-            self.until(lambda: len(durable) > before + 10, 60, "files synced")
-            self.server.kill()
-            stop.set()
-            for worker in workers:
-                worker.join(20)
-            self.server = self.start(self.image)
-            self.look(durable)
-        for name in list(durable)[-5:]:
-            (self.expected[f"work/{name}"],) = durable[name]
+        self.kill_in_the_middle(5 if LONG else 2)
 
 
 class Ends(Case):

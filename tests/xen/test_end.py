@@ -1,10 +1,9 @@
 """How a guest ends, and what it was in the middle of."""
 import subprocess
-import threading
 import time
 
+from case import LONG, Case     # first: it says where tests/clients is
 import test_kill
-from case import LONG, Case
 from tools import big_file, content, tool
 
 
@@ -58,24 +57,7 @@ class Destroy(Case, test_kill.Kill):
     test_mounted_sync_survives_sigkill = test_synced_files_survive_sigkill = None
 
     def test_synced_files_survive_destroy(self):
-        durable = {}
-        self.sftp("mkdir work")
-        for turn in range(5 if LONG else 2):
-            stop, before = threading.Event(), len(durable)
-            workers = [threading.Thread(target=self.work, args=(turn, durable, stop), daemon=True),
-                       threading.Thread(target=self.churn, args=(turn, stop), daemon=True)]
-            for worker in workers:
-                worker.start()
-            self.until(lambda: len(durable) > before + 10, 60, "files synced")
-            self.server.kill()
-            stop.set()
-            for worker in workers:
-                worker.join(20)
-            self.server = self.start(self.image)
-            self.look(durable)
-        # After the repair too, as mtools reads them.
-        for name in list(durable)[-5:]:
-            (self.expected[f"work/{name}"],) = durable[name]
+        self.kill_in_the_middle(5 if LONG else 2)
 
     def paramiko_sftp(self, **kwargs):
         """No one answers for a destroyed guest, not even with a reset."""
