@@ -39,7 +39,8 @@ soak-fat:
 soak-model:
 	MODEL_OPERATIONS=100000 cargo test --locked -p server --test model
 
-# The guest beside a Debian guest with OpenSSH.
+# The guest beside Debian guests with OpenSSH. As root: it installs one of them into a folder.
 .PHONY: bench-xen
+bench-xen: XEN_PACKAGES += mmdebstrap e2fsprogs
 bench-xen: build kernel xen-tools
 	$(PYTHON) bench/xen.py

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
-"""Measures the guest beside a Debian guest that serves the same image with OpenSSH, in turns on one
-real Xen in QEMU. bench/README.md says how to read the table.
+"""Measures the guest beside two Debian guests that serve the same image with OpenSSH, in turns on one
+real Xen in QEMU. bench/README.md says how to read the table. As root, because Debian is installed into
+a folder.
 
     bench/xen.py [--rounds N] [--size MIB]
 """
 import argparse
+import bisect
 import contextlib
 import os
 import shutil
@@ -23,6 +25,12 @@ from tools import big_file, program, sha256, tool  # noqa: E402
 
 MODULES = ["xen-blkfront", "xen-netfront", "vfat", "nls_cp437", "nls_utf8"]
 GATEWAY = "10.0.2.2"
+SSHD_CONFIG = """AuthorizedKeysFile /volume/mirage.pub
+StrictModes no
+UseDNS no
+ChrootDirectory /volume
+ForceCommand internal-sftp
+"""
 # Waits for SSH's first bytes from inside dom0, so that no forwarding is part of the time. ARP is
 # asked every 20 ms, not every second.
 START = """
@@ -39,20 +47,63 @@ echo $(( created - from )) $(( ${{EPOCHREALTIME/./}} - from ))
 
 
 class Ours:
-    name, port, user, memory = "mirage-sshfs", 22, "mirage", 32
+    name, port, user, memory, patience = "mirage-sshfs", 22, "mirage", 32, 25
+    sizes = [8, 9, 10, 11, 12, 16, 20, 24, 32]
 
     def __init__(self, folder):
         self.kernel, self.ramdisk, self.image_size = KERNEL, None, os.path.getsize(KERNEL)
-        self.least = [12, 16, 20, 24, 32]
 
     def command_line(self, address):
         return f"--ipv4 {address}/24 --ipv4-gateway {GATEWAY} --port {self.port}"
 
+    @staticmethod
+    def disks(image):
+        return [image]
+
 
 class Debian:
+    """Debian 12 as it is installed: its kernel and initramfs, systemd, udev and sshd on a disk of its own."""
+
+    name, port, user, memory, patience = "Debian", 22, "root", 512, 240
+    sizes = [96, 128, 160, 192, 224, 256, 320, 384, 512]
+
+    def __init__(self, folder):
+        root, self.disk = f"{folder}/debian", f"{folder}/debian.img"
+        packages = "linux-image-amd64,initramfs-tools,systemd-sysv,udev,dbus,ifupdown,openssh-server"
+        setup.output("mmdebstrap", "--variant=minbase", "--mode=root", f"--include={packages}", "bookworm", root)
+        with open(f"{HERE}/debian/interfaces") as file:
+            self.add(root, "etc/network/interfaces", file.read())
+        self.add(root, "etc/fstab", "/dev/xvda / ext4 errors=remount-ro 0 1\n"
+                 "/dev/xvdb /volume vfat iocharset=utf8,umask=022 0 0\n")
+        self.add(root, "etc/ssh/sshd_config.d/volume.conf", SSHD_CONFIG + "PermitRootLogin yes\n")
+        os.mkdir(f"{root}/volume")
+        self.kernel, self.ramdisk = f"{folder}/debian-vmlinuz", f"{folder}/debian-initrd"
+        shutil.copy(f"{root}/vmlinuz", self.kernel)
+        shutil.copy(f"{root}/initrd.img", self.ramdisk)
+        setup.output("mke2fs", "-q", "-t", "ext4", "-d", root, self.disk, "2G")
+        shutil.rmtree(root)
+        # What is allocated of the file.
+        self.image_size = os.stat(self.disk).st_blocks * 512
+
+    @staticmethod
+    def add(root, path, text):
+        with open(f"{root}/{path}", "w") as file:
+            file.write(text)
+
+    @staticmethod
+    def command_line(address):
+        return f"root=/dev/xvda ro quiet console=hvc0 net.ifnames=0 address={address}/24"
+
+    def disks(self, image):
+        return [self.disk, image]
+
+
+class LeastDebian:
     """Debian 12's kernel, already unpacked, and an initramfs of busybox, sshd and five modules."""
 
-    name, port, user, memory = "Debian", 22, "root", 256
+    name, port, user, memory, patience = "the least Debian", 22, "root", 256, 25
+    sizes = [80, 96, 112, 128, 160, 192, 256]
+    disks = staticmethod(Ours.disks)
 
     def __init__(self, folder):
         self.kernel = f"{folder}/vmlinux"
@@ -60,7 +111,6 @@ class Debian:
         self.build(folder)
         # What a user would install: the compressed kernel and the initramfs.
         self.image_size = os.path.getsize(f"{folder}/vmlinuz") + os.path.getsize(self.ramdisk)
-        self.least = [96, 128, 160, 192, 256]
 
     @staticmethod
     def command_line(address):
@@ -86,9 +136,8 @@ class Debian:
         subprocess.run([tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", f"{etc}/ssh/key"], check=True)
         for path, text in (("passwd", "root:x:0:0::/:/bin/sh\nsshd:x:1:1::/run/sshd:/bin/false\n"),
                            ("group", "root:x:0:\n"), ("shells", "/bin/sh\n"),
-                           ("ssh/sshd_config", "HostKey /etc/ssh/key\nAuthorizedKeysFile /volume/mirage.pub\n"
-                            "StrictModes no\nUseDNS no\nUsePAM no\nSubsystem sftp internal-sftp\n"
-                            "ChrootDirectory /volume\n")):
+                           ("ssh/sshd_config", SSHD_CONFIG + "HostKey /etc/ssh/key\nUsePAM no\n"
+                            "Subsystem sftp internal-sftp\n")):
             with open(f"{etc}/{path}", "w") as file:
                 file.write(text)
         tree.write(self.ramdisk)
@@ -112,7 +161,7 @@ class Bench:
             subprocess.run([program("fat"), *command], check=True, capture_output=True)
         address = f"10.0.2.{next(self.addresses)}"
         guest = self.rig.add_guest(kind.kernel, memory=memory, command_line=kind.command_line(address),
-                                   disks=[image], ramdisk=kind.ramdisk)
+                                   disks=kind.disks(image), ramdisk=kind.ramdisk)
         config = guest.configure()
         script = START.format(config=config, address=address, port=kind.port, seconds=seconds)
         status, said = self.rig.call(script, seconds=seconds + 60)
@@ -154,12 +203,12 @@ class Bench:
         return values
 
     def least_memory(self, kind):
-        """The least of `kind.least` MiB with which it comes to serve."""
-        for memory in kind.least:
-            with self.booted(kind, memory, 25) as booted:
-                if booted:
-                    return memory
-        raise RigError(f"{kind.name} serves with none of {kind.least} MiB")
+        """The least of `kind.sizes` MiB with which it comes to serve; it does with the last."""
+        def serves(memory):
+            with self.booted(kind, memory, kind.patience) as booted:
+                print(f"{kind.name}, {memory} MiB: {booted is not None}", file=sys.stderr, flush=True)
+                return booted is not None
+        return kind.sizes[bisect.bisect_left(kind.sizes[:-1], True, key=serves)]
 
 
 def main():
@@ -167,8 +216,8 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--size", type=int, default=32, help="of the file, in MiB (32)")
     asked = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Rig() as rig:
-        kinds = [Ours(folder), Debian(folder)]
+    with tempfile.TemporaryDirectory() as folder, Rig(2048, 768) as rig:
+        kinds = [Ours(folder), LeastDebian(folder), Debian(folder)]
         bench = Bench(rig, folder, asked.size)
         measured = {kind.name: [] for kind in kinds}
         for number in range(asked.rounds):
@@ -179,18 +228,19 @@ def main():
 
 
 def show(kinds, measured, least, asked):
-    ours, theirs = kinds
+    ours, *others = kinds
     print(f"{asked.rounds} rounds in turns, one Xen in QEMU; files of {asked.size} MiB; chacha20-poly1305\n"
-          f"{'median':34}{'unit':6}{ours.name:>14}{theirs.name:>12}  ratio")
+          f"{'median':26}{'unit':6}{ours.name:>14}" + "".join(f"{kind.name:>18}  ratio" for kind in others))
 
-    def row(what, unit, one, two, less_is_better):
-        ratio = two / one if less_is_better else one / two
-        print(f"{what:34}{unit:6}{one:14.2f}{two:12.2f}{ratio:7.2f}")
+    def row(what, unit, value, less_is_better):
+        one = value(ours)
+        cells = [(two, two / one if less_is_better else one / two) for two in map(value, others)]
+        print(f"{what:26}{unit:6}{one:14.2f}" + "".join(f"{two:18.2f}{ratio:7.2f}" for two, ratio in cells))
     for what, unit, less in (("xl create to banner", "s", True), ("of that xl create", "s", True),
                              ("put", "MiB/s", False), ("get", "MiB/s", False)):
-        row(what, unit, *(statistics.median(values[what] for values in measured[kind.name]) for kind in kinds), less)
-    row("least memory that serves", "MiB", least[ours.name], least[theirs.name], True)
-    row("kernel and initramfs", "MiB", *(kind.image_size / (1 << 20) for kind in kinds), True)
+        row(what, unit, lambda kind, w=what: statistics.median(values[w] for values in measured[kind.name]), less)
+    row("least memory that serves", "MiB", lambda kind: least[kind.name], True)
+    row("image", "MiB", lambda kind: kind.image_size / (1 << 20), True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ mod transfer;
 pub use discover::{choose, disks};
 
 use crate::bus::{self, Backend, BusError, Frontend, State};
+use crate::data::Data;
 use crate::task::Task;
 use crate::turns::Turns;
 use crate::xen::Xen;
@@ -24,8 +25,7 @@ use core::cell::{Cell, RefCell};
 use fat::{BlockDevice, DeviceError};
 use geometry::{Flush, Geometry};
 use link::Link;
-
-use transfer::{Data, Transfer};
+use transfer::Transfer;
 
 /// Requests wait so long for a backend that went away to come back.
 const GRACE_NS: u64 = 30_000_000_000;

@@ -16,6 +16,7 @@ pub mod any;
 pub mod blkfront;
 pub mod bus;
 pub mod console;
+mod data;
 mod events;
 #[cfg(test)]
 mod fake;

@@ -54,11 +54,16 @@ pub(crate) fn set_fs_info(sector: &mut [u8], free: u32, next: u32) {
 impl<D: BlockDevice> Volume<D> {
     /// Clusters that are only waiting for a commit count as free.
     pub async fn space(&self) -> Result<Space, Error> {
+        // What the next commit frees counts.
         let pending = self.pending.borrow().clusters();
+        let orphans = self.orphans.borrow();
+        let closed = orphans.iter().filter(|node| node.is_closed());
+        let closed = closed.map(|node| node.state.borrow().extents.clusters());
+        let soon = closed.fold(pending, u32::saturating_add);
         Ok(Space {
             cluster_size: self.geometry.cluster_size,
             total_clusters: self.geometry.clusters,
-            free_clusters: self.free.get().saturating_add(pending).min(self.geometry.clusters),
+            free_clusters: self.free.get().saturating_add(soon).min(self.geometry.clusters),
         })
     }
 

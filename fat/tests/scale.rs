@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::block_on;
-use fat::{BlockDevice, DeviceError, FatKind, FormatOptions, MountOptions, OpenOptions, Volume};
+use fat::{
+    BlockDevice, DeviceError, Error, FatKind, FormatOptions, MountOptions, OpenOptions, Volume,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::Write;
@@ -104,6 +106,32 @@ impl BlockDevice for Sparse {
 
 const WRITE: OpenOptions =
     OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false };
+
+#[test]
+fn a_file_of_4_gib_less_one_byte() {
+    const MOST: u64 = u32::MAX as u64;
+    let disk = Sparse::formatted(5 << 30);
+    let volume = disk.mount();
+    block_on(async {
+        let free = volume.space().await.unwrap().free_clusters;
+        let file = volume.open("/file", &WRITE).await.unwrap();
+        volume.write(&file, MOST - 2, b"ab").await.unwrap();
+        assert_eq!(volume.write(&file, MOST - 1, b"xy").await, Err(Error::TooLarge));
+        assert_eq!(volume.write(&file, MOST, b"x").await, Err(Error::TooLarge));
+        assert_eq!(volume.set_len(&file, MOST + 1).await, Err(Error::TooLarge));
+        volume.sync().await.unwrap();
+        assert_eq!(volume.metadata("/file").await.unwrap().len, MOST);
+        let mut end = [9; 8];
+        assert_eq!(volume.read(&file, MOST - 4, &mut end).await.unwrap(), 4);
+        assert_eq!(&end[..4], b"\0\0ab");
+        let used = free - volume.space().await.unwrap().free_clusters;
+        assert_eq!(used, (1u32 << 31) / (volume.space().await.unwrap().cluster_size / 2));
+        drop(file);
+        volume.remove_file("/file").await.unwrap();
+        assert_eq!(volume.space().await.unwrap().free_clusters, free);
+        volume.unmount().await.unwrap();
+    });
+}
 
 /// As many sectors as a boot sector can say.
 #[test]

@@ -1,29 +1,83 @@
 //! What a guest's memory is divided into, whichever machine it is.
 use core::ops::Range;
+use drivers::netfront::Pages;
 use net::tcp::Config;
-use server::{Limits, Options};
+use server::{Limits, MountOptions, Options};
 
-/// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window and the
-/// request that it fills (256 KiB each), and replies (two of the longest).
-const CONNECTION: u64 = 1264 << 10;
-/// What the rest of the server may hold: caches, file data, disk and network pages, operations in
-/// flight.
-const SHARED: u64 = 10 << 20;
-const CONNECTIONS: Range<u64> = 4..129;
+/// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window (256 KiB), the
+/// request that it fills (257 KiB), and replies (two of the longest, 512 KiB).
+const CONNECTION: u64 = 1225 << 10;
+/// As many as 32 MiB bear, and no more than anybody has use for.
+const CONNECTIONS: Range<u64> = 2..129;
 
+/// What is the same in every guest: disk pages, indexes of directories, QubesDB and calls of qrexec (1
+/// MiB each), and the buffers of `SPARE_SOCKETS`.
+const FIXED: u64 = 3584 << 10;
+const SPARE_SOCKETS: usize = 4;
 const TCP_BUFFER: usize = 64 * 1024;
+
+/// The rest of what is shared, in a guest that has memory enough; half or a quarter of it in smaller ones.
+const CACHE: usize = 1 << 20;
+const FILE_DATA: usize = 2 << 20;
+const OPERATION_BYTES: usize = 3 << 19;
+/// Frames to receive may take longer to be looked at than a backend takes to send frames on.
+const RECEIVE_PAGES: usize = 256;
+const TRANSMIT_PAGES: usize = 128;
+const SCALED: u64 =
+    (CACHE + FILE_DATA + OPERATION_BYTES + (RECEIVE_PAGES + TRANSMIT_PAGES) * 4096) as u64;
+
+/// Where half, and all of it, leave enough for connections.
+const HALF: u64 = 12 << 20;
+const WHOLE: u64 = 20 << 20;
+/// The least heap that a guest serves with.
+pub const MINIMUM: u64 = FIXED + SCALED / 4 + CONNECTIONS.start * CONNECTION;
+
 const OPERATIONS: usize = 32;
-const OPERATION_BYTES: usize = 2 << 20;
 
-/// How long what runs may take once the machine is to end, in milliseconds: a disk that never
-/// answers must not keep it.
-pub const STOP_WAIT: u64 = 30_000;
+/// The parts of a heap.
+pub struct Budget {
+    pub server: Limits,
+    pub volume: MountOptions,
+    pub network: Pages,
+}
 
-/// What the server may use of a heap of so many bytes.
-pub fn limits(heap: u64) -> Limits {
-    let connections = heap.saturating_sub(SHARED) / CONNECTION;
-    let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
-    Limits { connections, operations: OPERATIONS, operation_bytes: OPERATION_BYTES }
+impl Budget {
+    /// Of a heap of so many bytes, which are `MINIMUM` or more.
+    pub fn new(heap: u64) -> Self {
+        let part = match heap {
+            WHOLE.. => 1,
+            HALF.. => 2,
+            _ => 4,
+        };
+        let connections = heap.saturating_sub(FIXED + SCALED / part) / CONNECTION;
+        let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
+        let part = part as usize;
+        Self {
+            server: Limits {
+                connections,
+                operations: OPERATIONS,
+                operation_bytes: OPERATION_BYTES / part,
+            },
+            volume: MountOptions {
+                read_only: false,
+                cache_bytes: CACHE / part,
+                data_bytes: FILE_DATA / part,
+            },
+            network: Pages { receive: RECEIVE_PAGES / part, transmit: TRANSMIT_PAGES / part },
+        }
+    }
+
+    /// Sockets for the connections, and some more for those that come and go.
+    pub fn sockets(&self, port: u16, seed: u64) -> Config {
+        Config {
+            port,
+            sockets: self.server.connections + SPARE_SOCKETS,
+            listening: SPARE_SOCKETS,
+            receive_buffer: TCP_BUFFER,
+            send_buffer: TCP_BUFFER,
+            seed,
+        }
+    }
 }
 
 /// The port of the command line, or the usual one in the place of 0.
@@ -38,14 +92,36 @@ pub fn port(options: &Options) -> u16 {
     }
 }
 
-/// Sockets for the connections, and some more for those that come and go.
-pub fn sockets(limits: &Limits, port: u16, seed: u64) -> Config {
-    Config {
-        port,
-        sockets: limits.connections + 4,
-        listening: 4,
-        receive_buffer: TCP_BUFFER,
-        send_buffer: TCP_BUFFER,
-        seed,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_0_is_the_usual_one() {
+        let asked = |asked| port(&Options { port: asked, ..Options::default() });
+        assert_eq!((asked(0), asked(23)), (Options::default().port, 23));
+    }
+
+    /// The heap of a guest of so many MiB: without the kernel and its stack.
+    fn heap(memory: u64) -> u64 {
+        (memory << 20) - (3116 << 10)
+    }
+
+    #[test]
+    fn memory_is_divided_and_never_promised_twice() {
+        for (memory, connections) in [(12, 3), (16, 5), (24, 9), (32, 16), (64, 43), (1024, 128)] {
+            let heap = heap(memory);
+            let budget = Budget::new(heap);
+            let sockets = budget.sockets(22, 0);
+            let Budget { server, volume, network } = budget;
+            assert_eq!(server.connections, connections, "{memory} MiB");
+            let buffers = sockets.receive_buffer + sockets.send_buffer;
+            let spare = (sockets.sockets - connections) * buffers;
+            assert!(3 * 1024 * 1024 + spare as u64 <= FIXED);
+            let pages = (network.receive + network.transmit) * 4096;
+            let shared = volume.cache_bytes + volume.data_bytes + server.operation_bytes + pages;
+            let held = FIXED + shared as u64 + connections as u64 * CONNECTION;
+            assert!(heap >= MINIMUM && held <= heap, "{memory} MiB: {held} of {heap}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The machine as a guest of Xen: the disk, the network and the server's loop.
-use crate::budget::{self, STOP_WAIT};
+use crate::STOP_WAIT;
+use crate::budget::{self, Budget};
 use crate::qubes::Qubes;
 use crate::{clock, console, heap};
 use alloc::format;
@@ -11,7 +12,6 @@ use core::ops::Range;
 use core::time::Duration;
 use drivers::blkfront::{choose, disks};
 use drivers::hypervisor::{Ending, StartError};
-use drivers::netfront::Pages;
 use drivers::shutdown::Request;
 use drivers::task::{Task, until};
 use drivers::xenstore::StoreError;
@@ -20,8 +20,6 @@ use log::{error, info, warn};
 use net::Listener;
 use net::tcp::{Address, Interface};
 use server::{Asked, Now, Options, Random, Ready, Server, Turn};
-
-const PAGES: Pages = Pages { receive: 256, transmit: 256 };
 
 /// How long to wait for a disk that was not given to the guest from the start.
 const APPEAR_WAIT: Duration = Duration::from_secs(10);
@@ -96,36 +94,44 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
 
 impl Guest {
     fn serve(&mut self, options: Options, heap: u64) -> Result<Ending, Stop> {
-        let disk = self.disk(options.disk.as_deref())?;
+        let budget = Budget::new(heap);
+        // The network's backend gets ready while the disk's does.
+        let mut net = Netfront::new(self.xen.clone(), self.store.clone(), budget.network);
+        let disk = self.disk(options.disk.as_deref(), &mut net)?;
         let random = Random { volume_id: random()?, host_key: random()? };
         let ready = {
             let (disk, options) = (AnyDisk::Xen(disk.clone()), options.clone());
             let (unix, told) = (self.unix_time(), self.qubes.keys());
-            async move { server::prepare(disk, &options, &told, &random, unix, &mut |_, _| ()).await }
+            let memory = budget.volume.clone();
+            async move {
+                server::prepare(disk, &options, &memory, &told, &random, unix, &mut |_, _| ()).await
+            }
         };
-        let ready = self.wait(&polling(&disk), ready)?.map_err(|e| format!("the disk: {e}"))?;
-        self.serve_volume(options, heap, disk, ready)
+        let ready = self
+            .wait(&mut || disk.poll() | net.poll(), ready)?
+            .map_err(|e| format!("the disk: {e}"))?;
+        self.serve_volume(options, &budget, disk, net, ready)
     }
 
     fn serve_volume(
         &mut self,
         options: Options,
-        heap: u64,
+        budget: &Budget,
         disk: Blkfront,
+        net: Netfront,
         ready: Ready<AnyDisk>,
     ) -> Result<Ending, Stop> {
         let mut options = options;
         options.port = budget::port(&options);
         let port = options.port;
-        let limits = budget::limits(heap);
-        let config = budget::sockets(&limits, port, u64::from_ne_bytes(random()?));
-        let netfront = Netfront::new(self.xen.clone(), self.store.clone(), PAGES);
-        let mut net = Interface::new(AnyNet::Xen(netfront), &config);
+        let config = budget.sockets(port, u64::from_ne_bytes(random()?));
+        let mut net = Interface::new(AnyNet::Xen(net), &config);
         let mut wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
         let wanted_of_qubesdb = wanted.is_none();
         if wanted_of_qubesdb {
             info!("no --ipv4: the address is QubesDB's");
         }
+        let limits = budget.server;
         let mut server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
         let mut stop_by = None;
         loop {
@@ -211,10 +217,10 @@ impl Guest {
     }
 
     /// The disk of the command line, or the one that is there.
-    fn disk(&mut self, name: Option<&str>) -> Result<Blkfront, Stop> {
+    fn disk(&mut self, name: Option<&str>, net: &mut Netfront) -> Result<Blkfront, Stop> {
         let (store, wanted) = (self.store.clone(), name.map(String::from));
         let end = clock::since_boot() + APPEAR_WAIT;
-        let found = self.wait(&|| false, async move {
+        let found = self.wait(&mut || net.poll(), async move {
             let watch = store.watch("device/vbd").await?;
             let mut told = false;
             loop {
@@ -243,7 +249,7 @@ impl Guest {
             until(|| (connected.is_connected() || clock::since_boot() > end).then_some(())).await;
             connected.is_connected()
         };
-        match self.wait(&polling(&disk), wait)? {
+        match self.wait(&mut || disk.poll() | net.poll(), wait)? {
             true => Ok(disk),
             false => Err(format!("disk {number} did not connect within {DISK_WAIT:?}").into()),
         }
@@ -252,7 +258,7 @@ impl Guest {
     /// Runs a future to its end, and what it may wait for; ends early when the toolstack asks.
     fn wait<T: 'static>(
         &mut self,
-        also: &dyn Fn() -> bool,
+        also: &mut dyn FnMut() -> bool,
         future: impl Future<Output = T> + 'static,
     ) -> Result<T, Stop> {
         /// A future may wait for time alone.
@@ -296,11 +302,6 @@ impl Guest {
     fn unix_time(&self) -> u64 {
         self.xen.unix_time().unwrap_or_default().as_secs()
     }
-}
-
-fn polling(disk: &Blkfront) -> impl Fn() -> bool + use<> {
-    let disk = disk.clone();
-    move || disk.poll()
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Stop> {

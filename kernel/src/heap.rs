@@ -1,4 +1,5 @@
 //! The global allocator: talc over the memory that the loader's map calls RAM.
+use crate::budget::MINIMUM;
 use crate::memory;
 use crate::pvh::Region;
 use core::fmt;
@@ -8,9 +9,6 @@ use talc::source::Manual;
 
 #[global_allocator]
 static HEAP: TalcLock<Mutex<()>, Manual> = TalcLock::new(Manual);
-
-/// The least that the server's bounds fit into.
-const MINIMUM: u64 = 16 << 20;
 
 /// Bytes in use now.
 pub fn in_use() -> usize {

@@ -9,7 +9,7 @@ extern crate alloc;
 
 #[cfg(freestanding)]
 mod apic;
-#[cfg(freestanding)]
+#[cfg(any(freestanding, test))]
 mod budget;
 #[cfg(freestanding)]
 mod clock;
@@ -68,7 +68,8 @@ fn boot(start_info: u64) -> ! {
     traps::init();
     clock::init().unwrap_or_else(|e| stop(&e));
     entropy::init().unwrap_or_else(|e| stop(&e));
-    log::info!("memory: {} KiB for the heap", free >> 10);
+    let clients = budget::Budget::new(free).server.connections;
+    log::info!("memory: {} KiB for the heap, enough for {clients} clients", free >> 10);
     log::info!("command line: {}", info.command_line.escape_ascii());
     let (options, places) = words(&info.command_line);
     let window = cpu::xen_leaves()
@@ -90,6 +91,11 @@ fn boot(start_info: u64) -> ! {
 /// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
 #[cfg(freestanding)]
 const WINDOW: u64 = 65 + drivers::qrexec::PAGES;
+
+/// How long what runs may take once the machine is to end, in milliseconds: a disk that never
+/// answers must not keep it.
+#[cfg(freestanding)]
+const STOP_WAIT: u64 = 30_000;
 
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.

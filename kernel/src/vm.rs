@@ -1,7 +1,8 @@
 //! The machine as a guest of QEMU, KVM, Firecracker or cloud-hypervisor: virtio devices, the server's
 //! loop, and a CPU that sleeps until one of them interrupts it.
+use crate::STOP_WAIT;
 use crate::apic::Apic;
-use crate::budget::{self, STOP_WAIT};
+use crate::budget::{self, Budget};
 use crate::pci::Configuration;
 use crate::port::Port;
 use crate::pvh::BootInfo;
@@ -158,22 +159,24 @@ impl Devices {
 
 impl Vm {
     fn serve(&mut self, mut devices: Devices, options: Options, heap: u64) -> Result<(), String> {
+        let budget = Budget::new(heap);
         let disk = devices.disk(options.disk.as_deref())?;
         let net = devices.net()?.ok_or("no network interface: attach a virtio one")?;
         let random = Random { volume_id: random()?, host_key: random()? };
         let ready = {
             let (disk, options, unix) =
                 (AnyDisk::Virtio(disk.clone()), options.clone(), unix_time());
-            let told = ToldKeys::new();
-            async move { server::prepare(disk, &options, &told, &random, unix, &mut |_, _| ()).await }
+            let (told, memory) = (ToldKeys::new(), budget.volume.clone());
+            async move {
+                server::prepare(disk, &options, &memory, &told, &random, unix, &mut |_, _| ()).await
+            }
         };
         let Some(ready) = self.wait(&disk, ready) else {
             return Ok(());
         };
         let ready = ready.map_err(|e| format!("the disk: {e}"))?;
         let port = budget::port(&options);
-        let limits = budget::limits(heap);
-        let config = budget::sockets(&limits, port, u64::from_ne_bytes(self::random()?));
+        let config = budget.sockets(port, u64::from_ne_bytes(self::random()?));
         let mac = net.mac();
         let mut net = Interface::new(AnyNet::Virtio(Box::new(net)), &config);
         match options.ipv4 {
@@ -186,6 +189,7 @@ impl Vm {
                 }
             }
         }
+        let limits = budget.server;
         let server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
         self.turns(server, &disk, &mut net)
     }

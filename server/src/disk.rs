@@ -53,17 +53,19 @@ pub struct Ready<D: BlockDevice> {
 }
 
 /// Mounts the volume on `device`, finds or makes the host key, looks who may log in, and says all of
-/// it in the log. `told` is the keys that the machine knows of already, `time` is in seconds since 1970.
+/// it in the log. `told` is the keys that the machine knows of already, `time` is in seconds since 1970,
+/// and `memory` says what the volume may use.
 pub async fn prepare<D: BlockDevice>(
     device: D,
     options: &Options,
+    memory: &MountOptions,
     told: &ToldKeys,
     random: &Random,
     time: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Ready<D>, OpenError> {
     let volume_id = u32::from_ne_bytes(random.volume_id);
-    let volume = open_volume(device, options, volume_id, time, progress).await?;
+    let volume = open_volume(device, options, memory, volume_id, time, progress).await?;
     let (kind, size) = (volume.geometry().kind, volume.geometry().size >> 20);
     let place = if volume.geometry().start > 0 { " in a partition" } else { "" };
     match volume.read_only() {
@@ -97,6 +99,7 @@ pub async fn prepare<D: BlockDevice>(
 async fn open_volume<D: BlockDevice>(
     device: D,
     options: &Options,
+    memory: &MountOptions,
     volume_id: u32,
     time: u64,
     progress: &mut dyn FnMut(u64, u64),
@@ -115,7 +118,7 @@ async fn open_volume<D: BlockDevice>(
         let format = FormatOptions { volume_id, time, ..FormatOptions::default() };
         fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
-    let mount = MountOptions { read_only: options.read_only, ..MountOptions::default() };
+    let mount = MountOptions { read_only: options.read_only, ..memory.clone() };
     let mut volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
     if options.grow && volume.geometry().room > volume.geometry().size {
         match volume.grow().await {

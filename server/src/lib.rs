@@ -33,6 +33,7 @@ pub use access::Access;
 pub use authorized_key::AuthorizedKey;
 pub use call::{Asked, Call};
 pub use disk::{OpenError, Random, Ready, prepare};
+pub use fat::MountOptions;
 pub use host_key::HostKey;
 pub use key::{PublicKey, ed25519_blob, fingerprint};
 pub use levels::Levels;

@@ -17,7 +17,7 @@ const HANDLES: usize = 256;
 
 /// Bytes of replies, of requests that run and of those that wait for the client, beyond which no
 /// further request is taken: two of the longest.
-const REPLIES: usize = 2 * (sftp::MAX_READ as usize + 16 * 1024);
+const REPLIES: usize = 2 * (sftp::MAX_READ as usize + 1024);
 
 /// What a transfer runs on: a channel of SSH, or a call of qrexec.
 pub trait Channel {

@@ -17,7 +17,7 @@ import threading
 import time
 import unittest
 
-from tools import kill_group, paramiko, program, sha256, tool
+from tools import content, kill_group, paramiko, program, sha256, tool
 
 USER = "mirage"
 
@@ -96,6 +96,18 @@ class Server:
         self.ended = True
         kill_group(self.process)
         self.process.wait(10)
+
+
+class Booted:
+    """What the servers of tests/vm and tests/xen have in common: `log` and `port` are theirs."""
+
+    def banner(self, seconds=20):
+        """SSH's first line. QEMU's network accepts connections before the guest does."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as plain:
+            line = plain.makefile("rb").readline()
+        if not line.startswith(b"SSH-2.0-"):
+            raise AssertionError(f"no banner: {line!r}\n{self.log()}")
+        return line
 
 
 class Case(unittest.TestCase):
@@ -318,6 +330,41 @@ class Case(unittest.TestCase):
     def shell(self, script, *args, **kwargs):
         """A shell script: what a mounted volume meets runs outside Python, which it could stop."""
         return self.run_program("/bin/sh", "-euc", script, "sh", *args, **kwargs)
+
+    def use_git(self, point):
+        """Commits, a rename and a clone in a folder of a mounted volume."""
+        self.shell("""
+            cd "$1"
+            export GIT_CONFIG_GLOBAL="$2/gitconfig" GIT_CONFIG_NOSYSTEM=1
+            git config --global user.name Test; git config --global user.email test@example.org
+            git config --global safe.directory '*'; git config --global init.defaultBranch main
+            git init -q repo; cd repo
+            for n in 1 2; do
+                for f in a b c; do echo "$n $f" > "$f"; done
+                git add -A; git commit -q -m "commit $n"
+            done
+            git mv a renamed; git commit -q -m rename
+            git clone -q . "$2/outside"; git -C "$2/outside" fsck --strict; git fsck --strict
+            test -z "$(git status --porcelain)"
+        """, point, self.scratch)
+        self.expected["repo/renamed"] = b"2 a\n"
+
+    def at_once(self, clients, size):
+        """So many clients of sftp put and get a file of their own."""
+        running = []
+        for number in range(clients):
+            self.write(f"up{number}", content(size, number))
+            self.expected[f"dir{number}/file"] = content(size, number)
+            batch = self.write(f"batch{number}", f"mkdir dir{number}\nput up{number} dir{number}/file\n"
+                                                 f"get dir{number}/file down{number}\nls -l dir{number}\n")
+            running.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"],
+                                      cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True))
+        for client in running:
+            out, _ = client.communicate(timeout=self.seconds - 20)
+            self.assertEqual(client.returncode, 0, f"{out}\n{self.server.log()[-6000:]}")
+        for number in range(clients):
+            self.assertEqual(self.read(f"down{number}"), content(size, number))
 
     def paramiko(self, user=USER, key=None):
         """A connected paramiko SSHClient, closed after the test."""

@@ -5,7 +5,6 @@ host asks it to, and its image be clean.
 """
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ KERNEL = os.environ.get("MIRAGE_KERNEL", os.path.join(ROOT, "target", "mirage-ss
 LONG = bool(os.environ.get("VM_LONG"))
 
 
-class Server:
+class Server(harness.Booted):
     """A machine as tests/clients' `Server` is a process: the same methods."""
 
     def __init__(self, case, disks, command_line, network=True, **options):
@@ -50,14 +49,6 @@ class Server:
         self.wait_log(rf"listening on {machine.ADDRESS}:{INSIDE}\b", seconds)
         self.banner()
         return self
-
-    def banner(self, seconds=20):
-        """SSH's first line. QEMU's network accepts connections before the guest does."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as plain:
-            line = plain.makefile("rb").readline()
-        if not line.startswith(b"SSH-2.0-"):
-            raise AssertionError(f"no banner: {line!r}\n{self.log()}")
-        return line
 
     def stop(self, seconds=40):
         """Asked to, it must end with the volume clean."""

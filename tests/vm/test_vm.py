@@ -24,21 +24,7 @@ class Q35(Case):
         self.assertLess(abs(self.paramiko_sftp().stat("dir/Ünï 1").st_mtime - time.time()), 60)
 
     def test_git(self):
-        point = self.mount()
-        self.shell("""
-            cd "$1"
-            export GIT_CONFIG_GLOBAL="$2/gitconfig" GIT_CONFIG_NOSYSTEM=1
-            git config --global user.name Test; git config --global user.email test@example.org
-            git config --global safe.directory '*'; git config --global init.defaultBranch main
-            git init -q repo; cd repo
-            for n in 1 2; do
-                for f in a b c; do echo "$n $f" > "$f"; done
-                git add -A; git commit -q -m "commit $n"
-            done
-            git clone -q . "$2/outside"; git -C "$2/outside" fsck --strict; git fsck --strict
-            test -z "$(git status --porcelain)"
-        """, point, self.scratch)
-        self.expected["repo/a"] = b"2 a\n"
+        self.use_git(self.mount())
 
 
 class Microvm(Q35):
@@ -49,18 +35,7 @@ class LittleMemory(Case):
     machine, memory, size = "microvm", 24, "64M"
 
     def test_four_clients(self):
-        running = []
-        for number in range(4):
-            self.write(f"up{number}", content(MIB, number))
-            self.expected[f"f{number}"] = content(MIB, number)
-            batch = self.write(f"batch{number}", f"put up{number} f{number}\nget f{number} down{number}\n")
-            running.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"],
-                                      cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, text=True))
-        for number, client in enumerate(running):
-            out, _ = client.communicate(timeout=self.seconds - 20)
-            self.assertEqual(client.returncode, 0, f"{out}\n{self.server.log()[-3000:]}")
-            self.assertEqual(self.read(f"down{number}"), content(MIB, number))
+        self.at_once(4, MIB)
 
 
 class Killed(Case, test_kill.Kill):

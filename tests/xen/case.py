@@ -5,7 +5,6 @@ test the guest must end by `xl shutdown`, and its image be clean.
 """
 import itertools
 import os
-import socket
 import sys
 
 from rig import Rig
@@ -34,7 +33,7 @@ def rig():
     return shared
 
 
-class Server:
+class Server(harness.Booted):
     """A guest as tests/clients' `Server` is a process: the same methods."""
 
     def __init__(self, case, disks, options, port, **guest):
@@ -67,13 +66,6 @@ class Server:
             return self.banner(3)
         except OSError:
             return False
-
-    def banner(self, seconds=20):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as plain:
-            line = plain.makefile("rb").readline()
-        if not line.startswith(b"SSH-2.0-"):
-            raise AssertionError(f"no banner: {line!r}\n{self.log()}")
-        return line
 
     def stop(self, seconds=40):
         """`xl shutdown` must end it, with the power off."""

@@ -23,12 +23,11 @@ CPU = "EPYC,-monitor,-smap,-rdtscp,-xsavec,-xsaves"
 # One CPU for dom0, one for all guests. `eager-fpu`, because QEMU misses the exceptions by which Xen
 # would put off switching SSE registers: guests on one CPU corrupted each other's (seen as ssh's
 # "incorrect signature"). Grant tables as Qubes OS configures them.
-XEN = ("console=com1 com1=115200,8n1 dom0_mem=384M,max:384M dom0_max_vcpus=1 dom0_vcpus_pin noreboot "
+XEN = ("console=com1 com1=115200,8n1 dom0_mem={dom0}M,max:{dom0}M dom0_max_vcpus=1 dom0_vcpus_pin noreboot "
        "cpuidle=0 spec-ctrl=no,eager-fpu=yes gnttab=max-ver:1 loglvl=warning guest_loglvl=all")
 LINUX = "console=hvc0 quiet panic=-1 mitigations=off apparmor=0 audit=0 random.trust_cpu=on"
 # A PV dom0 reaches devices through Xen's idea of addresses.
 VIRTIO = "iommu_platform=on,disable-legacy=on"
-MEMORY = 1024   # MiB
 AGENT = "10.0.2.15", 9
 
 
@@ -43,9 +42,11 @@ def free_port():
 
 
 class Rig:
-    """`with Rig() as rig:` or `start` and `close`. Its files are in `folder`."""
+    """`with Rig() as rig:` or `start` and `close`. Its files are in `folder`. Memory is in MiB, dom0's files
+    included."""
 
-    def __init__(self):
+    def __init__(self, memory=1024, dom0=384):
+        self.memory, self.dom0 = memory, dom0
         self.folder = tempfile.mkdtemp(prefix="xen-")
         self.qemu = None
         self.guests = []
@@ -83,11 +84,11 @@ class Rig:
         return self
 
     def command(self, files):
-        return [*setup.qemu(), "-accel", "tcg", "-machine", "q35", "-cpu", CPU, "-smp", "2", "-m", str(MEMORY),
+        return [*setup.qemu(), "-accel", "tcg", "-machine", "q35", "-cpu", CPU, "-smp", "2", "-m", str(self.memory),
                 "-nodefaults", "-display", "none", "-no-reboot",
                 "-netdev", "user,id=net,ipv6=off", "-device", f"virtio-net-pci,netdev=net,romfile=,{VIRTIO}",
                 "-device", f"virtio-scsi-pci,id=scsi,{VIRTIO}",
-                "-kernel", f"{files}/xen", "-append", XEN,
+                "-kernel", f"{files}/xen", "-append", XEN.format(dom0=self.dom0),
                 "-initrd", f"{files}/vmlinux {LINUX},{files}/dom0.cpio"]
 
     def boot(self, command, state):
@@ -189,7 +190,7 @@ class Rig:
             data = file.read()
         path = f"/guests/{hashlib.sha256(data).hexdigest()[:16]}"
         if path not in self.copied:
-            status, said = self.call(f"cat > {path}; stat -c %s {path}", data, 60)
+            status, said = self.call(f"cat > {path}; stat -c %s {path}", data, 180)
             if status or int(said) != len(data):
                 raise RigError(f"copying {source} to dom0: {said!r}")
             self.copied.add(path)

@@ -53,22 +53,7 @@ class Mounted(Case):
     size = "64M"
 
     def test_git(self):
-        point = self.mount()
-        self.shell("""
-            cd "$1"
-            export GIT_CONFIG_GLOBAL="$2/gitconfig" GIT_CONFIG_NOSYSTEM=1
-            git config --global user.name Test; git config --global user.email test@example.org
-            git config --global safe.directory '*'; git config --global init.defaultBranch main
-            git init -q repo; cd repo
-            for n in 1 2; do
-                for f in a b c; do echo "$n $f" > "$f"; done
-                git add -A; git commit -q -m "commit $n"
-            done
-            git mv a renamed; git commit -q -m rename
-            git clone -q . "$2/outside"; git -C "$2/outside" fsck --strict; git fsck --strict
-            test -z "$(git status --porcelain)"
-        """, point, self.scratch)
-        self.expected["repo/renamed"] = b"2 a\n"
+        self.use_git(self.mount())
 
     def test_tar(self):
         for number in range(60):
@@ -82,22 +67,6 @@ class Mounted(Case):
 class AtOnce(Case):
     seconds = 240
     size = "160M"
-
-    def at_once(self, clients, size):
-        running = []
-        for number in range(clients):
-            self.write(f"up{number}", content(size, number))
-            self.expected[f"dir{number}/file"] = content(size, number)
-            batch = self.write(f"batch{number}", f"mkdir dir{number}\nput up{number} dir{number}/file\n"
-                                                 f"get dir{number}/file down{number}\nls -l dir{number}\n")
-            running.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"],
-                                      cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, text=True))
-        for client in running:
-            out, _ = client.communicate(timeout=self.seconds - 20)
-            self.assertEqual(client.returncode, 0, f"{out}\n{self.server.log()[-3000:]}")
-        for number in range(clients):
-            self.assertEqual(self.read(f"down{number}"), content(size, number))
 
     def test_eight_clients(self):
         self.at_once(8, MIB)
@@ -114,10 +83,19 @@ class MuchMemory(AtOnce):
 class LittleMemory(AtOnce):
     """What 32 MiB bear is less in 24, and still serves."""
     memory = 24
-    test_sixteen_clients = None
+    test_eight_clients = test_sixteen_clients = None
 
-    def test_eight_clients(self):
+    def test_four_clients(self):
         self.at_once(4, MIB)
+
+
+class LeastMemory(AtOnce):
+    """12 MiB: room for three."""
+    memory = 12
+    test_eight_clients = test_sixteen_clients = None
+
+    def test_three_clients(self):
+        self.at_once(3, 8 * MIB)
 
 
 class Big(Case):

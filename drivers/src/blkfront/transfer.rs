@@ -2,6 +2,7 @@
 use super::Disk;
 use super::geometry::Flush;
 use super::link::{Link, Refusal, Ticket};
+use crate::data::Data;
 use crate::shared::Shared;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,22 +15,6 @@ use xen_sys::PAGE_SIZE;
 use xen_sys::blkif::{
     OP_FLUSH_DISKCACHE, OP_READ, OP_WRITE, OP_WRITE_BARRIER, RSP_EOPNOTSUPP, RSP_OKAY, SECTOR_SIZE,
 };
-
-pub enum Data<'d> {
-    Read(&'d mut [u8]),
-    Write(&'d [u8]),
-    Flush,
-}
-
-impl Data<'_> {
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Read(data) => data.len(),
-            Self::Write(data) => data.len(),
-            Self::Flush => 0,
-        }
-    }
-}
 
 pub struct Transfer<'d> {
     disk: &'d Disk,

@@ -1,7 +1,8 @@
 //! Disks (5.2): `fat::BlockDevice` with many requests in flight.
 use super::queue::{Chain, Queue};
-use super::transfer::{Data, Transfer};
+use super::transfer::Transfer;
 use super::{Device, DeviceError};
+use crate::data::Data;
 use crate::turns::Turns;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;

@@ -1,6 +1,7 @@
 //! A read, a write or a flush of any length: the requests that it takes, in flight together.
 use super::disk::{Disk, Ring, SECTOR};
 use super::queue::Chain;
+use crate::data::Data;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -21,22 +22,6 @@ const NO_STATUS: u8 = 0xff;
 
 /// Bytes of data in one request at most: what is longer is moved side by side.
 const PIECE: usize = 128 << 10;
-
-pub enum Data<'d> {
-    Read(&'d mut [u8]),
-    Write(&'d [u8]),
-    Flush,
-}
-
-impl Data<'_> {
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Read(data) => data.len(),
-            Self::Write(data) => data.len(),
-            Self::Flush => 0,
-        }
-    }
-}
 
 pub struct Transfer<'d, T: Transport> {
     disk: &'d Disk<T>,

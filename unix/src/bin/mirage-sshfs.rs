@@ -104,7 +104,8 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let mut progress = Progress::new("formatting");
     let mut show = |done, all| progress.show(done, all);
     let told = server::ToldKeys::new();
-    let ready = server::prepare(image, &options, &told, &random, unix_time(), &mut show);
+    let memory = server::MountOptions::default();
+    let ready = server::prepare(image, &options, &memory, &told, &random, unix_time(), &mut show);
     let Ready { volume, host_key, users } = block_on(ready).map_err(|e| format!("{disk}: {e}"))?;
 
     let (mut wake, signal) = UnixStream::pair()?;
