@@ -11,6 +11,7 @@
 //! So a cut leaves at worst clusters that nobody uses, or a chain longer than its file, and no
 //! cluster is used again while the disk still says that it belongs to something else.
 use crate::cache::Class;
+use crate::file::IDLE_NODES;
 use crate::node::{File, Node};
 use crate::{BlockDevice, Error, Volume};
 use alloc::rc::Rc;
@@ -143,7 +144,7 @@ impl<D: BlockDevice> Volume<D> {
             }
         }
         drop(nodes);
-        self.drop_idle_nodes();
+        self.drop_idle_nodes(IDLE_NODES);
         Ok(())
     }
 }

@@ -10,9 +10,9 @@ use core::cell::{Cell, Ref, RefCell};
 
 /// The most slots of a directory: 2 MiB.
 const MAX_SLOTS: u32 = 65_536;
-/// The bound of all indexes together in bytes. The largest directory's takes a little more than
-/// half of it.
-const INDEX_BYTES: usize = 1 << 20;
+/// The bound of all indexes together in bytes. The largest directory's takes about three quarters
+/// of it.
+const INDEX_BYTES: usize = 768 << 10;
 /// Directories remembered, with or without an index.
 const DIRECTORIES: usize = 256;
 
@@ -28,6 +28,17 @@ pub(crate) struct Directory {
     /// The commit that its newest cluster belongs to.
     grown_in: Cell<Option<u64>>,
     used: Cell<u64>,
+}
+
+impl Directory {
+    pub(crate) fn has_grown_in(&self, epoch: u64) -> bool {
+        self.grown_in.get() == Some(epoch)
+    }
+
+    /// How many runs its clusters lie in.
+    pub(crate) fn runs(&self) -> usize {
+        self.extents.borrow().runs().len()
+    }
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -132,7 +143,7 @@ impl<D: BlockDevice> Volume<D> {
             if let Some(directory) = directories.get(&id) {
                 directory.index.take();
                 // Who holds it must see when it is removed; what it grew by is not linked yet.
-                let grown = directory.grown_in.get() == Some(self.epoch.get());
+                let grown = directory.has_grown_in(self.epoch.get());
                 if Rc::strong_count(directory) == 1 && !grown {
                     directories.remove(&id);
                 }

@@ -1,8 +1,8 @@
 //! Where the clusters of one file or directory lie, as runs.
 use alloc::vec::Vec;
 
-/// The most runs kept for one file: 768 KiB of memory.
-const MAX_RUNS: usize = 65_536;
+/// By how many there is room for more at a time when there are many: memory is short then.
+const STEP: usize = 4096;
 
 /// `count` clusters from `cluster` on, the first of which is cluster `at` of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +30,6 @@ impl Extents {
         Some(run.cluster.saturating_add(run.count.saturating_sub(1)))
     }
 
-    /// Whether there are so many runs that no more are taken.
-    pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= MAX_RUNS
-    }
-
     /// Adds clusters at the end, `count` at least 1.
     pub(crate) fn push(&mut self, cluster: u32, count: u32) {
         let at = self.clusters();
@@ -43,6 +38,9 @@ impl Extents {
         {
             run.count = run.count.saturating_add(count);
         } else {
+            if self.0.len() == self.0.capacity() && self.0.len() >= STEP {
+                self.0.reserve_exact(STEP);
+            }
             self.0.push(Run { at, cluster, count });
         }
     }

@@ -11,7 +11,7 @@ use alloc::rc::Rc;
 /// What one step of filling a hole with zeros writes.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Closed files are looked for when more nodes than this are kept.
-const IDLE_NODES: usize = 32;
+pub(crate) const IDLE_NODES: usize = 32;
 
 impl<D: BlockDevice> Volume<D> {
     /// Opens a file, or creates it. Fails for directories, and with `ReadOnlyFile` when a file with
@@ -20,7 +20,7 @@ impl<D: BlockDevice> Volume<D> {
         if options.truncate && !options.write {
             return Err(Error::NotOpenForThis);
         }
-        self.drop_idle_nodes();
+        self.drop_idle_nodes(IDLE_NODES);
         let existing = {
             let _lock = self.lock.shared().await;
             self.open_existing(path, options).await
@@ -97,9 +97,9 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Forgets closed files that nothing remains to be done for.
-    pub(crate) fn drop_idle_nodes(&self) {
+    pub(crate) fn drop_idle_nodes(&self, most: usize) {
         let mut nodes = self.nodes.borrow_mut();
-        if nodes.len() > IDLE_NODES {
+        if nodes.len() > most {
             nodes.retain(|_, node| {
                 !node.is_closed()
                     || node.needs_settling(self.geometry.cluster_size)
@@ -252,13 +252,11 @@ impl<D: BlockDevice> Volume<D> {
         }
         let missing = self.missing(node, len);
         self.require(missing).await?;
-        let (last, since) = {
+        let (runs, last, since) = {
             let state = node.state.borrow();
-            if state.extents.is_full() {
-                return Err(Error::TooManyExtents);
-            }
-            (state.extents.last(), state.grown_in)
+            (state.extents.runs().len(), state.extents.last(), state.grown_in)
         };
+        self.may_grow(runs)?;
         let mut new = Extents::default();
         let result = self.extend_near(last, missing, Some(node), &mut new).await;
         if new.clusters() == 0 {

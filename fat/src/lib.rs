@@ -46,6 +46,7 @@ mod read_ahead;
 mod reclaim;
 mod record;
 mod rename;
+mod runs;
 mod sectors;
 mod short_name;
 mod slots;

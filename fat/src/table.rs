@@ -171,14 +171,13 @@ impl<D: BlockDevice> Volume<D> {
     /// Reads the chain that starts at `first`.
     pub(crate) async fn chain(&self, first: u32) -> Result<Extents, Error> {
         let mut extents = Extents::default();
+        let mut reading = self.begin_reading();
         let mut cluster = first;
         // A loop comes back to the cluster that was noted last (Brent's algorithm).
         let (mut noted, mut steps, mut most) = (first, 0u32, 1u32);
         loop {
             let (count, link) = self.follow(cluster).await?;
-            if extents.is_full() {
-                return Err(Error::TooManyExtents);
-            }
+            self.may_read(&mut reading, extents.runs().len())?;
             extents.push(cluster, count);
             if extents.clusters() > self.geometry.clusters {
                 return Err(self.damage("a cluster chain loops"));

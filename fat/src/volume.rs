@@ -21,9 +21,12 @@ use core::cell::{Cell, RefCell};
 pub struct MountOptions {
     /// Refuse every change, whatever the device allows.
     pub read_only: bool,
-    /// The bound of the cache of table and directory sectors. The indexes of directories and the
-    /// extents of open files come on top, at most about 1 MiB for the former.
+    /// The bound of the cache of table and directory sectors. The indexes of directories come on top,
+    /// at most about 768 KiB.
     pub cache_bytes: usize,
+    /// The bound of where the pieces of open files and of directories lie, 12 bytes each. What is in
+    /// more pieces than fit cannot be opened.
+    pub extent_bytes: usize,
     /// The bound of file data in memory: what was written and is not on the disk yet, and what was
     /// read ahead.
     pub data_bytes: usize,
@@ -31,7 +34,7 @@ pub struct MountOptions {
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self { read_only: false, cache_bytes: 1 << 20, data_bytes: 2 << 20 }
+        Self { read_only: false, cache_bytes: 1 << 20, extent_bytes: 8 << 20, data_bytes: 2 << 20 }
     }
 }
 
@@ -74,6 +77,9 @@ pub struct Volume<D> {
     pub(crate) commits: Cell<u64>,
     pub(crate) committed: Cell<u64>,
     pub(crate) data_bytes: usize,
+    pub(crate) extent_bytes: usize,
+    /// Of chains that are being read.
+    pub(crate) runs_read: Cell<usize>,
     pub(crate) blocks: Blocks,
     pub(crate) reading: RefCell<Vec<Rc<Reading>>>,
     pub(crate) held: Rc<Held>,
@@ -108,7 +114,7 @@ impl Pending {
         runs.fold(0, |sum, run| sum.saturating_add(run.count))
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.links.len() + self.ends.len() + self.frees.len() + self.cut.len()
     }
 }
@@ -155,6 +161,8 @@ impl<D: BlockDevice> Volume<D> {
             commits: Cell::new(0),
             committed: Cell::new(0),
             data_bytes: options.data_bytes,
+            extent_bytes: options.extent_bytes,
+            runs_read: Cell::new(0),
             blocks: Blocks::default(),
             reading: RefCell::default(),
             held: Rc::default(),

@@ -133,6 +133,53 @@ fn a_file_of_4_gib_less_one_byte() {
     });
 }
 
+#[test]
+fn files_in_many_pieces_are_opened_while_there_is_room_for_where_they_lie() {
+    let disk = Sparse::new(8 << 20);
+    let options = FormatOptions { kind: Some(FatKind::Fat16), ..FormatOptions::default() };
+    block_on(fat::format(&disk, &options, &mut |_, _| ())).unwrap();
+    block_on(async {
+        let volume = disk.mount();
+        assert_eq!(volume.geometry().cluster_size, 1024);
+        for n in 0..6000 {
+            if n % 1000 == 0 {
+                volume.create_dir(&format!("/{}", n / 1000)).await.unwrap();
+            }
+            let file = volume.open(&format!("/{}/{n}", n / 1000), &WRITE).await.unwrap();
+            volume.write(&file, 0, &[1; 1024]).await.unwrap();
+        }
+        let rest = volume.open("/rest", &WRITE).await.unwrap();
+        while volume.append(&rest, &[2; 1024]).await.is_ok() {}
+        drop(rest);
+        // What becomes free now is one cluster here and one there.
+        for n in (0..6000).step_by(2) {
+            volume.remove_file(&format!("/{}/{n}", n / 1000)).await.unwrap();
+        }
+        for name in ["/a", "/b", "/c"] {
+            let file = volume.open(name, &WRITE).await.unwrap();
+            volume.write(&file, 0, &[3; 990 * 1024]).await.unwrap();
+        }
+        volume.unmount().await.unwrap();
+
+        let options = MountOptions { extent_bytes: 2500 * 12, ..MountOptions::default() };
+        let volume = Volume::mount(disk.clone(), &options).await.unwrap();
+        let a = volume.open("/a", &WRITE).await.unwrap();
+        let b = volume.open("/b", &WRITE).await.unwrap();
+        assert_eq!(volume.open("/c", &WRITE).await.unwrap_err(), Error::TooManyExtents);
+        // Others are not concerned, and what was open is whole.
+        volume.open("/0/1", &WRITE).await.unwrap();
+        let mut end = [0; 1024];
+        assert_eq!(volume.read(&a, 989 * 1024, &mut end).await.unwrap(), 1024);
+        assert_eq!(end, [3; 1024]);
+        drop(a);
+        let c = volume.open("/c", &WRITE).await.unwrap();
+        assert_eq!(volume.open("/a", &WRITE).await.unwrap_err(), Error::TooManyExtents);
+        drop((b, c));
+        volume.remove_file("/a").await.unwrap();
+        volume.unmount().await.unwrap();
+    });
+}
+
 /// As many sectors as a boot sector can say.
 #[test]
 fn a_volume_of_2_tib_mounts_without_its_table() {

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     let access = Access { read_only: bytes.len() % 8 == 7, root: "/root".into() };
     let read_only = access.read_only;
     let share = Share::new(volume.clone(), access, Shown::default());
-    let session = sftp::Server::new(Rc::new(share), 8);
+    let session = sftp::Server::new(Rc::new(share), 8, Rc::default());
     let mut packets = sftp::Packets::new();
     let mut rest = client::init();
     for _ in 0..100 {

@@ -14,6 +14,7 @@ fuzz_target!(|stream: &[u8]| {
     let session = sftp::Server::new(
         Rc::new(Share::new(volume.clone(), Access::default(), Shown::default())),
         8,
+        Rc::default(),
     );
     let mut packets = sftp::Packets::new();
     let init = [0, 0, 0, 5, 1, 0, 0, 0, 3];

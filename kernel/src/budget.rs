@@ -10,21 +10,30 @@ const CONNECTION: u64 = 1225 << 10;
 /// As many as 32 MiB bear, and no more than anybody has use for.
 const CONNECTIONS: Range<u64> = 2..129;
 
-/// What is the same in every guest: disk pages, indexes of directories, QubesDB and calls of qrexec (1
-/// MiB each), and the buffers of `SPARE_SOCKETS`.
-const FIXED: u64 = 3584 << 10;
+/// What is the same in every guest: disk pages (528 KiB), indexes of directories (768 KiB), QubesDB and
+/// calls of qrexec (1 MiB), and the buffers of `SPARE_SOCKETS`.
+const FIXED: u64 = 2832 << 10;
 const SPARE_SOCKETS: usize = 4;
 const TCP_BUFFER: usize = 64 * 1024;
 
 /// The rest of what is shared, in a guest that has memory enough; half or a quarter of it in smaller ones.
 const CACHE: usize = 1 << 20;
+/// Of files and directories: 65,536.
+const EXTENTS: usize = 768 << 10;
 const FILE_DATA: usize = 2 << 20;
-const OPERATION_BYTES: usize = 3 << 19;
+const OPERATION_BYTES: usize = 1 << 20;
+/// A file is counted as 1 KiB.
+const HANDLES: usize = 768 << 10;
 /// Frames to receive may take longer to be looked at than a backend takes to send frames on.
 const RECEIVE_PAGES: usize = 256;
 const TRANSMIT_PAGES: usize = 128;
-const SCALED: u64 =
-    (CACHE + FILE_DATA + OPERATION_BYTES + (RECEIVE_PAGES + TRANSMIT_PAGES) * 4096) as u64;
+pub const PAGE: usize = 4096;
+const SCALED: u64 = (CACHE
+    + EXTENTS
+    + FILE_DATA
+    + OPERATION_BYTES
+    + HANDLES
+    + (RECEIVE_PAGES + TRANSMIT_PAGES) * PAGE) as u64;
 
 /// Where half, and all of it, leave enough for connections.
 const HALF: u64 = 12 << 20;
@@ -57,10 +66,12 @@ impl Budget {
                 connections,
                 operations: OPERATIONS,
                 operation_bytes: OPERATION_BYTES / part,
+                handle_bytes: HANDLES / part,
             },
             volume: MountOptions {
                 read_only: false,
                 cache_bytes: CACHE / part,
+                extent_bytes: EXTENTS / part,
                 data_bytes: FILE_DATA / part,
             },
             network: Pages { receive: RECEIVE_PAGES / part, transmit: TRANSMIT_PAGES / part },
@@ -109,7 +120,7 @@ mod tests {
 
     #[test]
     fn memory_is_divided_and_never_promised_twice() {
-        for (memory, connections) in [(12, 3), (16, 5), (24, 9), (32, 16), (64, 43), (1024, 128)] {
+        for (memory, connections) in [(12, 3), (16, 5), (24, 9), (32, 16), (64, 42), (1024, 128)] {
             let heap = heap(memory);
             let budget = Budget::new(heap);
             let sockets = budget.sockets(22, 0);
@@ -117,9 +128,10 @@ mod tests {
             assert_eq!(server.connections, connections, "{memory} MiB");
             let buffers = sockets.receive_buffer + sockets.send_buffer;
             let spare = (sockets.sockets - connections) * buffers;
-            assert!(3 * 1024 * 1024 + spare as u64 <= FIXED);
-            let pages = (network.receive + network.transmit) * 4096;
-            let shared = volume.cache_bytes + volume.data_bytes + server.operation_bytes + pages;
+            assert!((528 << 10) + (768 << 10) + (1 << 20) + spare as u64 <= FIXED);
+            let pages = (network.receive + network.transmit) * PAGE;
+            let volume = volume.cache_bytes + volume.extent_bytes + volume.data_bytes;
+            let shared = volume + server.operation_bytes + server.handle_bytes + pages;
             let held = FIXED + shared as u64 + connections as u64 * CONNECTION;
             assert!(heap >= MINIMUM && held <= heap, "{memory} MiB: {held} of {heap}");
         }

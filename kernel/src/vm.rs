@@ -2,7 +2,7 @@
 //! loop, and a CPU that sleeps until one of them interrupts it.
 use crate::STOP_WAIT;
 use crate::apic::Apic;
-use crate::budget::{self, Budget};
+use crate::budget::{self, Budget, PAGE};
 use crate::pci::Configuration;
 use crate::port::Port;
 use crate::pvh::BootInfo;
@@ -145,14 +145,14 @@ impl Devices {
         Disk::start(name, self.disks.remove(number)).map_err(|e| format!("disk {name}: {e}"))
     }
 
-    fn net(&mut self) -> Result<Option<VirtioNet<Transport>>, String> {
+    fn net(&mut self, most: usize) -> Result<Option<VirtioNet<Transport>>, String> {
         if self.nets.is_empty() {
             return Ok(None);
         }
         // For a device without an address: a local one, of one host.
         let [_, rest @ ..] = random::<6>()?;
         let [b, c, d, e, f] = rest;
-        let net = VirtioNet::start(self.nets.remove(0), [2, b, c, d, e, f]);
+        let net = VirtioNet::start(self.nets.remove(0), [2, b, c, d, e, f], most);
         net.map(Some).map_err(|e| format!("network interface: {e}"))
     }
 }
@@ -161,7 +161,8 @@ impl Vm {
     fn serve(&mut self, mut devices: Devices, options: Options, heap: u64) -> Result<(), String> {
         let budget = Budget::new(heap);
         let disk = devices.disk(options.disk.as_deref())?;
-        let net = devices.net()?.ok_or("no network interface: attach a virtio one")?;
+        let most = budget.network.transmit * PAGE;
+        let net = devices.net(most)?.ok_or("no network interface: attach a virtio one")?;
         let random = Random { volume_id: random()?, host_key: random()? };
         let ready = {
             let (disk, options, unix) =

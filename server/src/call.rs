@@ -124,9 +124,10 @@ impl<D: BlockDevice + 'static> Calls<D> {
             }
             Service::Sftp(access) => {
                 let (volume, shown) = (shared.volume.clone(), shared.options.shown);
+                let handles = shared.handles.clone();
                 let look = async move {
                     let found = access.root.is_empty() || is_folder(&volume, &access.root).await;
-                    found.then(|| Transfer::new(&volume, &access, shown))
+                    found.then(|| Transfer::new(&volume, &access, shown, &handles))
                 };
                 (Rc::new(RefCell::new(line)), Work::Folder(Box::pin(look)))
             }

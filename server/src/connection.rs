@@ -14,6 +14,7 @@ use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::{info, warn};
 use net::{Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
+use sftp::HandleMemory;
 
 /// Events that one connection may handle before the others have their turn.
 const EVENTS_A_TURN: usize = 64;
@@ -30,6 +31,8 @@ pub struct Shared<D: BlockDevice> {
     pub fingerprint: Rc<str>,
     /// The users' keys that the machine was told of, lines of `authorized_keys` files by user.
     pub told_keys: Rc<RefCell<ToldKeys>>,
+    /// What all have open.
+    pub handles: Rc<HandleMemory>,
     /// How many channels may still begin beyond the first of each connection.
     pub more_channels: Cell<usize>,
 }
@@ -153,7 +156,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
                 match (self.transfers.get_mut(number), &self.access) {
                     (Some(slot), Some(access)) => {
                         let shown = shared.options.shown;
-                        *slot = Some(Transfer::new(&shared.volume, access, shown));
+                        *slot = Some(Transfer::new(&shared.volume, access, shown, &shared.handles));
                     }
                     _ => self.ssh.finish(number, 1),
                 }

@@ -14,6 +14,7 @@ use core::cell::Cell;
 use fat::{BlockDevice, Volume};
 use log::{debug, error, info, warn};
 use net::{Ended, Listener, Stream};
+use sftp::HandleMemory;
 
 /// OpenSSH's LoginGraceTime.
 const LOGIN_GRACE: u64 = 120_000;
@@ -32,6 +33,8 @@ pub struct Limits {
     /// File operations in flight, and the bytes that they hold together.
     pub operations: usize,
     pub operation_bytes: usize,
+    /// What the files and directories that are open hold together, in bytes.
+    pub handle_bytes: usize,
 }
 
 /// The time of a turn.
@@ -92,6 +95,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 host_key: host_key.net,
                 fingerprint: host_key.fingerprint.into(),
                 told_keys: Rc::default(),
+                handles: Rc::new(HandleMemory::new(limits.handle_bytes)),
                 more_channels: Cell::default(),
             },
             connections: Vec::new(),

@@ -10,7 +10,7 @@ use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::debug;
 use net::{Ended, Session};
-use sftp::{Fatal, Packets, Request};
+use sftp::{Fatal, HandleMemory, Packets, Request};
 
 /// Handles that one session may have open.
 const HANDLES: usize = 256;
@@ -99,10 +99,15 @@ impl From<Ended> for Over {
 }
 
 impl<D: BlockDevice + 'static> Transfer<D> {
-    pub fn new(volume: &Rc<Volume<D>>, access: &Access, shown: Shown) -> Self {
+    pub fn new(
+        volume: &Rc<Volume<D>>,
+        access: &Access,
+        shown: Shown,
+        handles: &Rc<HandleMemory>,
+    ) -> Self {
         let share = Share::new(volume.clone(), access.clone(), shown);
         Self {
-            sftp: sftp::Server::new(Rc::new(share), HANDLES),
+            sftp: sftp::Server::new(Rc::new(share), HANDLES, handles.clone()),
             packets: Packets::new(),
             held: None,
             running: Rc::default(),

@@ -33,6 +33,7 @@ mod wire;
 
 pub use attributes::Attributes;
 pub use files::{Files, Name, OpenFlags, StatVfs};
+pub use handles::HandleMemory;
 pub use packet::{Fatal, Packets};
 pub use request::Request;
 pub use server::Server;

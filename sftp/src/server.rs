@@ -1,6 +1,6 @@
 //! One SFTP session: its requests run against the file system.
 use crate::files::{Files, OpenFlags};
-use crate::handles::{Handles, Open, OpenDir, OpenFile};
+use crate::handles::{HandleMemory, Handles, Open, OpenDir, OpenFile};
 use crate::order::Order;
 use crate::reply::{self, Data, Names};
 use crate::request::{Operation, Request};
@@ -25,9 +25,10 @@ pub struct Server<F: Files> {
 }
 
 impl<F: Files> Server<F> {
-    /// A session that may have `handles` files and directories open at once.
-    pub fn new(files: Rc<F>, handles: usize) -> Rc<Self> {
-        Rc::new(Self { files, handles: Handles::new(handles), order: Rc::default() })
+    /// A session that may have `handles` files and directories open at once, as far as `memory` is not
+    /// used up by others.
+    pub fn new(files: Rc<F>, handles: usize, memory: Rc<HandleMemory>) -> Rc<Self> {
+        Rc::new(Self { files, handles: Handles::new(handles, memory), order: Rc::default() })
     }
 
     /// Whether this request, the next in the order of arrival, may start while those run that do.

@@ -97,6 +97,20 @@ class LeastMemory(AtOnce):
     def test_three_clients(self):
         self.at_once(3, 8 * MIB)
 
+    def test_open_files(self):
+        """One client cannot open so much that there is no memory left, and the others go on."""
+        greedy, other = self.paramiko_sftp(), self.paramiko_sftp()
+        opened = []
+        with self.assertRaisesRegex(OSError, "too much open"):
+            for number in range(256):
+                opened.append(greedy.open(f"f{number}", "w"))
+        self.assertGreater(len(opened), 64)
+        self.assertEqual(len(other.listdir_attr("/")), len(opened) + 1)
+        opened.pop().close()
+        with other.open("other", "w") as file:
+            file.write(b"x" * 100_000)
+        self.expected["other"] = b"x" * 100_000
+
 
 class Big(Case):
     """256 MiB written and read back, in the long form; 24 in the normal one."""

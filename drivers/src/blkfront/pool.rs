@@ -4,8 +4,8 @@ use crate::xen::{DomId, Xen, XenError};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-/// 1 MiB.
-const MOST: usize = 256;
+/// Four of the largest requests, with a page each for their segments.
+const MOST: usize = 4 * 33;
 
 pub struct Pool {
     xen: Rc<dyn Xen>,

@@ -29,7 +29,7 @@ const BLOCK_SIZE: usize = 20;
 pub const SECTOR: u64 = 512;
 
 /// The most data in flight.
-const MOST: usize = 1 << 20;
+const MOST: usize = 512 << 10;
 
 /// A disk. Clones share it.
 pub struct VirtioDisk<T: Transport>(Rc<Disk<T>>);

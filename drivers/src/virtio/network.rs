@@ -51,9 +51,8 @@ const USUAL_MTU: u16 = 1500;
 const MTU_MIN: u16 = 576;
 const MTU_MAX: u16 = 9000;
 
-/// The largest frame that is sent, and the bytes that may wait to be sent.
+/// The largest frame that is sent.
 const LARGEST: usize = 60 << 10;
-const MOST: usize = 1 << 20;
 
 /// A network interface. The loop calls `poll` before and `flush` after it uses the device, and `arm`
 /// before it sleeps.
@@ -70,16 +69,18 @@ struct Card<T: Transport> {
     transmit: Queue,
     /// The length of virtio_net_hdr, before each frame.
     header: usize,
-    /// Bytes that wait to be sent, headers included.
+    /// Bytes that wait to be sent, headers included, and the most that may.
     waiting: usize,
+    most: usize,
     /// Memory of frames that were sent.
     spare: Vec<Vec<u8>>,
     failed: bool,
 }
 
 impl<T: Transport> VirtioNet<T> {
-    /// Starts a device of the type `DeviceType::Network`. `mac` is for one that has none of its own.
-    pub fn start(mut device: Device<T>, mac: [u8; 6]) -> Result<Self, DeviceError> {
+    /// Starts a device of the type `DeviceType::Network`. `mac` is for one that has none of its own; at
+    /// most `most` bytes wait to be sent.
+    pub fn start(mut device: Device<T>, mac: [u8; 6], most: usize) -> Result<Self, DeviceError> {
         let wanted = Features::all();
         let features = Features::from_bits_retain(device.begin(wanted.bits())?);
         let mut receive = Queue::new(&mut device, RECEIVE)?;
@@ -114,6 +115,7 @@ impl<T: Transport> VirtioNet<T> {
             transmit,
             header,
             waiting: 0,
+            most,
             spare: Vec::new(),
             failed: false,
         };
@@ -160,7 +162,7 @@ impl<T: Transport> VirtioNet<T> {
 impl<T: Transport> Card<T> {
     fn has_room(&self) -> bool {
         let bytes = self.waiting.saturating_add(LARGEST);
-        !self.failed && self.transmit.room() > 0 && (self.waiting == 0 || bytes <= MOST)
+        !self.failed && self.transmit.room() > 0 && (self.waiting == 0 || bytes <= self.most)
     }
 
     fn reclaim(&mut self) -> bool {

@@ -29,7 +29,8 @@ pub const PERMISSION_DENIED: u32 = 3;
 /// Friday, 2023-11-10.
 pub const TIME: u64 = 1_699_600_000;
 
-pub const LIMITS: Limits = Limits { connections: 4, operations: 16, operation_bytes: 1 << 20 };
+pub const LIMITS: Limits =
+    Limits { connections: 4, operations: 16, operation_bytes: 1 << 20, handle_bytes: 1 << 20 };
 
 /// A disk in RAM that does not answer what touches a part of it, until that is let go, or answers
 /// so many requests and then no more.

@@ -87,7 +87,7 @@ fn mount(ram: &Ram, now: u32) -> Option<Served> {
     let volume = Rc::new(wait(Volume::mount(ram.clone(), &MountOptions::default())).unwrap());
     volume.set_time(now.into());
     let share = Share::new(volume.clone(), Access::default(), Shown::default());
-    let session = sftp::Server::new(Rc::new(share), HANDLES);
+    let session = sftp::Server::new(Rc::new(share), HANDLES, Rc::default());
     let mut packets = sftp::Packets::new();
     packets.push(&init());
     wait(session.run(packets.next().unwrap().unwrap()));

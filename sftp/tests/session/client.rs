@@ -1,6 +1,6 @@
 //! Request packets as a client builds them, replies as it reads them, and a session to send them to.
 use crate::memory::Memory;
-use sftp::{Attributes, Packets, Request, Server};
+use sftp::{Attributes, HandleMemory, Packets, Request, Server};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -197,8 +197,12 @@ impl Session {
     }
 
     pub fn with_handles(handles: usize) -> Self {
+        Self::sharing(handles, Rc::default())
+    }
+
+    pub fn sharing(handles: usize, memory: Rc<HandleMemory>) -> Self {
         let files = Rc::<Memory>::default();
-        let server = Server::new(files.clone(), handles);
+        let server = Server::new(files.clone(), handles, memory);
         let mut session = Self { files, server, packets: Packets::new(), last_id: 0 };
         let init = session.request(&framed(&body(INIT, 3, &Fields::default())));
         assert!(matches!(Reply::parse(&session.run(init)), (0, Reply::Version(3, _))));

@@ -1,5 +1,7 @@
 //! Handles: bounded, never used twice, of one kind.
 use crate::client::*;
+use sftp::HandleMemory;
+use std::rc::Rc;
 
 #[test]
 fn a_closed_handle_is_invalid_for_ever() {
@@ -54,6 +56,41 @@ fn one_handle_too_many_is_refused_and_closing_makes_room() {
     assert_eq!(s.ask(STAT, string("/new")).code(), NO_SUCH_FILE, "not made");
     assert_eq!(s.close(&first), OK);
     s.open("/a", F_WRITE);
+}
+
+#[test]
+fn sessions_share_the_memory_of_their_handles() {
+    let memory = Rc::new(HandleMemory::new(9 * 1024));
+    let mut one = Session::sharing(64, memory.clone());
+    let mut other = Session::sharing(64, memory);
+    let refused = Reply::Status(FAILURE, "all clients together have too much open".to_owned());
+    // One may have no more than it leaves to the others.
+    let first = one.open("/a", F_WRITE | F_CREAT);
+    (0..4).for_each(|_| drop(one.open("/a", F_READ)));
+    assert_eq!(one.ask(OPEN, string("/b").u32(F_WRITE | F_CREAT).u32(0)), refused);
+    assert_eq!(one.ask(OPENDIR, string("/")), refused);
+    other.open("/b", F_WRITE | F_CREAT);
+    other.opendir("/");
+    assert_eq!(other.ask(OPENDIR, string("/")), refused);
+    assert_eq!(one.close(&first), OK);
+    other.opendir("/");
+    // What a session had open is given back when it ends.
+    assert_eq!(other.ask(OPENDIR, string("/")), refused);
+    drop(one);
+    other.opendir("/");
+}
+
+#[test]
+fn long_paths_of_directories_count() {
+    let memory = Rc::new(HandleMemory::new(9 * 1024));
+    let mut s = Session::sharing(64, memory);
+    let paths = (1..=400).map(|n| "/d".repeat(n));
+    paths.for_each(|path| assert_eq!(s.ask(MKDIR, string(&path).u32(0)).code(), OK));
+    let long = "/d".repeat(400);
+    s.opendir(&long);
+    s.opendir(&long);
+    let refused = Reply::Status(FAILURE, "all clients together have too much open".to_owned());
+    assert_eq!(s.ask(OPENDIR, string(&long)), refused);
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn damaged_requests_are_answered_and_never_panic() {
 fn packets_of_noise_of_each_type_are_answered() {
     let mut noise = Noise(0xfeed_beef_0000_0001);
     let files = Rc::default();
-    let server: Rc<Server<crate::memory::Memory>> = Server::new(files, 4);
+    let server: Rc<Server<crate::memory::Memory>> = Server::new(files, 4, Rc::default());
     let mut packets = Packets::new();
     packets.push(&framed(&body(INIT, 3, &Fields::default())));
     packets.next().unwrap().unwrap();

@@ -26,7 +26,7 @@ fn fatal_of(stream: &[u8]) -> Option<Fatal> {
 
 #[test]
 fn version_3_and_the_extensions_are_told() {
-    let server = Server::new(Rc::<Memory>::default(), 1);
+    let server = Server::new(Rc::<Memory>::default(), 1, Rc::default());
     let mut packets = Packets::new();
     // A client of version 6 with an extension of its own.
     let fields = string("vendor-id").string("x");

@@ -37,7 +37,8 @@ Usage: mirage-sshfs [OPTION]...
 ";
 
 /// A Unix process has more room than a guest of 32 MiB.
-const LIMITS: Limits = Limits { connections: 128, operations: 256, operation_bytes: 32 << 20 };
+const LIMITS: Limits =
+    Limits { connections: 128, operations: 256, operation_bytes: 32 << 20, handle_bytes: 32 << 20 };
 
 fn main() -> ExitCode {
     let words: Vec<String> = match std::env::args_os().skip(1).map(|w| w.into_string()).collect() {

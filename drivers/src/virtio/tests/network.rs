@@ -16,7 +16,7 @@ const HEADER: usize = 12;
 fn start(features: u64) -> (Host, VirtioNet<Host>) {
     let config = [0x52, 0x54, 0, 1, 2, 3, 1, 0, 1, 0, 0x28, 0x23];
     let host = Host::new(DeviceType::Network, features, &config);
-    let net = VirtioNet::start(host.device(), LOCAL).unwrap();
+    let net = VirtioNet::start(host.device(), LOCAL, 1 << 20).unwrap();
     (host, net)
 }
 
