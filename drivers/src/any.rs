@@ -15,6 +15,33 @@ pub enum AnyDisk {
     Virtio(VirtioDisk<Transport>),
 }
 
+impl AnyDisk {
+    /// Takes answers; true when something moved.
+    pub fn poll(&self) -> bool {
+        match self {
+            Self::Xen(disk) => disk.poll(),
+            Self::Virtio(disk) => disk.poll(),
+        }
+    }
+
+    /// Before sleep; true when there is something to do instead.
+    pub fn arm(&self) -> bool {
+        match self {
+            // Its events are kept until they are looked at.
+            Self::Xen(_) => false,
+            Self::Virtio(disk) => disk.arm(),
+        }
+    }
+
+    /// When the loop must wake at the latest, in milliseconds of the machine's clock.
+    pub fn deadline(&self) -> Option<u64> {
+        match self {
+            Self::Xen(disk) => disk.deadline().map(|ns| ns.div_ceil(1_000_000)),
+            Self::Virtio(_) => None,
+        }
+    }
+}
+
 impl BlockDevice for AnyDisk {
     fn sector_size(&self) -> usize {
         match self {

@@ -27,6 +27,23 @@ impl Task {
     }
 }
 
+/// Runs a future to its end. `meanwhile` moves what it waits for, sleeps when nothing moves, and gives it up
+/// by an error.
+pub fn run<T, E>(
+    future: impl Future<Output = T>,
+    mut meanwhile: impl FnMut() -> Result<(), E>,
+) -> Result<T, E> {
+    // Off the stack: it may be large.
+    let mut future = Box::pin(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return Ok(value);
+        }
+        meanwhile()?;
+    }
+}
+
 /// Ready with the value that `step` gives; `step` runs once in each turn until it gives one.
 pub async fn until<T>(mut step: impl FnMut() -> Option<T>) -> T {
     core::future::poll_fn(|_| step().map_or(Poll::Pending, Poll::Ready)).await

@@ -45,6 +45,8 @@ const OPERATIONS: usize = 32;
 
 /// The parts of a heap.
 pub struct Budget {
+    /// All of it, in bytes.
+    pub heap: u64,
     pub server: Limits,
     pub volume: MountOptions,
     pub network: Pages,
@@ -62,6 +64,7 @@ impl Budget {
         let connections = connections.clamp(CONNECTIONS.start, CONNECTIONS.end - 1) as usize;
         let part = part as usize;
         Self {
+            heap,
             server: Limits {
                 connections,
                 operations: OPERATIONS,
@@ -121,10 +124,9 @@ mod tests {
     #[test]
     fn memory_is_divided_and_never_promised_twice() {
         for (memory, connections) in [(12, 3), (16, 5), (24, 9), (32, 16), (64, 42), (1024, 128)] {
-            let heap = heap(memory);
-            let budget = Budget::new(heap);
+            let budget = Budget::new(heap(memory));
             let sockets = budget.sockets(22, 0);
-            let Budget { server, volume, network } = budget;
+            let Budget { heap, server, volume, network } = budget;
             assert_eq!(server.connections, connections, "{memory} MiB");
             let buffers = sockets.receive_buffer + sockets.send_buffer;
             let spare = (sockets.sockets - connections) * buffers;

@@ -25,6 +25,8 @@ mod entry;
 mod guest;
 #[cfg(freestanding)]
 mod heap;
+#[cfg(freestanding)]
+mod machine;
 #[cfg(any(freestanding, test))]
 mod mem;
 #[cfg(freestanding)]
@@ -91,11 +93,6 @@ fn boot(start_info: u64) -> ! {
 /// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
 #[cfg(freestanding)]
 const WINDOW: u64 = 65 + drivers::qrexec::PAGES;
-
-/// How long what runs may take once the machine is to end, in milliseconds: a disk that never
-/// answers must not keep it.
-#[cfg(freestanding)]
-const STOP_WAIT: u64 = 30_000;
 
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.

@@ -1,26 +1,23 @@
-//! The machine as a guest of QEMU, KVM, Firecracker or cloud-hypervisor: virtio devices, the server's
-//! loop, and a CPU that sleeps until one of them interrupts it.
-use crate::STOP_WAIT;
+//! The machine as a guest of QEMU, KVM, Firecracker or cloud-hypervisor: virtio devices, and a CPU that
+//! sleeps until one of them interrupts it.
 use crate::apic::Apic;
-use crate::budget::{self, Budget, PAGE};
+use crate::budget::{Budget, PAGE};
+use crate::machine::{self, Machine, Server, Wanted, random};
 use crate::pci::Configuration;
 use crate::port::Port;
 use crate::pvh::BootInfo;
-use crate::{clock, console, heap, paging};
+use crate::{clock, console, paging};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::time::Duration;
-use drivers::task::Task;
+use drivers::task;
 use drivers::virtio::mmio::{self, Place};
 use drivers::virtio::{Device, DeviceType, Transport, VirtioDisk, VirtioNet, pci};
 use drivers::{AnyDisk, AnyNet};
 use log::{error, info, warn};
-use net::tcp::{Address, Interface};
-use server::{Now, Options, Random, Server, ToldKeys, Turn};
+use server::{Now, Options, Random, ToldKeys};
 
 /// What the machine's user is told who wants to end it: the key that a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 3;
@@ -29,7 +26,6 @@ const CTRL_C: u8 = 3;
 const LOOK: Duration = Duration::from_secs(1);
 
 type Disk = VirtioDisk<Transport>;
-type Net = Interface<AnyNet>;
 
 /// What the machine has.
 #[derive(Default)]
@@ -46,8 +42,6 @@ struct Vm {
     /// When somebody looks next whether the machine is to end.
     look: Duration,
     asked: bool,
-    /// The most bytes of the heap that were seen in use.
-    peak: usize,
 }
 
 /// Serves until the machine is told to end. `places` are devices that the command line tells of.
@@ -72,12 +66,11 @@ pub unsafe fn run(
         Port::Pm1aEnable.write_word(BUTTON);
         Port::Pm1aStatus.write_word(BUTTON);
     }
-    let mut vm = Vm { apic, button, look: Duration::ZERO, asked: false, peak: 0 };
+    let mut vm = Vm { apic, button, look: Duration::ZERO, asked: false };
     let ended = vm.serve(devices, options, heap);
     if let Err(reason) = ended {
         error!("{reason}");
     }
-    info!("at most {} of {} KiB of memory were in use", vm.peak >> 10, heap >> 10);
     info!("the machine ends");
     Ok(())
 }
@@ -164,106 +157,52 @@ impl Vm {
         let most = budget.network.transmit * PAGE;
         let net = devices.net(most)?.ok_or("no network interface: attach a virtio one")?;
         let random = Random { volume_id: random()?, host_key: random()? };
-        let ready = {
-            let (disk, options, unix) =
-                (AnyDisk::Virtio(disk.clone()), options.clone(), unix_time());
-            let (told, memory) = (ToldKeys::new(), budget.volume.clone());
-            async move {
-                server::prepare(disk, &options, &memory, &told, &random, unix, &mut |_, _| ()).await
-            }
-        };
+        let (device, told) = (AnyDisk::Virtio(disk.clone()), ToldKeys::new());
+        let (memory, mut progress) = (&budget.volume, |_, _| ());
+        let ready =
+            server::prepare(device, &options, memory, &told, &random, unix_time(), &mut progress);
         let Some(ready) = self.wait(&disk, ready) else {
             return Ok(());
         };
         let ready = ready.map_err(|e| format!("the disk: {e}"))?;
-        let port = budget::port(&options);
-        let config = budget.sockets(port, u64::from_ne_bytes(self::random()?));
-        let mac = net.mac();
-        let mut net = Interface::new(AnyNet::Virtio(Box::new(net)), &config);
-        match options.ipv4 {
-            None => warn!("no address: give --ipv4 and --ipv4-gateway"),
-            Some((ip, prefix)) => {
-                let gateway = options.ipv4_gateway;
-                match net.set_address(Some(Address { mac, ip, prefix, gateway })) {
-                    Ok(()) => info!("listening on {ip}:{port}"),
-                    Err(e) => error!("--ipv4 {ip}/{prefix}: {e}; nobody can connect"),
-                }
-            }
+        if options.ipv4.is_none() {
+            warn!("no address: give --ipv4 and --ipv4-gateway");
         }
-        let limits = budget.server;
-        let server = Server::new(net.listener(), ready.volume, ready.host_key, options, limits);
-        self.turns(server, &disk, &mut net)
-    }
-
-    fn turns(
-        &mut self,
-        mut server: Server<net::tcp::Listener, AnyDisk>,
-        disk: &Disk,
-        net: &mut Net,
-    ) -> Result<(), String> {
-        let mut stop_by = None;
-        loop {
-            let now = milliseconds();
-            if self.asked() {
-                server.stop();
-                if now > *stop_by.get_or_insert(now.saturating_add(STOP_WAIT)) {
-                    return Err("the disk does not answer: ending without it".into());
-                }
-            }
-            self.peak = self.peak.max(heap::in_use());
-            let mut moved = net.device().poll();
-            moved |= net.poll(milliseconds());
-            let turn = server.turn(Now { monotonic: milliseconds(), unix: unix_time() });
-            moved |= disk.poll();
-            moved |= net.poll(milliseconds());
-            net.device().flush();
-            let wait = match turn {
-                Turn::Stopped => return Ok(()),
-                Turn::Moved => continue,
-                Turn::Idle(_) if moved => continue,
-                Turn::Idle(wait) => wait,
-            };
-            if net.device().arm() | disk.arm() {
-                continue;
-            }
-            let now = milliseconds();
-            let next = wait.into_iter().chain(net.deadline(now)).map(|ms| now.saturating_add(ms));
-            let next = next.chain(stop_by).min();
-            self.sleep(next.map(|ms| Duration::from_millis(ms.saturating_sub(now))));
-        }
+        let net = AnyNet::Virtio(Box::new(net));
+        machine::serve(self, &budget, options, ready, &AnyDisk::Virtio(disk), net)
     }
 
     /// Runs a future of the disk to its end; None when the machine is to end first.
-    fn wait<T: 'static>(
-        &mut self,
-        disk: &Disk,
-        future: impl Future<Output = T> + 'static,
-    ) -> Option<T> {
-        let result = Rc::new(RefCell::new(None));
-        let place = result.clone();
-        let mut task = Task::new(async move { *place.borrow_mut() = Some(future.await) });
-        loop {
-            let ended = task.poll();
-            if let Some(value) = result.borrow_mut().take() {
-                return Some(value);
-            }
+    fn wait<T>(&mut self, disk: &Disk, future: impl Future<Output = T>) -> Option<T> {
+        let ended = task::run(future, || {
             if self.asked() {
-                return None;
+                return Err(());
             }
-            if !disk.poll() && !ended && !disk.arm() {
-                self.sleep(None);
+            if !disk.poll() && !disk.arm() {
+                self.sleep_for(None);
             }
-        }
+            Ok(())
+        });
+        ended.ok()
     }
 
     /// Sleeps until a device has something, or so long.
-    fn sleep(&mut self, most: Option<Duration>) {
+    fn sleep_for(&mut self, most: Option<Duration>) {
         let look = self.look.saturating_sub(clock::since_boot());
         self.apic.sleep(most.map_or(look, |most| most.min(look)));
     }
+}
 
-    /// Whether the machine is to end: somebody pressed its power button, or sent Ctrl-C to its serial
-    /// port.
+impl Machine for Vm {
+    fn poll(&mut self, _: &mut Server, _: &mut Option<Wanted>) -> bool {
+        false
+    }
+
+    fn power_off(&mut self) {
+        self.asked = true;
+    }
+
+    /// Whether somebody pressed the power button, or sent Ctrl-C to the serial port.
     fn asked(&mut self) -> bool {
         const PRESSED: u16 = 1 << 8;
         let now = clock::since_boot();
@@ -277,6 +216,15 @@ impl Vm {
         }
         self.asked
     }
+
+    fn now(&self) -> Now {
+        Now { monotonic: milliseconds(), unix: unix_time() }
+    }
+
+    fn sleep(&mut self, until: Option<u64>) {
+        let most = until.map(|ms| Duration::from_millis(ms.saturating_sub(milliseconds())));
+        self.sleep_for(most);
+    }
 }
 
 fn milliseconds() -> u64 {
@@ -285,10 +233,4 @@ fn milliseconds() -> u64 {
 
 fn unix_time() -> u64 {
     clock::unix_time().unwrap_or_default().as_secs()
-}
-
-fn random<const N: usize>() -> Result<[u8; N], String> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| format!("no randomness: {e}"))?;
-    Ok(bytes)
 }

@@ -1,0 +1,131 @@
+//! The server's loop over a disk and a network interface, on whichever machine they are.
+use crate::budget::{self, Budget};
+use crate::{console, heap};
+use alloc::format;
+use alloc::string::String;
+use core::net::Ipv4Addr;
+use drivers::{AnyDisk, AnyNet};
+use log::{error, info};
+use net::tcp::{self, Address, Interface};
+use server::{Asked, Now, Options, Ready, Turn};
+
+/// How long what runs may take once the machine is to end, in milliseconds: a disk that never
+/// answers must not keep it.
+const STOP_WAIT: u64 = 30_000;
+
+pub type Server = server::Server<tcp::Listener, AnyDisk>;
+
+/// The address and prefix that the interface is to have, and the gateway.
+pub type Wanted = ((Ipv4Addr, u8), Option<Ipv4Addr>);
+
+/// What a machine has beside its disk and its interface.
+pub trait Machine {
+    /// Takes what others than the clients say, who may tell of an address; true when something moved.
+    fn poll(&mut self, server: &mut Server, wanted: &mut Option<Wanted>) -> bool;
+
+    /// Ends the machine soon, as one of its callers asked.
+    fn power_off(&mut self);
+
+    /// Whether the machine is to end.
+    fn asked(&mut self) -> bool;
+
+    fn now(&self) -> Now;
+
+    /// Sleeps until something comes, or until this time of `now`, in milliseconds.
+    fn sleep(&mut self, until: Option<u64>);
+}
+
+/// Serves until the machine is to end.
+pub fn serve(
+    machine: &mut dyn Machine,
+    budget: &Budget,
+    mut options: Options,
+    ready: Ready<AnyDisk>,
+    disk: &AnyDisk,
+    net: AnyNet,
+) -> Result<(), String> {
+    options.port = budget::port(&options);
+    let config = budget.sockets(options.port, u64::from_ne_bytes(random()?));
+    let wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
+    let mut network = Network { net: Interface::new(net, &config), wanted, up: None };
+    let (listener, port, limits) = (network.net.listener(), options.port, budget.server);
+    let mut server = Server::new(listener, ready.volume, ready.host_key, options, limits);
+    let mut peak = 0;
+    let mut stop_by = None;
+    let served = loop {
+        let mut moved = machine.poll(&mut server, &mut network.wanted);
+        for asked in server.asked() {
+            match asked {
+                Asked::Levels(levels) => console::set_levels(levels),
+                Asked::PowerOff => machine.power_off(),
+            }
+        }
+        let now = machine.now().monotonic;
+        if machine.asked() {
+            server.stop();
+            if now > *stop_by.get_or_insert(now.saturating_add(STOP_WAIT)) {
+                break Err("the disk does not answer: ending without it".into());
+            }
+        }
+        peak = peak.max(heap::in_use());
+        moved |= network.poll(now, port);
+        let turn = server.turn(machine.now());
+        moved |= disk.poll();
+        moved |= network.net.poll(machine.now().monotonic);
+        network.net.device().flush();
+        let wait = match turn {
+            Turn::Stopped => break Ok(()),
+            Turn::Moved => continue,
+            Turn::Idle(_) if moved => continue,
+            Turn::Idle(wait) => wait,
+        };
+        if network.net.device().arm() | disk.arm() {
+            continue;
+        }
+        let now = machine.now().monotonic;
+        let next = wait.into_iter().chain(network.net.deadline(now));
+        let next = next.map(|ms| now.saturating_add(ms)).chain(stop_by).chain(disk.deadline());
+        machine.sleep(next.min());
+    };
+    info!("at most {} of {} KiB of memory were in use", peak >> 10, budget.heap >> 10);
+    served
+}
+
+struct Network {
+    net: Interface<AnyNet>,
+    wanted: Option<Wanted>,
+    /// Clients can connect to this address.
+    up: Option<Ipv4Addr>,
+}
+
+impl Network {
+    /// Follows the interface, and gives it its address once its hardware address is known.
+    fn poll(&mut self, now: u64, port: u16) -> bool {
+        let net = &mut self.net;
+        let mut moved = net.device().poll();
+        if let (Some(((ip, prefix), gateway)), Some(mac)) = (self.wanted, net.device().mac()) {
+            let address = Address { mac, ip, prefix, gateway };
+            if let Err(e) = net.set_address(Some(address)) {
+                error!("{ip}/{prefix}: {e}; nobody can connect");
+                self.wanted = None;
+            }
+            let up = net.device().is_connected().then(|| net.address()).flatten();
+            let up = up.map(|address| address.ip);
+            if up != self.up {
+                moved = true;
+                self.up = up;
+                if let Some(ip) = up {
+                    info!("listening on {ip}:{port}");
+                }
+            }
+        }
+        moved | net.poll(now)
+    }
+}
+
+/// Bytes that nobody can foresee.
+pub fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| format!("no randomness: {e}"))?;
+    Ok(bytes)
+}
