@@ -3,6 +3,7 @@ use crate::cache::Class;
 use crate::extents::{Extents, Run};
 use crate::node::Node;
 use crate::table::{END, Link};
+use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume};
 use alloc::rc::Rc;
 
@@ -176,6 +177,14 @@ impl<D: BlockDevice> Volume<D> {
         self.pending.borrow_mut().frees.extend_from_slice(runs);
     }
 
+    /// Gives the clusters of a file back whose entry is gone.
+    pub(crate) fn free_file(&self, freed: &Freed) {
+        match freed {
+            Freed::Runs(extents) => self.free_later(extents.runs()),
+            Freed::Chain(first, count) => self.pending.borrow_mut().chains.push((*first, *count)),
+        }
+    }
+
     /// Shortens a chain to `keep` clusters after the next commit. Until then it must not grow.
     pub(crate) fn cut_later(&self, extents: &mut Extents, keep: u32) {
         let rest = extents.truncate(keep);
@@ -229,16 +238,31 @@ impl<D: BlockDevice> Volume<D> {
         for run in pending.frees {
             let end = run.cluster.saturating_add(run.count);
             for cluster in run.cluster..end {
-                if self.link(cluster).await? == Link::Free {
-                    return Err(self.damage("two files share a cluster"));
-                }
-                self.set_entry(cluster, 0).await?;
-                if cluster.is_multiple_of(FREE_STEP) {
-                    self.relieve().await?;
-                }
+                self.free_cluster(cluster).await?;
             }
-            self.free.set(self.free.get().saturating_add(run.count).min(self.geometry.clusters));
+        }
+        for (first, _) in pending.chains {
+            let mut cluster = first;
+            while let Link::Next(next) = self.free_cluster(cluster).await? {
+                cluster = next;
+            }
         }
         Ok(())
+    }
+
+    /// What the table said of it.
+    async fn free_cluster(&self, cluster: u32) -> Result<Link, Error> {
+        let link = self.link(cluster).await?;
+        match link {
+            Link::Free => return Err(self.damage("two files share a cluster")),
+            Link::Bad => return Err(self.damage("a chain runs into a bad cluster")),
+            Link::Next(_) | Link::End => {}
+        }
+        self.set_entry(cluster, 0).await?;
+        self.free.set(self.free.get().saturating_add(1).min(self.geometry.clusters));
+        if cluster.is_multiple_of(FREE_STEP) {
+            self.relieve().await?;
+        }
+        Ok(link)
     }
 }

@@ -79,8 +79,6 @@ impl From<MountError> for GrowError {
 const CHUNK: u64 = 64 << 10;
 /// Entries of a table that are written at once: whole sectors of every kind.
 const ENTRIES: u64 = 8192;
-/// The most clusters of the old volume: its walk keeps a bit for each.
-const MOST_CLUSTERS: u32 = 16 << 20;
 
 impl<D: BlockDevice> Volume<D> {
     /// Grows the volume to what its disk or partition has room for, or its kind can have. Nothing
@@ -101,11 +99,8 @@ impl<D: BlockDevice> Volume<D> {
         if self.found_dirty().await? {
             return Err(GrowError::Refused("it needs a repair first, by fsck.fat"));
         }
-        if self.geometry.clusters > MOST_CLUSTERS {
-            return Err(GrowError::Refused("it has more than 16 million clusters"));
-        }
-        let mut walk = Walk::new(&self.device, &self.geometry);
-        walk.tree().await.map_err(|stop| match stop {
+        let walk = Walk::take(&self.device, &self.geometry, self.walk_bytes).await;
+        let mut walk = walk.map_err(|stop| match stop {
             Stop::Device(error) => GrowError::Volume(error.into()),
             Stop::Unfit(why) => GrowError::Refused(why),
         })?;

@@ -14,6 +14,7 @@ use crate::directory::Directory;
 use crate::entry::{ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::extents::Extents;
 use crate::name::hash_bytes;
+use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -179,7 +180,7 @@ impl<D: BlockDevice> Volume<D> {
         let existing = self.find(folder, NAME).await?;
         let old = match &existing {
             Some(found) => self.clusters_to_free(found).await?,
-            None => Extents::default(),
+            None => Freed::Runs(Extents::default()),
         };
         let len = u32::try_from(size).map_err(|_| Error::TooLarge)?;
         let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
@@ -209,7 +210,7 @@ impl<D: BlockDevice> Volume<D> {
             Some(found) => self.write_entry(found.place, &entry).await?,
             None => _ = self.insert(folder, NAME, entry).await?,
         }
-        self.free_later(old.runs());
+        self.free_file(&old);
         // A record is no use before its file is on the disk.
         self.commit().await?;
         *self.journal.borrow_mut() = Some(Journal { offset, live: false });

@@ -4,6 +4,7 @@ use crate::entry::{ATTR_DIRECTORY, Entry};
 use crate::extents::Extents;
 use crate::lookup::Found;
 use crate::path::Parent;
+use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec::Vec;
 
@@ -77,27 +78,33 @@ impl<D: BlockDevice> Volume<D> {
         }
         let clusters = self.clusters_to_free(found).await?;
         self.erase(directory, found).await?;
-        self.unlink_node(found.place, clusters);
+        self.unlink_node(found.place, &clusters);
         self.touch_directory(directory).await
     }
 
     /// The clusters of a file that nobody has open.
-    pub(crate) async fn clusters_to_free(&self, found: &Found) -> Result<Extents, Error> {
+    pub(crate) async fn clusters_to_free(&self, found: &Found) -> Result<Freed, Error> {
         let first = found.entry.cluster(self.wide());
         if first == 0 || self.nodes.borrow().contains_key(&found.place) {
-            return Ok(Extents::default());
+            return Ok(Freed::Runs(Extents::default()));
         }
-        self.chain(first).await
+        match self.chain(first).await {
+            Err(Error::TooManyExtents) => {
+                let count = found.entry.len().div_ceil(self.geometry.cluster_size.max(1));
+                Ok(Freed::Chain(first, count))
+            }
+            chain => Ok(Freed::Runs(chain?)),
+        }
     }
 
     /// Parts a file from its entry: an open one lives on without a name.
-    pub(crate) fn unlink_node(&self, place: u64, mut clusters: Extents) {
+    pub(crate) fn unlink_node(&self, place: u64, clusters: &Freed) {
         match self.nodes.borrow_mut().remove(&place) {
             Some(node) => {
                 node.state.borrow_mut().place = None;
                 self.orphans.borrow_mut().push(node);
             }
-            None => self.free_later(&clusters.truncate(0)),
+            None => self.free_file(clusters),
         }
     }
 

@@ -15,8 +15,6 @@ use crate::{BlockDevice, Error, Volume};
 use alloc::vec;
 use walk::{Stop, Walk};
 
-/// The most clusters, one bit each: 2 MiB.
-const MOST_CLUSTERS: u32 = 16 << 20;
 /// How much of the copies of the table is compared at once.
 const COMPARED: u64 = 32 << 10;
 
@@ -24,13 +22,8 @@ impl<D: BlockDevice> Volume<D> {
     /// Repairs a volume that was not unmounted, before anything else uses it. From then on it counts
     /// as in use, so that unmounting marks it clean.
     pub(crate) async fn reclaim(&self) -> Result<(), Error> {
-        if self.geometry.clusters > MOST_CLUSTERS {
-            log::warn!("the volume is too large to be repaired here; fsck.fat can");
-            return Ok(());
-        }
-        let mut walk = Walk::new(&self.device, &self.geometry);
-        match walk.tree().await {
-            Ok(()) => {}
+        let mut walk = match Walk::take(&self.device, &self.geometry, self.walk_bytes).await {
+            Ok(walk) => walk,
             // What can be read is served.
             Err(Stop::Device(error)) => {
                 log::warn!("the volume is not repaired, part of it cannot be read: {error}");
@@ -40,7 +33,7 @@ impl<D: BlockDevice> Volume<D> {
                 log::warn!("the volume is not repaired, fsck.fat may do it: {why}");
                 return Ok(());
             }
-        }
+        };
         self.mark().await?;
         self.equalize_tables().await?;
         for (last, _) in &walk.ends {

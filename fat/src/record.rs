@@ -4,6 +4,7 @@ use crate::entry::{ATTR_DIRECTORY, ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::extents::Extents;
 use crate::lookup::Found;
 use crate::path::SYSTEM_FOLDER;
+use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume, journal};
 use alloc::rc::Rc;
 use alloc::vec;
@@ -69,12 +70,12 @@ impl<D: BlockDevice> Volume<D> {
         let existing = self.find(&folder, name).await?;
         let clusters = match &existing {
             Some(found) => self.clusters_to_free(found).await?,
-            None => Extents::default(),
+            None => Freed::Runs(Extents::default()),
         };
         let mut new = Extents::default();
         let result = self.store(&folder, name, data, existing, &mut new).await;
         match result {
-            Ok(()) => self.free_later(clusters.runs()),
+            Ok(()) => self.free_file(&clusters),
             Err(_) => self.free_later(new.runs()),
         }
         result?;

@@ -92,7 +92,7 @@ impl<D: BlockDevice> Volume<D> {
             (false, false) => {
                 let clusters = self.clusters_to_free(there).await?;
                 self.write_entry(there.place, &entry).await?;
-                self.unlink_node(there.place, clusters);
+                self.unlink_node(there.place, &clusters);
             }
         }
         self.erase(&source.directory, found).await?;

@@ -4,7 +4,7 @@ use crate::behind::Held;
 use crate::blocks::Blocks;
 use crate::cache::{Cache, Class};
 use crate::directory::Directory;
-use crate::extents::Run;
+use crate::extents::{Extents, Run};
 use crate::journal::Journal;
 use crate::lock::{Guard, Lock};
 use crate::node::Node;
@@ -30,11 +30,21 @@ pub struct MountOptions {
     /// The bound of file data in memory: what was written and is not on the disk yet, and what was
     /// read ahead.
     pub data_bytes: usize,
+    /// For a repair at mount and for growing the volume: one bit for each cluster. A volume with more
+    /// is not repaired and not grown.
+    pub walk_bytes: usize,
 }
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self { read_only: false, cache_bytes: 1 << 20, extent_bytes: 8 << 20, data_bytes: 2 << 20 }
+        Self {
+            read_only: false,
+            cache_bytes: 1 << 20,
+            extent_bytes: 8 << 20,
+            data_bytes: 2 << 20,
+            // The most clusters of a FAT32 volume.
+            walk_bytes: 32 << 20,
+        }
     }
 }
 
@@ -78,6 +88,7 @@ pub struct Volume<D> {
     pub(crate) committed: Cell<u64>,
     pub(crate) data_bytes: usize,
     pub(crate) extent_bytes: usize,
+    pub(crate) walk_bytes: usize,
     /// Of chains that are being read.
     pub(crate) runs_read: Cell<usize>,
     pub(crate) blocks: Blocks,
@@ -103,19 +114,31 @@ pub(crate) struct Pending {
     pub(crate) ends: Vec<u32>,
     /// What no entry will refer to any more.
     pub(crate) frees: Vec<Run>,
+    /// Of what no entry will refer to any more, what is in too many pieces for `frees`: the first
+    /// cluster of a chain, and of how many the entry told.
+    pub(crate) chains: Vec<(u32, u32)>,
     /// What lies behind `ends`: free one commit later.
     pub(crate) cut: Vec<Run>,
+}
+
+/// The clusters of a file whose entry goes.
+pub(crate) enum Freed {
+    Runs(Extents),
+    /// As `Pending::chains`.
+    Chain(u32, u32),
 }
 
 impl Pending {
     /// How many clusters become free.
     pub(crate) fn clusters(&self) -> u32 {
-        let runs = self.frees.iter().chain(&self.cut);
-        runs.fold(0, |sum, run| sum.saturating_add(run.count))
+        let runs = self.frees.iter().chain(&self.cut).map(|run| run.count);
+        let chains = self.chains.iter().map(|(_, count)| *count);
+        runs.chain(chains).fold(0, u32::saturating_add)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.links.len() + self.ends.len() + self.frees.len() + self.cut.len()
+        let chains = self.links.len() + self.ends.len() + self.chains.len();
+        chains + self.frees.len() + self.cut.len()
     }
 }
 
@@ -162,6 +185,7 @@ impl<D: BlockDevice> Volume<D> {
             committed: Cell::new(0),
             data_bytes: options.data_bytes,
             extent_bytes: options.extent_bytes,
+            walk_bytes: options.walk_bytes,
             runs_read: Cell::new(0),
             blocks: Blocks::default(),
             reading: RefCell::default(),

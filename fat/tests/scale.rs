@@ -175,9 +175,58 @@ fn files_in_many_pieces_are_opened_while_there_is_room_for_where_they_lie() {
         let c = volume.open("/c", &WRITE).await.unwrap();
         assert_eq!(volume.open("/a", &WRITE).await.unwrap_err(), Error::TooManyExtents);
         drop((b, c));
-        volume.remove_file("/a").await.unwrap();
         volume.unmount().await.unwrap();
+
+        // What cannot be opened can be removed and replaced, and its space comes back.
+        let options = MountOptions { extent_bytes: 500 * 12, ..MountOptions::default() };
+        let volume = Volume::mount(disk.clone(), &options).await.unwrap();
+        assert_eq!(volume.open("/a", &WRITE).await.unwrap_err(), Error::TooManyExtents);
+        let free = volume.space().await.unwrap().free_clusters;
+        volume.remove_file("/a").await.unwrap();
+        volume.rename("/0/1", "/b", true).await.unwrap();
+        assert_eq!(volume.space().await.unwrap().free_clusters, free + 2 * 990);
+        volume.sync().await.unwrap();
+        assert_eq!(volume.space().await.unwrap().free_clusters, free + 2 * 990);
+        assert_eq!(volume.metadata("/b").await.unwrap().len, 1024);
+        volume.unmount().await.unwrap();
+        let mut note = |problem: &fat::Problem| panic!("{problem}");
+        fat::check(&disk, &mut note, &mut |_, _| {}).await.unwrap();
     });
+}
+
+#[test]
+fn a_large_volume_is_repaired_where_there_is_memory_for_it() {
+    let disk = Sparse::formatted(u64::from(u32::MAX) * 512);
+    let clusters = disk.mount().geometry().clusters;
+    assert!(clusters > 60 << 20);
+    let leaking = disk.mount();
+    block_on(async {
+        for name in ["/kept", "/lost"] {
+            let file = leaking.open(name, &WRITE).await.unwrap();
+            leaking.write(&file, 0, &[7; 100_000]).await.unwrap();
+        }
+        leaking.sync().await.unwrap();
+        // The entry goes with this commit, its clusters would with the next.
+        leaking.remove_file("/lost").await.unwrap();
+        leaking.sync().await.unwrap();
+    });
+    drop(leaking);
+    let problems = || {
+        let mut found = Vec::new();
+        let mut note = |problem: &fat::Problem| found.push(problem.to_string());
+        block_on(fat::check(&disk, &mut note, &mut |_, _| {})).unwrap();
+        found.join(", ")
+    };
+    let leaked = problems();
+    assert!(leaked.contains("in use by no file"), "{leaked}");
+    let options = MountOptions { walk_bytes: 4 << 20, ..MountOptions::default() };
+    let small = block_on(Volume::mount(disk.clone(), &options)).unwrap();
+    assert_eq!(block_on(small.metadata("/kept")).unwrap().len, 100_000);
+    drop(small);
+    assert_eq!(problems(), leaked);
+    let repaired = disk.mount();
+    block_on(repaired.unmount()).unwrap();
+    assert_eq!(problems(), "");
 }
 
 /// As many sectors as a boot sector can say.

@@ -40,8 +40,12 @@ pub(crate) struct Walk<'a, D> {
 }
 
 impl<'a, D: BlockDevice> Walk<'a, D> {
-    pub fn new(device: &'a D, geometry: &'a Geometry) -> Self {
-        Self {
+    /// Follows everything from the root, with so many bytes for a bit for each cluster.
+    pub async fn take(device: &'a D, geometry: &'a Geometry, most: usize) -> Result<Self, Stop> {
+        if (geometry.clusters / 8) as usize > most {
+            return Err(Stop::Unfit("it has more clusters than there is memory for"));
+        }
+        let mut walk = Self {
             device,
             geometry,
             table: Table::new(device, geometry, geometry.active_table.unwrap_or(0)),
@@ -49,15 +53,16 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             waiting: Vec::new(),
             ends: Vec::new(),
             empty: Vec::new(),
-        }
+        };
+        walk.tree().await?;
+        Ok(walk)
     }
 
     fn wide(&self) -> bool {
         self.geometry.kind == FatKind::Fat32
     }
 
-    /// Follows everything from the root.
-    pub async fn tree(&mut self) -> Result<(), Stop> {
+    async fn tree(&mut self) -> Result<(), Stop> {
         if self.wide() {
             let root = self.geometry.root_cluster;
             self.directory_chain(root).await?;

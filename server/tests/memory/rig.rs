@@ -33,18 +33,19 @@ pub const LIMITS: Limits =
     Limits { connections: 4, operations: 16, operation_bytes: 1 << 20, handle_bytes: 1 << 20 };
 
 /// A disk in RAM that does not answer what touches a part of it, until that is let go, or answers
-/// so many requests and then no more.
+/// so many requests and then no more, or answers with an error.
 #[derive(Clone)]
 pub struct Late {
     pub ram: Ram,
     held: Rc<RefCell<Range<u64>>>,
     answers: Rc<Cell<usize>>,
+    fails: Rc<Cell<bool>>,
 }
 
 impl Late {
     fn new(size: usize) -> Self {
         let (held, answers) = (Rc::new(RefCell::new(0..0)), Rc::new(Cell::new(usize::MAX)));
-        Self { ram: Ram::zeros(size), held, answers }
+        Self { ram: Ram::zeros(size), held, answers, fails: Rc::default() }
     }
 
     pub fn hold(&self, part: Range<u64>) {
@@ -62,6 +63,15 @@ impl Late {
 
     pub fn answer(&self, requests: usize) {
         self.answers.set(requests);
+    }
+
+    /// Whether each request is answered with an error.
+    pub fn fail(&self, fails: bool) {
+        self.fails.set(fails);
+    }
+
+    fn check(&self) -> Result<(), DeviceError> {
+        if self.fails.get() { Err(DeviceError::Io) } else { Ok(()) }
     }
 
     async fn wait(&self, offset: u64, length: usize) {
@@ -90,13 +100,16 @@ impl BlockDevice for Late {
     }
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
         self.wait(offset, buf.len()).await;
+        self.check()?;
         self.ram.read(offset, buf).await
     }
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.wait(offset, data.len()).await;
+        self.check()?;
         self.ram.write(offset, data).await
     }
     async fn flush(&self) -> Result<(), DeviceError> {
+        self.check()?;
         self.ram.flush().await
     }
 }

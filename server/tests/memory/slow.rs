@@ -1,4 +1,5 @@
-//! A disk that answers late, or few requests at a time: who waits for it, and who does not.
+//! A disk that answers late, few requests at a time, or with errors: who waits for it or is told, and who
+//! goes on.
 use crate::rig::*;
 use client::{Failed, Reply, pair};
 use server::Limits;
@@ -95,6 +96,34 @@ fn a_dead_disk_leaves_sessions_alive() {
     rig.disk.answer(usize::MAX);
     let replies = settle(&mut rig, &mut one).unwrap();
     assert_eq!((replies[0].id, code(&replies[0])), (write, OK));
+}
+
+/// SSH_FX_NO_MEDIA of later versions: sshfs makes "Input/output error" of it, others say the text.
+#[test]
+fn a_failing_disk_is_told_of_and_served_again() {
+    const NO_MEDIA: u32 = 13;
+    let (mut rig, mut one, mut two) = two(LIMITS);
+    let handle = one.open(&mut rig, "/a", TO_READ).unwrap();
+    let up = two.open(&mut rig, "/up", TO_WRITE).unwrap();
+    assert_eq!(two.write(&mut rig, &up, 0, &[7; 4096]), OK);
+    rig.disk.fail(true);
+    let failed = one.ask(&mut rig, READ, &[&handle], &ask_read(&handle, 0, SIZE as u32));
+    assert_eq!(code(&failed), NO_MEDIA);
+    assert!(String::from_utf8_lossy(&failed.body).contains("the disk reported an error"));
+    assert_eq!(two.write(&mut rig, &up, 4096, &[8; 4096]), NO_MEDIA);
+    assert_eq!(two.code(&mut rig, 200, &[b"fsync@openssh.com", &up], &[]), NO_MEDIA);
+    assert_eq!(one.code(&mut rig, 14, &[b"/d"], &[0; 4]), NO_MEDIA);
+    rig.disk.fail(false);
+    assert_eq!(one.read(&mut rig, "/a").unwrap(), "a".repeat(SIZE));
+    assert_eq!(two.write(&mut rig, &up, 4096, &[8; 4096]), OK);
+    assert_eq!(two.code(&mut rig, 200, &[b"fsync@openssh.com", &up], &[]), OK);
+    assert_eq!(one.code(&mut rig, 14, &[b"/d"], &[0; 4]), OK);
+    assert_eq!(two.code(&mut rig, CLOSE, &[&up], &[]), OK);
+    let volume = rig.stop();
+    let file = wait(volume.open("/up", &fat::OpenOptions { read: true, ..Default::default() }));
+    let mut data = [0; 9000];
+    assert_eq!(wait(volume.read(&file.unwrap(), 0, &mut data)), Ok(8192));
+    assert_eq!((data[4095], data[4096], data[8191]), (7, 8, 8));
 }
 
 /// What each of two clients gets that ask for more than the disk gives: bytes of data, after so many
