@@ -160,8 +160,7 @@ impl<D: BlockDevice> Volume<D> {
             if directory.id == 0 {
                 return Err(Error::NoSpace);
             }
-            let mut new = Extents::default();
-            self.extend(1, &mut new).await?;
+            let new = self.directory_cluster().await?;
             // Zeros must be on the disk before a link leads to them.
             let zeros = self.empty_cluster();
             let offset = self.cluster_offset(new.first());
@@ -178,6 +177,20 @@ impl<D: BlockDevice> Volume<D> {
             directory.grown_in.set(Some(self.epoch.get()));
         }
         Ok(())
+    }
+
+    /// A new cluster for a directory. No size tells where it ends, so that it never ends in an entry of
+    /// which a cut may leave half.
+    pub(crate) async fn directory_cluster(&self) -> Result<Extents, Error> {
+        let (mut split, mut new) = (Extents::default(), Extents::default());
+        self.extend(1, &mut split).await?;
+        if !self.geometry.is_split(split.first()) {
+            return Ok(split);
+        }
+        // Its neighbours' entries are whole.
+        let extended = self.extend(1, &mut new).await;
+        self.free_later(split.runs());
+        extended.map(|()| new)
     }
 
     pub(crate) fn empty_cluster(&self) -> Vec<u8> {

@@ -100,6 +100,14 @@ impl From<DeviceError> for MountError {
 }
 
 impl Geometry {
+    /// Whether the entry of a cluster lies in two sectors, as some of FAT12 do: a power cut may leave
+    /// half of it old and half of it new.
+    pub(crate) fn is_split(&self, cluster: u32) -> bool {
+        const SECTOR: u32 = 512;
+        let byte = cluster.saturating_add(cluster / 2);
+        self.kind == FatKind::Fat12 && byte % SECTOR == SECTOR - 1
+    }
+
     /// Finds the volume of a disk, which is all of it or its first partition with a FAT volume, and
     /// checks its boot sector. Nothing in it is believed: a value that comes back has every region
     /// inside the disk.

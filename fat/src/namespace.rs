@@ -29,8 +29,7 @@ impl<D: BlockDevice> Volume<D> {
         name: &str,
         attributes: u8,
     ) -> Result<Found, Error> {
-        let mut new = Extents::default();
-        self.extend(1, &mut new).await?;
+        let new = self.directory_cluster().await?;
         let mut entry = self.new_entry(attributes);
         entry.set_cluster(new.first());
         let mut cluster = self.empty_cluster();

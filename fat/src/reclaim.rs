@@ -36,12 +36,12 @@ impl<D: BlockDevice> Volume<D> {
         };
         self.mark().await?;
         self.equalize_tables().await?;
-        for (last, _) in &walk.ends {
+        for last in &walk.ends {
             self.set_entry(*last, END).await?;
             self.relieve().await?;
         }
         self.write_dirty(Class::Table).await?;
-        for (place, _) in &walk.empty {
+        for place in &walk.empty {
             let mut entry = self.read_entry(*place).await?;
             entry.set_cluster(0);
             self.write_entry(*place, &entry).await?;

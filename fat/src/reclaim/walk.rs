@@ -33,10 +33,12 @@ pub(crate) struct Walk<'a, D> {
     pub owned: Owned,
     /// First clusters of directories that were met and are not read yet.
     waiting: Vec<u32>,
-    /// The last cluster that a file needs, and the next of its chain.
-    pub ends: Vec<(u32, u32)>,
-    /// Empty files that have clusters: where the entry is, and the first of them.
-    pub empty: Vec<(u64, u32)>,
+    /// Clusters that are the last that a file needs and not the last of its chain.
+    pub ends: Vec<u32>,
+    /// Where the entries of empty files are that have clusters.
+    pub empty: Vec<u64>,
+    /// The first clusters of what is behind those ends, and of what empty files have.
+    surplus: Vec<u32>,
 }
 
 impl<'a, D: BlockDevice> Walk<'a, D> {
@@ -53,6 +55,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             waiting: Vec::new(),
             ends: Vec::new(),
             empty: Vec::new(),
+            surplus: Vec::new(),
         };
         walk.tree().await?;
         Ok(walk)
@@ -73,14 +76,12 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
         while let Some(first) = self.waiting.pop() {
             self.directory(first, false).await?;
         }
-        // Nothing contradicts: what is behind the ends is nobody's, nor what empty files have.
-        let ends = self.ends.iter().map(|(_, next)| *next);
-        for first in ends.chain(self.empty.iter().map(|(_, first)| *first)) {
-            let mut cluster = first;
+        // Nothing contradicts: the surplus is nobody's.
+        for mut cluster in core::mem::take(&mut self.surplus) {
             loop {
                 self.owned.release(cluster);
                 match self.table.link(cluster).await? {
-                    Link::Next(next) => cluster = next,
+                    Link::Next(next) if !self.geometry.is_split(cluster) => cluster = next,
                     _ => break,
                 }
             }
@@ -96,23 +97,30 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
                 return Err(Stop::Unfit("a cluster number is outside the volume"));
             }
             let link = self.table.link(cluster).await?;
-            if matches!(link, Link::Free | Link::Bad | Link::Outside(_)) {
-                return Err(Stop::Unfit("a chain has no end"));
-            }
             if !self.owned.claim(cluster) {
                 return Err(Stop::Unfit("a cluster has two owners"));
             }
             count = count.saturating_add(1);
-            let Link::Next(next) = link else {
-                return Ok(count);
-            };
-            if count == keep {
+            // Behind what a file needs such an entry may be half of one and half of another.
+            let is_half = count >= keep && self.geometry.is_split(cluster);
+            if matches!(link, Link::Free | Link::Bad | Link::Outside(_)) && !is_half {
+                return Err(Stop::Unfit("a chain has no end"));
+            }
+            if count == keep && link != Link::End {
                 if self.ends.len() >= MOST_WAITING {
                     return Err(Stop::Unfit("too many chains are longer than their file"));
                 }
-                self.ends.push((cluster, next));
+                self.ends.push(cluster);
             }
-            cluster = next;
+            match link {
+                Link::Next(next) if !is_half => {
+                    if count == keep {
+                        self.surplus.push(next);
+                    }
+                    cluster = next;
+                }
+                _ => return Ok(count),
+            }
         }
     }
 
@@ -205,7 +213,8 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             if self.empty.len() >= MOST_WAITING {
                 return Err(Stop::Unfit("too many empty files have clusters"));
             }
-            self.empty.push((place, first));
+            self.empty.push(place);
+            self.surplus.push(first);
         }
         if (first != 0 || needed != 0) && self.chain(first, needed).await? < needed {
             return Err(Stop::Unfit("a file has fewer clusters than its size needs"));

@@ -76,7 +76,7 @@ impl Cutter<'_> {
         disk.record();
         let volume = mount(disk);
         assert_eq!(volume.read_only(), None, "{what}");
-        let found = block_on(tree(&volume));
+        let found = block_on(tree(&volume, &what));
         for history in self.histories {
             if !history.allows(&found, at) {
                 let sizes: Vec<_> =
@@ -97,7 +97,7 @@ impl Cutter<'_> {
                 put(&volume, "/after", &pattern(1, 100_000)).await.unwrap();
                 volume.remove_file("/after").await.unwrap();
                 volume.unmount().await.unwrap();
-                assert!(tree(&volume).await == found, "{what}, used on");
+                assert!(tree(&volume, &what).await == found, "{what}, used on");
             });
             assert_clean(disk, fsck_too, &format!("{what}, used on"));
         }
@@ -120,9 +120,10 @@ impl Cutter<'_> {
                 }
                 self.counts.repair += 1;
                 let volume = mount(disk);
-                assert!(block_on(tree(&volume)) == *found, "{what}, repair cut after {at}");
+                let what = format!("{what}, repair cut after {at}");
+                assert!(block_on(tree(&volume, &what)) == *found, "{what}");
                 block_on(volume.unmount()).unwrap();
-                assert_clean(disk, false, &format!("{what}, repair cut after {at}"));
+                assert_clean(disk, false, &what);
                 disk.rewind(mark);
             }
             settle(disk, repair, at, &mut unflushed);
@@ -170,7 +171,7 @@ fn tear(disk: &Disk, log: &[Event], unflushed: &[usize], random: &mut Random) {
     }
 }
 
-async fn tree(volume: &Volume<Disk>) -> Found {
+async fn tree(volume: &Volume<Disk>, what: &str) -> Found {
     let mut tree = Found::new();
     let mut dirs = vec![String::new()];
     while let Some(dir) = dirs.pop() {
@@ -186,7 +187,8 @@ async fn tree(volume: &Volume<Disk>) -> Found {
                     dirs.push(path.clone());
                     tree.insert(path, None);
                 } else {
-                    let data = get(volume, &path).await.unwrap();
+                    let data = get(volume, &path).await;
+                    let data = data.unwrap_or_else(|e| panic!("{what}: {path}: {e:?}"));
                     tree.insert(path, Some(data));
                 }
             }

@@ -11,6 +11,7 @@ mod writer;
 
 use common::*;
 use cuts::{Counts, Cutter};
+use fat::Volume;
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -165,4 +166,80 @@ fn a_journal_does_not_undo_what_another_system_wrote() {
     assert!(status.unwrap().success());
     let again = mount(&Disk::new(std::fs::read(&file.0).unwrap()));
     assert!(block_on(list(&again, "/")).unwrap().is_empty());
+}
+
+/// The entry of this cluster lies in two sectors of FAT12's table.
+const SPLIT: usize = 341;
+
+fn split_entry(disk: &Disk, volume: &Volume<Disk>) -> u16 {
+    let at = volume.geometry().table_start as usize + SPLIT * 3 / 2;
+    assert_eq!(at % 512, 511);
+    u16::from_le_bytes(disk.image()[at..at + 2].try_into().unwrap()) >> 4
+}
+
+/// A FAT12 volume, and how many free clusters lie before the one whose entry is split.
+fn before_split() -> (Disk, Volume<Disk>, usize) {
+    let disk = mkfs(KINDS[0].1, KINDS[0].2);
+    let volume = mount(&disk);
+    block_on(volume.write_record("key", b"secret")).unwrap();
+    block_on(volume.unmount()).unwrap();
+    let space = block_on(volume.space()).unwrap();
+    let first = (space.total_clusters - space.free_clusters) as usize + 2;
+    (disk, volume, SPLIT - first)
+}
+
+/// A cut may leave one half of the entry old and one new.
+#[test]
+fn half_an_entry_of_fat12_harms_no_file() {
+    let (disk, volume, clusters) = before_split();
+    let whole = (clusters + 1) * volume.geometry().cluster_size as usize;
+    let before = disk.image();
+    disk.record();
+    let writer = Writer::new(&volume, &disk, "");
+    block_on(async {
+        writer.put("/file", &pattern(1, whole)).await;
+        writer.sync().await;
+        assert_eq!(split_entry(&disk, &volume), 0xFFF, "it is the file's last cluster");
+        writer.append("/file", &pattern(2, 9000)).await;
+        writer.sync().await;
+        assert!((2..0xFF0).contains(&split_entry(&disk, &volume)));
+        writer.truncate("/file", whole).await;
+        writer.sync().await;
+        writer.put("/other", &pattern(3, 9000)).await;
+        writer.sync().await;
+        writer.remove("/file").await;
+        writer.sync().await;
+        writer.sync().await;
+    });
+    let log = disk.0.log.take().unwrap();
+    let histories = [writer.history()];
+    for seed in 1..=30 {
+        let what = format!("seed {seed}");
+        let (random, counts) = (Random::new(seed), Counts::default());
+        let mut cutter = Cutter { what, histories: &histories, random, counts };
+        cutter.cut_everywhere(before.clone(), &log);
+    }
+}
+
+/// No size tells where they end.
+#[test]
+fn directories_of_fat12_never_have_a_cluster_with_a_split_entry() {
+    let (disk, volume, clusters) = before_split();
+    let cluster = volume.geometry().cluster_size as usize;
+    block_on(async {
+        volume.create_dir("/grows").await.unwrap();
+        put(&volume, "/filler", &pattern(1, (clusters - 1) * cluster)).await.unwrap();
+        for number in 0..40 {
+            put(&volume, &format!("/grows/{number}"), b"").await.unwrap();
+        }
+        volume.create_dir("/new").await.unwrap();
+        volume.unmount().await.unwrap();
+        assert_eq!(split_entry(&disk, &volume), 0);
+        volume.create_dir("/another").await.unwrap();
+        let free = volume.space().await.unwrap().free_clusters as usize;
+        put(&volume, "/file", &pattern(1, free * cluster)).await.unwrap();
+        volume.unmount().await.unwrap();
+    });
+    assert!(split_entry(&disk, &volume) != 0, "a file takes it");
+    assert_eq!(fsck(&disk.image()), "");
 }
