@@ -1,7 +1,7 @@
 //! Power cuts: a workload is recorded, write for write, and the disk is looked at as each cut would
 //! leave it, also with the writes since the last flush in part, also when the repair is cut in turn.
 //!
-//! POWER_CUT_SECONDS=N goes on with new workloads for N seconds.
+//! POWER_CUT_SECONDS=N goes on with new workloads for N seconds, POWER_CUT_FIRST=N begins with workload N.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 #[path = "../common/mod.rs"]
 mod common;
@@ -78,14 +78,15 @@ fn run(number: usize, blank: &[Vec<u8>]) -> Counts {
 
 #[test]
 fn every_cut_keeps_what_was_synced() {
-    let seconds = std::env::var("POWER_CUT_SECONDS").ok().and_then(|text| text.parse().ok());
-    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let given = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let end = given("POWER_CUT_SECONDS").map(|s: u64| Instant::now() + Duration::from_secs(s));
+    let first = given("POWER_CUT_FIRST").unwrap_or(0) as usize;
     let wanted = |job: usize| match end {
         Some(end) => Instant::now() < end,
         None => job < JOBS,
     };
     let blank = KINDS.map(|(_, kib, arguments)| mkfs(kib, arguments).image());
-    let (next, total) = (AtomicUsize::new(0), Mutex::new(Counts::default()));
+    let (next, total) = (AtomicUsize::new(first), Mutex::new(Counts::default()));
     let work = || {
         loop {
             let job = next.fetch_add(1, Ordering::Relaxed);

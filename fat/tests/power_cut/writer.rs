@@ -81,11 +81,17 @@ impl<'a> Writer<'a> {
         self.files.borrow()[id].last().unwrap().what.clone()
     }
 
+    /// Notes contents that may be met from now on, also under the name that the file lost since the
+    /// last sync.
+    fn may_contain(&self, id: usize, data: Vec<u8>) {
+        let moment = self.moment(data);
+        self.files.borrow_mut()[id].push(moment);
+    }
+
     /// Notes contents that may be met from now on, and the size that goes with them.
     fn may_hold(&self, path: &str, id: usize, data: Vec<u8>) {
         let len = data.len();
-        let moment = self.moment(data);
-        self.files.borrow_mut()[id].push(moment);
+        self.may_contain(id, data);
         self.may(|tree| _ = tree.insert(path.into(), Some((id, len))));
     }
 
@@ -174,10 +180,11 @@ impl<'a> Writer<'a> {
     pub async fn write_to_open(&self, data: &[u8]) {
         let Some((id, file)) = self.open.borrow_mut().pop() else { return };
         let named = self.tree().into_iter().find(|(_, value)| value.is_some_and(|v| v.0 == id));
-        if let Some((path, _)) = named {
-            let mut contents = self.contents(id);
-            contents.extend(data);
-            self.may_hold(&path, id, contents);
+        let mut contents = self.contents(id);
+        contents.extend(data);
+        match named {
+            Some((path, _)) => self.may_hold(&path, id, contents),
+            None => self.may_contain(id, contents),
         }
         self.volume.append(&file, data).await.unwrap();
     }
