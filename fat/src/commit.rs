@@ -8,8 +8,8 @@
 //!    clusters and the ends of shortened chains, which the next commit writes. What such a chain
 //!    loses is freed one commit later.
 //!
-//! So a cut leaves at worst clusters that nobody uses, or a chain longer than its file, and no
-//! cluster is used again while the disk still says that it belongs to something else.
+//! So a cut leaves at worst clusters that nobody uses, a chain longer than its file, or half of FAT12's
+//! entry that ends it, and nothing is used again while the disk says that it is something else's.
 use crate::cache::Class;
 use crate::file::IDLE_NODES;
 use crate::node::{File, Node};

@@ -1,6 +1,6 @@
 //! Repairing what a power cut leaves: clusters that the table has in use and nothing refers to,
-//! chains longer than their file, empty files with clusters, copies of the table that are older than
-//! the first.
+//! chains longer than their file, half of an entry of FAT12 at their end, empty files with clusters,
+//! copies of the table that are older than the first.
 //!
 //! The whole tree is followed first, past the cache. Whatever a power cut cannot leave ends the
 //! repair before anything is changed. Then, each step flushed before the next, so that a further
