@@ -68,6 +68,8 @@ def main():
                 if word == "FAILED" or os.environ.get("KEEP_SCRATCH"):
                     print(said, flush=True)
         except BaseException:
+            # A second signal would leave the pool half shut down, and this process waiting for it.
+            heed_no_signal()
             pool.shutdown(cancel_futures=True)
             raise
     print(f"{len(tests)} tests in {time.monotonic() - begin:.0f} s, {len(failed)} failed")

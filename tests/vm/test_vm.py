@@ -161,6 +161,8 @@ class Missing(Case):
 @unittest.skipUnless(LONG, "a long test")
 class Boots(Case):
     serve = False
+    # A hundred machines, which may have to share their host.
+    seconds = 600
 
     def test_fifty_boots(self):
         image = self.make_image("disk.img")
