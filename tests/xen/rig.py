@@ -15,7 +15,7 @@ import time
 
 import setup
 from guest import Guest
-from qemu import Qemu
+from qemu import Qemu, QemuError
 
 # Each of these was found by a failure: Xen 4.17 cannot run on MONITOR, nor a PV dom0 on SMAP, as
 # QEMU emulates them; RDTSCP exits as RDTSC; XSAVEC and XSAVES confuse a Linux guest's sizes.
@@ -219,11 +219,14 @@ class Rig:
         What a guest writes is in the file at once."""
         self.disks += 1
         number = self.disks
-        self.qemu.ask("blockdev-add", driver="raw", node_name=f"image{number}", read_only=read_only,
-                      file={"driver": "file", "filename": os.path.abspath(image), "read-only": read_only})
-        self.qemu.ask_exactly("device_add", {
-            "driver": "scsi-hd", "id": f"disk{number}", "drive": f"image{number}", "bus": "scsi.0",
-            "scsi-id": number % 256, "logical_block_size": sector, "physical_block_size": sector})
+        try:
+            self.qemu.ask("blockdev-add", driver="raw", node_name=f"image{number}", read_only=read_only,
+                          file={"driver": "file", "filename": os.path.abspath(image), "read-only": read_only})
+            self.qemu.ask_exactly("device_add", {
+                "driver": "scsi-hd", "id": f"disk{number}", "drive": f"image{number}", "bus": "scsi.0",
+                "scsi-id": number % 256, "logical_block_size": sector, "physical_block_size": sector})
+        except QemuError as problem:
+            raise RigError(f"{image}: {problem}") from None
         folder = f"/sys/bus/scsi/devices/*:0:{number % 256}:0/block"
         name = self.run(f"until [ -e {folder}/* ]; do usleep 20000; done; cd {folder}; echo *", seconds=20)
         return number, f"/dev/{name.strip()}"

@@ -11,6 +11,7 @@ import sys
 import threading
 
 from guest import Guest
+from qemu import QemuError
 from rig import Rig, RigError
 from setup import SetupError
 
@@ -63,7 +64,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return serve(kernel, disk, key, port, rest)
-    except (RigError, SetupError) as problem:
+    except (QemuError, RigError, SetupError) as problem:
         return str(problem)
     except KeyboardInterrupt:
         return 130
