@@ -1,6 +1,7 @@
 //! Copies the registry's sunset to OUT_DIR with the changes below. Every one must apply exactly
 //! once, so that another version of sunset is never changed by accident.
 use std::error::Error;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -58,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let manifest_dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
-    let source = registry_source(&manifest_dir)?;
+    let source = registry_source()?;
     let out = PathBuf::from(env::var("OUT_DIR")?).join("sunset");
     fs::create_dir_all(&out)?;
     for entry in fs::read_dir(&source)? {
@@ -85,17 +86,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The folder where cargo unpacked the registry's sunset.
-fn registry_source(manifest_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .cargo_path(env::var("CARGO")?)
-        .current_dir(manifest_dir)
-        .other_options(["--filter-platform".into(), env::var("TARGET")?, "--offline".into()])
-        .exec()?;
-    let package = metadata
-        .packages
-        .iter()
-        .find(|p| p.name.as_str() == "sunset")
-        .ok_or("cargo does not know sunset")?;
-    Ok(package.manifest_path.parent().ok_or("a manifest outside a folder")?.join("src").into())
+/// The folder of the registry's sunset. Cargo does not tell a build script where a dependency lies, and
+/// `cargo metadata` needs every package of the workspace, of which cargo fetches only those that a build
+/// takes. So sunset tells itself: who gives it bytes learns which line of it asks for them.
+fn registry_source() -> Result<PathBuf, Box<dyn Error>> {
+    use registry::packets::ParseContext;
+    use registry::sshwire::{SSHDecode, SSHSource, WireResult};
+
+    #[derive(Default)]
+    struct Asked {
+        file: &'static str,
+        context: ParseContext,
+    }
+
+    impl<'de> SSHSource<'de> for Asked {
+        #[track_caller]
+        fn take(&mut self, _: usize) -> WireResult<&'de [u8]> {
+            self.file = Location::caller().file();
+            Ok(&[0])
+        }
+
+        fn remaining(&self) -> usize {
+            1
+        }
+
+        fn ctx(&mut self) -> &mut ParseContext {
+            &mut self.context
+        }
+    }
+
+    let mut asked = Asked::default();
+    u8::dec(&mut asked).map_err(|_| "sunset cannot decode a byte")?;
+    let file = Path::new(asked.file);
+    if !file.is_absolute() || !file.is_file() {
+        return Err(
+            format!("sunset's source is not at {}: is its path remapped?", file.display()).into()
+        );
+    }
+    Ok(file.parent().ok_or("a file outside a folder")?.into())
 }
