@@ -1,15 +1,16 @@
 //! A mounted volume: what all its operations share.
-use crate::allocation::Claim;
-use crate::behind::Held;
-use crate::blocks::Blocks;
-use crate::cache::{Cache, Class};
-use crate::directory::Directory;
-use crate::extents::{Extents, Run};
-use crate::journal::Journal;
-use crate::lock::{Guard, Lock};
-use crate::node::Node;
-use crate::read_ahead::Reading;
-use crate::{BlockDevice, DeviceError, Error, Geometry, MountError, grow};
+use crate::commit::journal::Journal;
+use crate::file::behind::Held;
+use crate::file::node::Node;
+use crate::file::read_ahead::Reading;
+use crate::memory::blocks::Blocks;
+use crate::memory::cache::{Cache, Class};
+use crate::memory::lock::{Guard, Lock};
+use crate::space::allocation::Claim;
+use crate::space::extents::{Extents, Run};
+use crate::tree::directory::Directory;
+use crate::whole::grow;
+use crate::{BlockDevice, DeviceError, Error, Geometry, MountError};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};

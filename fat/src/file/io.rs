@@ -1,0 +1,294 @@
+//! Opening, reading, writing and resizing files.
+use crate::file::node::{File, Node, OpenOptions, State};
+use crate::give_way::give_way;
+use crate::layout::entry::{ATTR_ARCHIVE, Entry};
+use crate::space::extents::Extents;
+use crate::tree::lookup::Found;
+use crate::tree::path::Parent;
+use crate::{BlockDevice, Error, Metadata, Volume};
+use alloc::rc::Rc;
+
+/// What one step of filling a hole with zeros writes.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// Closed files are looked for when more nodes than this are kept.
+pub(crate) const IDLE_NODES: usize = 32;
+
+impl<D: BlockDevice> Volume<D> {
+    /// Opens a file, or creates it. Fails for directories, and with `ReadOnlyFile` when a file with
+    /// the read-only attribute is to be written.
+    pub async fn open(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        if options.truncate && !options.write {
+            return Err(Error::NotOpenForThis);
+        }
+        self.drop_idle_nodes(IDLE_NODES);
+        let existing = {
+            let _lock = self.lock.shared().await;
+            self.open_existing(path, options).await
+        };
+        let file = match existing {
+            Err(Error::NotFound) if options.create || options.create_new => {
+                let _lock = self.change().await?;
+                match self.open_existing(path, options).await {
+                    Err(Error::NotFound) => self.create(path, options).await?,
+                    opened => opened?,
+                }
+            }
+            opened => opened?,
+        };
+        if options.truncate && file.node.state.borrow().len > 0 {
+            self.set_len(&file, 0).await?;
+        }
+        Ok(file)
+    }
+
+    async fn open_existing(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Err(Error::IsADirectory);
+        };
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        if options.create_new {
+            return Err(Error::AlreadyExists);
+        }
+        if found.entry.is_dir() {
+            return Err(Error::IsADirectory);
+        }
+        if options.write {
+            self.writable()?;
+            if self.metadata_of(&found).read_only {
+                return Err(Error::ReadOnlyFile);
+            }
+        }
+        Ok(File::new(self.node(&found).await?, options))
+    }
+
+    async fn create(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Err(Error::IsADirectory);
+        };
+        self.claimable(&directory, name).await?;
+        let entry = self.new_entry(ATTR_ARCHIVE);
+        let found = self.insert(&directory, name, entry).await?;
+        self.touch_directory(&directory).await?;
+        Ok(File::new(self.node(&found).await?, options))
+    }
+
+    pub(crate) fn new_entry(&self, attributes: u8) -> Entry {
+        let mut entry = Entry::short(*b"           ", attributes);
+        entry.set_created(self.now());
+        entry.set_modified(self.now());
+        entry.set_accessed(self.now());
+        entry
+    }
+
+    /// The node of a file, made when nobody has it open. The lock is held.
+    pub(crate) async fn node(&self, found: &Found) -> Result<Rc<Node>, Error> {
+        if let Some(node) = self.nodes.borrow().get(&found.place) {
+            return Ok(node.clone());
+        }
+        let first = found.entry.cluster(self.wide());
+        let len = found.entry.len();
+        let extents = if first == 0 { Extents::default() } else { self.chain(first).await? };
+        if extents.clusters() < len.div_ceil(self.geometry.cluster_size.max(1)) {
+            return Err(self.damage("a file longer than its cluster chain"));
+        }
+        let node = Node::new(found.place, found.entry, extents);
+        // Somebody else may have opened it while the chain was read.
+        Ok(self.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
+    }
+
+    /// Forgets closed files that nothing remains to be done for.
+    pub(crate) fn drop_idle_nodes(&self, most: usize) {
+        let mut nodes = self.nodes.borrow_mut();
+        if nodes.len() > most {
+            nodes.retain(|_, node| {
+                !node.is_closed()
+                    || node.needs_settling(self.geometry.cluster_size)
+                    || node.is_ahead(self.epoch.get())
+            });
+        }
+    }
+
+    /// As `metadata`, of an open file, which may have no name any more.
+    pub fn file_metadata(&self, file: &File) -> Metadata {
+        file.node.metadata()
+    }
+
+    /// Reads from byte `offset` on and returns how many bytes there were: less than asked for at
+    /// the end of the file, 0 behind it.
+    pub async fn read(&self, file: &File, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        if !file.read {
+            return Err(Error::NotOpenForThis);
+        }
+        let _lock = file.node.lock.shared().await;
+        let len = u64::from(file.node.state.borrow().len);
+        let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let most = buf.len().min(left);
+        let Some(buf) = buf.get_mut(..most).filter(|buf| !buf.is_empty()) else {
+            return Ok(0);
+        };
+        self.read_file(file, offset, buf).await?;
+        Ok(most)
+    }
+
+    /// Writes all of `data` at byte `offset`, or fails. A hole before it is filled with zeros.
+    pub async fn write(&self, file: &File, offset: u64, data: &[u8]) -> Result<(), Error> {
+        self.write_at(file, Some(offset), data).await
+    }
+
+    /// Writes all of `data` at the end of the file, wherever other writers have moved it.
+    pub async fn append(&self, file: &File, data: &[u8]) -> Result<(), Error> {
+        self.write_at(file, None, data).await
+    }
+
+    async fn write_at(&self, file: &File, at: Option<u64>, data: &[u8]) -> Result<(), Error> {
+        if !file.write {
+            return Err(Error::NotOpenForThis);
+        }
+        self.writable()?;
+        file.check()?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let node = &file.node;
+        let lock = node.lock.exclusive().await;
+        let len = u64::from(node.state.borrow().len);
+        let offset = at.unwrap_or(len);
+        let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
+        let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
+        self.mark_shared().await?;
+        if offset > len {
+            self.require_for(node, end).await?;
+            self.fill(node, len, offset).await?;
+        }
+        self.reserve(node, end).await?;
+        let (now, later) = data.split_at(self.direct(node, offset, data.len()));
+        self.make_way(later.len()).await;
+        let flight = self.depart(node, offset, now.len()).await;
+        self.accept(node, offset.saturating_add(now.len() as u64), later);
+        {
+            let mut state = node.state.borrow_mut();
+            state.len = state.len.max(end);
+            self.touch(&mut state);
+        }
+        drop(lock);
+        if let Some(flight) = flight {
+            self.carry(flight, now).await?;
+        }
+        self.drain(node, false).await;
+        file.check()
+    }
+
+    /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
+    fn touch(&self, state: &mut State) {
+        state.entry.set_modified(self.now());
+        let attributes = state.entry.attributes() | ATTR_ARCHIVE;
+        state.entry.set_attributes(attributes);
+        state.dirty = true;
+        self.note_change();
+    }
+
+    /// Makes the file `len` bytes long; what is added is zeros.
+    pub async fn set_len(&self, file: &File, len: u64) -> Result<(), Error> {
+        if !file.write {
+            return Err(Error::NotOpenForThis);
+        }
+        self.writable()?;
+        let len = u32::try_from(len).map_err(|_| Error::TooLarge)?;
+        let node = &file.node;
+        let _lock = node.lock.exclusive().await;
+        let old = node.state.borrow().len;
+        if len > old {
+            self.mark_shared().await?;
+            self.require_for(node, len).await?;
+            self.fill(node, u64::from(old), u64::from(len)).await?;
+            let mut state = node.state.borrow_mut();
+            state.len = len;
+            self.touch(&mut state);
+        } else {
+            let _change = self.change().await?;
+            let mut state = node.state.borrow_mut();
+            state.len = len;
+            node.behind.cut(u64::from(len));
+            self.cut(&mut state);
+            self.touch(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Gives back the clusters behind the end of the file. The lock is held exclusively.
+    pub(crate) fn cut(&self, state: &mut State) {
+        let keep = state.len.div_ceil(self.geometry.cluster_size.max(1));
+        if keep < state.extents.clusters() {
+            self.cut_later(&mut state.extents, keep);
+            if keep > 0 {
+                state.cut_in = Some(self.epoch.get());
+            }
+        }
+    }
+
+    /// Fails early when a file of `len` bytes cannot be had: before its zeros are written.
+    async fn require_for(&self, node: &Node, len: u32) -> Result<(), Error> {
+        let missing = self.missing(node, len);
+        if missing > self.free.get() {
+            let _change = self.change().await?;
+            return self.require(missing).await;
+        }
+        Ok(())
+    }
+
+    fn missing(&self, node: &Node, len: u32) -> u32 {
+        let needed = len.div_ceil(self.geometry.cluster_size.max(1));
+        needed.saturating_sub(node.state.borrow().extents.clusters())
+    }
+
+    /// Allocates what a file of `len` bytes needs. The node is locked exclusively.
+    async fn reserve(&self, node: &Rc<Node>, len: u32) -> Result<(), Error> {
+        if self.missing(node, len) == 0 {
+            return Ok(());
+        }
+        let _change = self.change().await?;
+        if node.state.borrow().cut_in == Some(self.epoch.get()) {
+            self.commit().await?;
+        }
+        let missing = self.missing(node, len);
+        self.require(missing).await?;
+        let (runs, last, since) = {
+            let state = node.state.borrow();
+            (state.extents.runs().len(), state.extents.last(), state.grown_in)
+        };
+        self.may_grow(runs)?;
+        let mut new = Extents::default();
+        let result = self.extend_near(last, missing, Some(node), &mut new).await;
+        if new.clusters() == 0 {
+            return result;
+        }
+        if let Some(last) = last {
+            self.join_chains(last, since, new.first()).await?;
+        }
+        let mut state = node.state.borrow_mut();
+        state.grown_in = Some(self.epoch.get());
+        for run in new.runs() {
+            state.extents.push(run.cluster, run.count);
+        }
+        result
+    }
+
+    /// Writes zeros over `from..to`, allocating as it goes.
+    async fn fill(&self, node: &Rc<Node>, from: u64, to: u64) -> Result<(), Error> {
+        let step = ZEROS.len() as u64;
+        let mut at = from;
+        while at < to {
+            let end = (at / step).saturating_add(1).saturating_mul(step).min(to);
+            let zeros = ZEROS.get(..usize::try_from(end.saturating_sub(at)).unwrap_or(0));
+            let zeros = zeros.unwrap_or_default();
+            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
+            self.make_way(zeros.len()).await;
+            self.accept(node, at, zeros);
+            self.drain(node, false).await;
+            at = end;
+            // A hole can be 4 GiB long.
+            give_way().await;
+        }
+        Ok(())
+    }
+}

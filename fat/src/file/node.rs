@@ -1,0 +1,177 @@
+//! The one in-memory node that all opens of a file share.
+use crate::file::behind::Behind;
+use crate::file::read_ahead::Sequence;
+use crate::layout::entry::Entry;
+use crate::memory::lock::Lock;
+use crate::space::extents::Extents;
+use crate::{Error, Metadata};
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+
+/// What an open file is by now. `entry` has the newest times and attributes, but its size and first
+/// cluster are those of `len` and `extents` once the node is settled.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Of the file's data: readers share it, a writer has it alone.
+    pub(crate) lock: Lock,
+    opens: Cell<u32>,
+    pub(crate) state: RefCell<State>,
+    pub(crate) behind: Behind,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Where the entry is on the disk; nothing once it was removed.
+    pub(crate) place: Option<u64>,
+    pub(crate) entry: Entry,
+    pub(crate) extents: Extents,
+    pub(crate) len: u32,
+    /// The entry on the disk is older than this.
+    pub(crate) dirty: bool,
+    /// The epoch whose commit shortens the chain: before it the chain must not grow.
+    pub(crate) cut_in: Option<u64>,
+    /// The epoch that the last cluster was allocated in.
+    pub(crate) grown_in: Option<u64>,
+}
+
+impl Node {
+    pub(crate) fn new(place: u64, entry: Entry, extents: Extents) -> Rc<Self> {
+        // An empty file has no clusters: those of a damaged one are given back as if it had grown.
+        let surplus = entry.len() == 0 && extents.clusters() > 0;
+        Rc::new(Self {
+            lock: Lock::default(),
+            opens: Cell::new(0),
+            state: RefCell::new(State {
+                place: Some(place),
+                entry,
+                extents,
+                len: entry.len(),
+                dirty: surplus,
+                cut_in: None,
+                grown_in: surplus.then_some(0),
+            }),
+            behind: Behind::default(),
+        })
+    }
+
+    /// Whether the chain in the table is not yet the one in memory.
+    pub(crate) fn is_ahead(&self, epoch: u64) -> bool {
+        let state = self.state.borrow();
+        state.cut_in == Some(epoch) || state.grown_in == Some(epoch)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.opens.get() == 0
+    }
+
+    /// Whether there is something of a closed file that a commit must put right.
+    pub(crate) fn needs_settling(&self, cluster_size: u32) -> bool {
+        let state = self.state.borrow();
+        state.dirty
+            || state.surplus(cluster_size).is_some()
+            || state.place.is_none()
+            || !self.behind.is_empty()
+    }
+
+    /// The clusters that hold `len` bytes at `offset`, and where among them the first byte is.
+    pub(crate) fn piece(&self, offset: u64, len: usize, cluster_size: u32) -> (Extents, u64) {
+        let cluster_size = u64::from(cluster_size.max(1));
+        let number = |byte: u64| u32::try_from(byte / cluster_size).unwrap_or(u32::MAX);
+        let last = offset.saturating_add(len as u64).saturating_sub(1);
+        let to = number(last).saturating_add(1);
+        (self.state.borrow().extents.slice(number(offset), to), offset % cluster_size)
+    }
+
+    /// The cluster that holds byte `offset`, where in it the byte is, and how many bytes of the file
+    /// follow there on the disk.
+    pub(crate) fn find(&self, offset: u64, cluster_size: u32) -> Option<(u32, u64, u64)> {
+        let cluster_size = u64::from(cluster_size.max(1));
+        let state = self.state.borrow();
+        let (cluster, count) = state.extents.find(u32::try_from(offset / cluster_size).ok()?)?;
+        let inside = offset % cluster_size;
+        let there = u64::from(count).saturating_mul(cluster_size).saturating_sub(inside);
+        Some((cluster, inside, there.min(u64::from(state.len).saturating_sub(offset))))
+    }
+
+    pub(crate) fn metadata(&self) -> Metadata {
+        let state = self.state.borrow();
+        let metadata = Metadata::new(&state.entry, state.place.unwrap_or(0));
+        Metadata { len: u64::from(state.len), is_dir: false, ..metadata }
+    }
+}
+
+impl State {
+    /// How many clusters to keep, when the file has more than it needs because it grew.
+    pub(crate) fn surplus(&self, cluster_size: u32) -> Option<u32> {
+        let needed = self.len.div_ceil(cluster_size.max(1));
+        (self.grown_in.is_some() && self.extents.clusters() > needed).then_some(needed)
+    }
+
+    /// The entry as the disk should have it.
+    pub(crate) fn settled(&self) -> Entry {
+        let mut entry = self.entry;
+        entry.set_len(self.len);
+        // An empty file has no clusters; what was allocated for it comes to light with its size.
+        entry.set_cluster(if self.len == 0 { 0 } else { self.extents.first() });
+        entry
+    }
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    pub read: bool,
+    pub write: bool,
+    /// Create the file when it is missing.
+    pub create: bool,
+    /// Create the file; it must not exist.
+    pub create_new: bool,
+    /// Make an existing file empty; needs `write`.
+    pub truncate: bool,
+}
+
+/// An open file; dropping it closes it. What `write` left in memory reaches the disk with the next
+/// `sync`.
+#[derive(Debug)]
+pub struct File {
+    pub(crate) node: Rc<Node>,
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    /// Failures of writing behind that it has reported, or that happened before it was opened.
+    failures: Cell<u32>,
+    pub(crate) sequence: Cell<Sequence>,
+}
+
+impl File {
+    pub(crate) fn new(node: Rc<Node>, options: &OpenOptions) -> Self {
+        node.opens.set(node.opens.get().saturating_add(1));
+        let failures = Cell::new(node.behind.failures());
+        Self { node, read: options.read, write: options.write, failures, sequence: Cell::default() }
+    }
+
+    /// Fails once when something that was accepted since the last call could not be written.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let seen = self.failures.replace(self.node.behind.failures());
+        match self.node.behind.failed_since(seen) {
+            Some(error) if self.write => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the file, and says when something that was accepted could not be written. What is
+    /// still held may fail later, which `Volume::sync` tells.
+    pub fn close(self) -> Result<(), Error> {
+        self.check()
+    }
+
+    /// Whether both are opens of one file, by whatever names.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.node, &other.node)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.node.opens.set(self.node.opens.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,371 @@
+//! The boot sector: where the tables, the root directory and the clusters lie.
+//! Microsoft FAT specification (fatgen103), sections "Boot Sector and BPB" and "FAT Type
+//! Determination".
+use crate::disk::partition::{self, Region};
+use crate::whole::grow;
+use crate::{BlockDevice, DeviceError};
+use alloc::vec;
+use core::fmt;
+
+/// FAT12, FAT16 or FAT32: decided by the number of clusters, see [`Geometry::read`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FatKind {
+    Fat12,
+    Fat16,
+    Fat32,
+}
+
+impl fmt::Display for FatKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fat12 => "FAT12",
+            Self::Fat16 => "FAT16",
+            Self::Fat32 => "FAT32",
+        })
+    }
+}
+
+/// The layout of a volume. All offsets are in bytes from the start of the disk (not of the
+/// partition), all sizes in bytes unless the name says otherwise. A value of this type has been
+/// checked: every region lies inside the disk and no sum overflows.
+#[derive(Clone, Debug)]
+pub struct Geometry {
+    pub kind: FatKind,
+    /// Where the volume starts on the disk.
+    pub start: u64,
+    /// The size of the volume.
+    pub size: u64,
+    /// The size of its partition, or of the disk: what the volume could grow to.
+    pub room: u64,
+    pub bytes_per_sector: u32,
+    pub cluster_size: u32,
+    /// Where the first table starts.
+    pub table_start: u64,
+    /// The size of one table.
+    pub table_size: u64,
+    pub table_count: u8,
+    /// FAT32 with mirroring off uses this table alone.
+    pub active_table: Option<u8>,
+    /// FAT12 and FAT16: the fixed root directory.
+    pub root_start: u64,
+    pub root_entries: u32,
+    /// FAT32: the first cluster of the root directory.
+    pub root_cluster: u32,
+    /// Where cluster 2 starts.
+    pub data_start: u64,
+    /// Clusters are numbered 2 to `clusters + 1`.
+    pub clusters: u32,
+    /// FAT32: the FSInfo sector.
+    pub fs_info: Option<u64>,
+    /// FAT32: the copy of the boot sector.
+    pub backup_boot: Option<u64>,
+    pub volume_id: u32,
+    pub label: [u8; 11],
+}
+
+/// Why a disk cannot be used as a FAT volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountError {
+    Device(DeviceError),
+    /// The disk begins with a sector of zeros.
+    Blank,
+    /// The growth of the volume that starts at this byte was interrupted; a mount that may write
+    /// completes it.
+    Growing(u64),
+    /// There is no intact FAT volume here; the text says what was found instead.
+    NotFat(&'static str),
+    /// A FAT volume, but of a shape that this crate does not serve.
+    Unsupported(&'static str),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(error) => error.fmt(f),
+            Self::Blank => f.write_str("not a FAT volume: the disk is blank"),
+            Self::Growing(_) => f.write_str(
+                "its growth was interrupted: the next start that may write completes it",
+            ),
+            Self::NotFat(why) => write!(f, "not a FAT volume: {why}"),
+            Self::Unsupported(why) => write!(f, "a FAT volume that cannot be served: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for MountError {}
+
+impl From<DeviceError> for MountError {
+    fn from(error: DeviceError) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl Geometry {
+    /// Whether the entry of a cluster lies in two sectors, as some of FAT12 do: a power cut may leave
+    /// half of it old and half of it new.
+    pub(crate) fn is_split(&self, cluster: u32) -> bool {
+        const SECTOR: u32 = 512;
+        let byte = cluster.saturating_add(cluster / 2);
+        self.kind == FatKind::Fat12 && byte % SECTOR == SECTOR - 1
+    }
+
+    /// Finds the volume of a disk, which is all of it or its first partition with a FAT volume, and
+    /// checks its boot sector. Nothing in it is believed: a value that comes back has every region
+    /// inside the disk.
+    ///
+    /// A partition is one of an MBR, types 01, 04, 06, 0B, 0C and 0E, also inside an extended one,
+    /// or of a GPT, basic data and EFI system.
+    ///
+    /// # Errors
+    /// `Device` when the disk cannot be read, `NotFat` for anything but an intact boot sector,
+    /// `Unsupported` for a FAT variant that is not served.
+    pub async fn read<D: BlockDevice>(device: &D) -> Result<Self, MountError> {
+        let sector = device.sector_size();
+        if device.size() < sector.max(BOOT_SECTOR) as u64 {
+            return Err(MountError::NotFat("the disk is empty"));
+        }
+        let mut boot = vec![0; sector.max(BOOT_SECTOR)];
+        device.read(0, &mut boot).await?;
+        match Self::parse(&boot, sector, Region { start: 0, len: device.size() }) {
+            Err(NO_BOOT_SECTOR) if partition::is_table(&boot) => {}
+            parsed => return parsed,
+        }
+        let mut why = None;
+        for region in partition::find(device, &boot).await? {
+            device.read(region.start, &mut boot).await?;
+            match Self::parse(&boot, sector, region) {
+                found @ (Ok(_) | Err(MountError::Growing(_))) => return found,
+                Err(error) => _ = why.get_or_insert(error),
+            }
+        }
+        Err(match why {
+            None => MountError::NotFat("a partitioned disk without a FAT partition"),
+            Some(MountError::Blank) => MountError::NotFat("the partition is blank"),
+            Some(why) => why,
+        })
+    }
+
+    /// The same from the bytes of the boot sector, of which at least 512 are needed, of a volume in
+    /// `region`.
+    fn parse(boot: &[u8], device_sector: usize, region: Region) -> Result<Self, MountError> {
+        refuse_other_formats(boot)?;
+        if boot.get(grow::MARK..grow::MARK + grow::MAGIC.len()) == Some(grow::MAGIC) {
+            return Err(MountError::Growing(region.start));
+        }
+        let bytes_per_sector = u32::from(u16_at(boot, 11));
+        let cluster_sectors = u32::from(u8_at(boot, 13));
+        if !(512..=4096).contains(&bytes_per_sector) || !bytes_per_sector.is_power_of_two() {
+            return Err(NO_BOOT_SECTOR);
+        }
+        if !cluster_sectors.is_power_of_two() {
+            return Err(NO_BOOT_SECTOR);
+        }
+        let media = u8_at(boot, 21);
+        if media != 0xF0 && media < 0xF8 {
+            return Err(MountError::NotFat("the media byte is none that FAT knows"));
+        }
+        if u64::from(bytes_per_sector) < device_sector as u64 {
+            return Err(MountError::Unsupported("its sectors are smaller than the disk's"));
+        }
+        let sectors = |count: u32| u64::from(count).saturating_mul(u64::from(bytes_per_sector));
+
+        let total = match u16_at(boot, 19) {
+            0 => u32_at(boot, 32),
+            few => u32::from(few),
+        };
+        let size = sectors(total);
+        if total == 0 {
+            return Err(MountError::NotFat("the boot sector says that the volume has no sectors"));
+        }
+        if size > region.len {
+            return Err(MountError::NotFat(match region.start {
+                0 => "the volume is larger than its disk (was the disk cut short?)",
+                _ => "the volume is larger than its partition",
+            }));
+        }
+
+        let reserved = u16_at(boot, 14);
+        let table_count = u8_at(boot, 16);
+        if reserved == 0 || table_count == 0 {
+            return Err(MountError::NotFat("the boot sector leaves no room for a table"));
+        }
+        // A table size of zero in the old field is what makes the layout FAT32's.
+        let (wide, table_sectors) = match u16_at(boot, 22) {
+            0 => (true, u32_at(boot, 36)),
+            few => (false, u32::from(few)),
+        };
+        if table_sectors == 0 {
+            return Err(MountError::NotFat("the boot sector gives the tables no size"));
+        }
+        let root_entries = u32::from(u16_at(boot, 17));
+        let table_start = region.start.checked_add(sectors(reserved.into())).ok_or(OUTSIDE)?;
+        let table_size = sectors(table_sectors);
+        let root_start = table_size
+            .checked_mul(u64::from(table_count))
+            .and_then(|tables| tables.checked_add(table_start))
+            .ok_or(OUTSIDE)?;
+        let root_size = u64::from(root_entries)
+            .saturating_mul(DIRECTORY_ENTRY)
+            .next_multiple_of(u64::from(bytes_per_sector));
+        let data_start = root_start.checked_add(root_size).ok_or(OUTSIDE)?;
+        let end = region.start.checked_add(size).ok_or(OUTSIDE)?;
+        let data_size = end.checked_sub(data_start).ok_or(OUTSIDE)?;
+        let cluster_size = cluster_sectors.saturating_mul(bytes_per_sector);
+        let fitting = data_size.checked_div(u64::from(cluster_size)).unwrap_or(0);
+
+        let kind = FatKind::of(wide, fitting)?;
+        let listed = (table_size.saturating_mul(8) / kind.entry_bits()).saturating_sub(2);
+        let clusters = fitting.min(listed).min(kind.most_clusters());
+        let clusters = u32::try_from(clusters).unwrap_or(0);
+        if clusters == 0 {
+            return Err(MountError::NotFat("there is no room for a single cluster"));
+        }
+        if kind != FatKind::Fat32 && root_entries == 0 {
+            return Err(MountError::NotFat("the root directory has no room"));
+        }
+
+        let mut geometry = Self {
+            kind,
+            start: region.start,
+            size,
+            room: region.len,
+            bytes_per_sector,
+            cluster_size,
+            table_start,
+            table_size,
+            table_count,
+            active_table: None,
+            root_start,
+            root_entries,
+            root_cluster: 0,
+            data_start,
+            clusters,
+            fs_info: None,
+            backup_boot: None,
+            volume_id: 0,
+            label: *NO_LABEL,
+        };
+        if kind == FatKind::Fat32 {
+            geometry.parse_fat32(boot, reserved)?;
+        }
+        // The extended boot signature: 0x28 comes without a label.
+        let extended = if kind == FatKind::Fat32 { 66 } else { 38 };
+        if matches!(u8_at(boot, extended), 0x28 | 0x29) {
+            geometry.volume_id = u32_at(boot, extended.saturating_add(1));
+        }
+        if u8_at(boot, extended) == 0x29 {
+            let at = extended.saturating_add(5);
+            if let Some(label) = boot.get(at..).and_then(|rest| rest.first_chunk()) {
+                geometry.label = *label;
+            }
+        }
+        Ok(geometry)
+    }
+
+    /// The fields that FAT32 alone has. fatgen103, "FAT32 Structure Starting at Offset 36".
+    fn parse_fat32(&mut self, boot: &[u8], reserved: u16) -> Result<(), MountError> {
+        if u16_at(boot, 42) != 0 {
+            return Err(MountError::Unsupported("a FAT32 version newer than 0.0"));
+        }
+        let flags = u16_at(boot, 40);
+        if flags & 0x80 != 0 {
+            let active = (flags & 0x0F) as u8;
+            if active >= self.table_count {
+                return Err(MountError::NotFat("the active table does not exist"));
+            }
+            self.active_table = Some(active);
+        }
+        self.root_cluster = u32_at(boot, 44);
+        if !(2..=self.clusters.saturating_add(1)).contains(&self.root_cluster) {
+            return Err(MountError::NotFat("the root directory lies outside the volume"));
+        }
+        // 0 and 0xFFFF say that there is none; so, here, does one outside the reserved sectors.
+        let reserved_sector = |number: u16| {
+            let inside = u64::from(number).saturating_mul(u64::from(self.bytes_per_sector));
+            (1..reserved).contains(&number).then(|| self.start.saturating_add(inside))
+        };
+        let (fs_info, backup_boot) = (u16_at(boot, 48), u16_at(boot, 50));
+        self.fs_info = reserved_sector(fs_info);
+        self.backup_boot = reserved_sector(backup_boot);
+        Ok(())
+    }
+}
+
+impl FatKind {
+    /// fatgen103, "FAT Type Determination", with one exception that every system makes: a table
+    /// size in FAT32's field alone means FAT32 however few the clusters (`mkfs.fat -F 32` makes
+    /// such volumes), since the layout has no room for another root directory.
+    fn of(wide: bool, clusters: u64) -> Result<Self, MountError> {
+        match (wide, clusters) {
+            (true, _) => Ok(Self::Fat32),
+            (false, ..=FAT12_CLUSTERS) => Ok(Self::Fat12),
+            (false, ..=FAT16_CLUSTERS) => Ok(Self::Fat16),
+            (false, _) => Err(MountError::NotFat("more clusters than FAT16 can number")),
+        }
+    }
+
+    /// The size of a table entry in bits.
+    pub(crate) fn entry_bits(self) -> u64 {
+        match self {
+            Self::Fat12 => 12,
+            Self::Fat16 => 16,
+            Self::Fat32 => 32,
+        }
+    }
+
+    /// The most clusters that a volume of this kind can number.
+    pub(crate) fn most_clusters(self) -> u64 {
+        match self {
+            Self::Fat12 => FAT12_CLUSTERS,
+            Self::Fat16 => FAT16_CLUSTERS,
+            Self::Fat32 => 0x0FFF_FFF5,
+        }
+    }
+}
+
+/// Names what lies on the disk when it is something other than FAT that many disks hold.
+fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
+    if boot.iter().all(|byte| *byte == 0) {
+        return Err(MountError::Blank);
+    }
+    match boot.get(3..11) {
+        Some(b"EXFAT   ") => return Err(MountError::NotFat("an exFAT volume")),
+        Some(b"NTFS    ") => return Err(MountError::NotFat("an NTFS volume")),
+        _ => {}
+    }
+    if u16_at(boot, 510) != 0xAA55 {
+        return Err(MountError::NotFat("there is no boot sector at the start of the disk"));
+    }
+    Ok(())
+}
+
+const NO_BOOT_SECTOR: MountError = MountError::NotFat("the boot sector makes no sense");
+const BOOT_SECTOR: usize = 512;
+const DIRECTORY_ENTRY: u64 = 32;
+const NO_LABEL: &[u8; 11] = b"NO NAME    ";
+const FAT12_CLUSTERS: u64 = 4084;
+const FAT16_CLUSTERS: u64 = 65524;
+const OUTSIDE: MountError = MountError::NotFat("the tables lie outside the volume");
+
+/// A byte of a sector; 0 past its end.
+pub(crate) fn u8_at(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(0)
+}
+
+/// A little-endian number in a sector; 0 past its end.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    u16::from_le_bytes(*field.unwrap_or(&[0; 2]))
+}
+
+/// A little-endian number in a sector; 0 past its end.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    u32::from_le_bytes(*field.unwrap_or(&[0; 4]))
+}
+
+/// A little-endian number in a sector; 0 past its end.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    u64::from_le_bytes(*field.unwrap_or(&[0; 8]))
+}

@@ -1,0 +1,42 @@
+//! What is known of a file or directory besides its contents.
+use crate::layout::entry::{ATTR_HIDDEN, ATTR_READ_ONLY, ATTR_SYSTEM, Entry};
+
+/// Times are Unix seconds; FAT keeps `modified` to 2 s, `accessed` to the day and `created` to
+/// 10 ms, between 1980 and 2107, and its local time is taken for UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    pub is_dir: bool,
+    /// In bytes; 0 for a directory.
+    pub len: u64,
+    pub modified: u64,
+    pub accessed: u64,
+    pub created: u64,
+    pub read_only: bool,
+    pub hidden: bool,
+    pub system: bool,
+    /// Differs from that of every other entry of the volume at the same time; another after a
+    /// rename or a remount. The root directory's is 1.
+    pub id: u64,
+}
+
+impl Metadata {
+    pub(crate) fn new(entry: &Entry, place: u64) -> Self {
+        let has = |bit: u8| entry.attributes() & bit != 0;
+        Self {
+            is_dir: entry.is_dir(),
+            len: if entry.is_dir() { 0 } else { u64::from(entry.len()) },
+            modified: entry.modified(),
+            accessed: entry.accessed(),
+            created: entry.created(),
+            read_only: has(ATTR_READ_ONLY),
+            hidden: has(ATTR_HIDDEN),
+            system: has(ATTR_SYSTEM),
+            id: place / 32,
+        }
+    }
+
+    pub(crate) fn root() -> Self {
+        let entry = Entry::short(*b"           ", crate::layout::entry::ATTR_DIRECTORY);
+        Self { id: 1, ..Self::new(&entry, 0) }
+    }
+}

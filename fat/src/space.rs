@@ -1,0 +1,5 @@
+//! Which clusters are free, how they chain, and what a growing file gets.
+pub(crate) mod allocation;
+pub(crate) mod extents;
+pub(crate) mod runs;
+pub(crate) mod table;

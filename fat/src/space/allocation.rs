@@ -1,0 +1,268 @@
+//! Which clusters a growing file gets, and when freed ones may be used again.
+use crate::file::node::Node;
+use crate::memory::cache::Class;
+use crate::space::extents::{Extents, Run};
+use crate::space::table::{END, Link};
+use crate::volume::Freed;
+use crate::{BlockDevice, Error, Volume};
+use alloc::rc::Rc;
+
+/// How far ahead of a growing file others keep off, in bytes.
+const CLAIM: u32 = 1 << 20;
+/// The most claims kept; the oldest goes first.
+const CLAIMS: usize = 64;
+/// Clusters freed between two looks at the number of dirty sectors.
+const FREE_STEP: u32 = 4096;
+
+/// The file that grows, if it is one.
+type Owner<'a> = Option<&'a Rc<Node>>;
+
+/// Clusters that other files leave alone while `owner` is open and grows into them. Memory only.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    owner: Rc<Node>,
+    start: u32,
+    end: u32,
+}
+
+impl Claim {
+    fn is_of(&self, owner: Owner<'_>) -> bool {
+        owner.is_some_and(|owner| Rc::ptr_eq(owner, &self.owner))
+    }
+}
+
+impl<D: BlockDevice> Volume<D> {
+    /// Adds `count` new clusters to the chain `new`, which may be empty, in the cached table. Up to
+    /// now nothing on the disk refers to that chain. The lock is held exclusively. After an error `new` has what was got so far.
+    pub(crate) async fn extend(&self, count: u32, new: &mut Extents) -> Result<(), Error> {
+        self.require(count).await?;
+        self.extend_near(None, count, None, new).await
+    }
+
+    /// As `extend`, behind `after` when it is free there, without making room first. Other files
+    /// keep off what follows while `owner` is open.
+    pub(crate) async fn extend_near(
+        &self,
+        after: Option<u32>,
+        count: u32,
+        owner: Owner<'_>,
+        new: &mut Extents,
+    ) -> Result<(), Error> {
+        let mut left = count;
+        while left > 0 {
+            let before = new.last();
+            let (start, got) = match self.find_run(before.or(after), left, owner).await? {
+                Some(run) => run,
+                None => return Err(Error::NoSpace),
+            };
+            let last = start.saturating_add(got - 1);
+            for cluster in start..last {
+                self.set_entry(cluster, cluster.saturating_add(1)).await?;
+            }
+            self.set_entry(last, END).await?;
+            if let Some(before) = before {
+                self.set_entry(before, start).await?;
+            }
+            new.push(start, got);
+            self.free.set(self.free.get().saturating_sub(got));
+            let next = last.saturating_add(1);
+            self.next_free.set(if self.is_cluster(next) { next } else { 2 });
+            if let Some(owner) = owner {
+                self.claim(owner, next);
+            }
+            left = left.saturating_sub(got);
+            self.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure of `count` free clusters: by a commit when freed ones wait for it, and by a count
+    /// when the number is only what the FSInfo sector said.
+    pub(crate) async fn require(&self, count: u32) -> Result<(), Error> {
+        // Closed files may hold clusters too, and what was cut off takes two commits.
+        for _ in 0..2 {
+            if self.free.get() < count {
+                self.commit().await?;
+            }
+        }
+        if self.free.get() < count && !self.counted.get() {
+            self.count_free().await?;
+        }
+        if self.free.get() < count { Err(Error::NoSpace) } else { Ok(()) }
+    }
+
+    /// Up to `want` free neighbouring clusters, after `after` when they are free, else from where
+    /// the last search ended.
+    async fn find_run(
+        &self,
+        after: Option<u32>,
+        want: u32,
+        owner: Owner<'_>,
+    ) -> Result<Option<(u32, u32)>, Error> {
+        let mut start = None;
+        if let Some(next) = after.and_then(|after| after.checked_add(1))
+            && self.is_cluster(next)
+            && self.claimed(next, owner).is_none()
+            && self.entry(next).await? == 0
+        {
+            start = Some(next);
+        }
+        if start.is_none() {
+            start = self.search(owner).await?;
+        }
+        if start.is_none() && !self.claims.borrow().is_empty() {
+            self.claims.borrow_mut().clear();
+            start = self.search(owner).await?;
+        }
+        let Some(start) = start else {
+            // Less is free than was thought.
+            self.free.set(0);
+            return Ok(None);
+        };
+        let mut count = 1u32;
+        while count < want {
+            let Some(next) = start.checked_add(count).filter(|next| self.is_cluster(*next)) else {
+                break;
+            };
+            if self.claimed(next, owner).is_some() || self.entry(next).await? != 0 {
+                break;
+            }
+            count += 1;
+        }
+        Ok(Some((start, count)))
+    }
+
+    async fn search(&self, owner: Owner<'_>) -> Result<Option<u32>, Error> {
+        let end = self.geometry.clusters.saturating_add(2);
+        let hint = self.next_free.get().clamp(2, end);
+        for (from, to) in [(hint, end), (2, hint)] {
+            let mut at = from;
+            while let Some(found) = self.first_free(at, to).await? {
+                match self.claimed(found, owner) {
+                    None => return Ok(Some(found)),
+                    Some(end) => at = end,
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where somebody else's claim on this cluster ends.
+    fn claimed(&self, cluster: u32, owner: Owner<'_>) -> Option<u32> {
+        let claims = self.claims.borrow();
+        let mut others =
+            claims.iter().filter(|claim| !claim.owner.is_closed() && !claim.is_of(owner));
+        others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
+    }
+
+    fn claim(&self, owner: &Rc<Node>, start: u32) {
+        let few = self.geometry.clusters / 64;
+        let ahead = (CLAIM / self.geometry.cluster_size.max(1)).min(few);
+        let mut claims = self.claims.borrow_mut();
+        claims.retain(|claim| !claim.owner.is_closed() && !claim.is_of(Some(owner)));
+        if claims.len() >= CLAIMS {
+            claims.remove(0);
+        }
+        claims.push(Claim { owner: owner.clone(), start, end: start.saturating_add(ahead) });
+    }
+
+    /// Forgets what closed files claimed.
+    pub(crate) fn drop_claims(&self) {
+        let mut claims = self.claims.borrow_mut();
+        claims.retain(|claim| !claim.owner.is_closed());
+    }
+
+    /// Gives clusters back after the next commit.
+    pub(crate) fn free_later(&self, runs: &[Run]) {
+        self.pending.borrow_mut().frees.extend_from_slice(runs);
+    }
+
+    /// Gives the clusters of a file back whose entry is gone.
+    pub(crate) fn free_file(&self, freed: &Freed) {
+        match freed {
+            Freed::Runs(extents) => self.free_later(extents.runs()),
+            Freed::Chain(first, count) => self.pending.borrow_mut().chains.push((*first, *count)),
+        }
+    }
+
+    /// Shortens a chain to `keep` clusters after the next commit. Until then it must not grow.
+    pub(crate) fn cut_later(&self, extents: &mut Extents, keep: u32) {
+        let rest = extents.truncate(keep);
+        match extents.last() {
+            Some(_) if rest.is_empty() => {}
+            Some(last) => {
+                let mut pending = self.pending.borrow_mut();
+                pending.ends.push(last);
+                pending.cut.extend_from_slice(&rest);
+            }
+            None => self.free_later(&rest),
+        }
+    }
+
+    /// Links `first`, the start of a chain of new clusters, behind `last`, which was allocated in
+    /// epoch `since`. What the disk knows of is linked by the next commit.
+    pub(crate) async fn join_chains(
+        &self,
+        last: u32,
+        since: Option<u64>,
+        first: u32,
+    ) -> Result<(), Error> {
+        if since == Some(self.epoch.get()) {
+            return self.set_entry(last, first).await;
+        }
+        self.pending.borrow_mut().links.push((last, first));
+        Ok(())
+    }
+
+    /// Links the chains that `join_chains` left to the commit. All of their clusters are on the
+    /// disk. Returns whether there were any.
+    pub(crate) async fn apply_links(&self) -> Result<bool, Error> {
+        let links = self.pending.borrow().links.clone();
+        for (last, first) in &links {
+            self.set_entry(*last, *first).await?;
+        }
+        self.write_dirty(Class::Table).await?;
+        self.pending.borrow_mut().links.clear();
+        Ok(!links.is_empty())
+    }
+
+    /// Changes the table as `free_later` and `cut_later` asked. The directories on the disk no
+    /// longer refer to these clusters.
+    pub(crate) async fn apply_frees(&self) -> Result<(), Error> {
+        let pending = self.pending.take();
+        for last in pending.ends {
+            self.set_entry(last, END).await?;
+        }
+        // The new ends must be on the disk first.
+        self.pending.borrow_mut().frees = pending.cut;
+        for run in pending.frees {
+            let end = run.cluster.saturating_add(run.count);
+            for cluster in run.cluster..end {
+                self.free_cluster(cluster).await?;
+            }
+        }
+        for (first, _) in pending.chains {
+            let mut cluster = first;
+            while let Link::Next(next) = self.free_cluster(cluster).await? {
+                cluster = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the table said of it.
+    async fn free_cluster(&self, cluster: u32) -> Result<Link, Error> {
+        let link = self.link(cluster).await?;
+        match link {
+            Link::Free => return Err(self.damage("two files share a cluster")),
+            Link::Bad => return Err(self.damage("a chain runs into a bad cluster")),
+            Link::Next(_) | Link::End => {}
+        }
+        self.set_entry(cluster, 0).await?;
+        self.free.set(self.free.get().saturating_add(1).min(self.geometry.clusters));
+        if cluster.is_multiple_of(FREE_STEP) {
+            self.relieve().await?;
+        }
+        Ok(link)
+    }
+}

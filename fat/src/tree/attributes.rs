@@ -1,0 +1,83 @@
+//! Changing time stamps and the read-only attribute, of a path or of an open file.
+use crate::file::node::File;
+use crate::layout::entry::{ATTR_READ_ONLY, Entry};
+use crate::tree::path::Parent;
+use crate::{BlockDevice, Error, Volume};
+
+impl<D: BlockDevice> Volume<D> {
+    /// Sets the times, in Unix seconds, of a file or directory. The root has none to set: a
+    /// success that changes nothing.
+    pub async fn set_times(
+        &self,
+        path: &str,
+        modified: Option<u64>,
+        accessed: Option<u64>,
+    ) -> Result<(), Error> {
+        self.edit(path, |entry| set_times(entry, modified, accessed)).await
+    }
+
+    /// Sets or clears the read-only attribute of a file or directory.
+    pub async fn set_read_only(&self, path: &str, read_only: bool) -> Result<(), Error> {
+        self.edit(path, |entry| set_read_only(entry, read_only)).await
+    }
+
+    /// As `set_times`, of an open file.
+    pub async fn set_file_times(
+        &self,
+        file: &File,
+        modified: Option<u64>,
+        accessed: Option<u64>,
+    ) -> Result<(), Error> {
+        self.edit_file(file, |entry| set_times(entry, modified, accessed)).await
+    }
+
+    /// As `set_read_only`, of an open file; what is open for writing stays so.
+    pub async fn set_file_read_only(&self, file: &File, read_only: bool) -> Result<(), Error> {
+        self.edit_file(file, |entry| set_read_only(entry, read_only)).await
+    }
+
+    async fn edit(&self, path: &str, change: impl FnOnce(&mut Entry)) -> Result<(), Error> {
+        let _change = self.change().await?;
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Ok(());
+        };
+        let mut found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        let node = self.nodes.borrow().get(&found.place).cloned();
+        match node {
+            Some(node) => {
+                let mut state = node.state.borrow_mut();
+                change(&mut state.entry);
+                state.dirty = true;
+                Ok(())
+            }
+            None => {
+                change(&mut found.entry);
+                self.write_entry(found.place, &found.entry).await
+            }
+        }
+    }
+
+    async fn edit_file(&self, file: &File, change: impl FnOnce(&mut Entry)) -> Result<(), Error> {
+        // After the writes that are under way, whose time stamp would overwrite this one.
+        let _lock = file.node.lock.exclusive().await;
+        let _change = self.change().await?;
+        let mut state = file.node.state.borrow_mut();
+        change(&mut state.entry);
+        state.dirty = true;
+        Ok(())
+    }
+}
+
+fn set_times(entry: &mut Entry, modified: Option<u64>, accessed: Option<u64>) {
+    if let Some(modified) = modified {
+        entry.set_modified(modified);
+    }
+    if let Some(accessed) = accessed {
+        entry.set_accessed(accessed);
+    }
+}
+
+fn set_read_only(entry: &mut Entry, read_only: bool) {
+    let attributes = entry.attributes() & !ATTR_READ_ONLY;
+    entry.set_attributes(if read_only { attributes | ATTR_READ_ONLY } else { attributes });
+}

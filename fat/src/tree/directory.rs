@@ -1,0 +1,213 @@
+//! Directories: where their slots are, their growth, and which of them are remembered.
+use crate::layout::entry::SLOT;
+use crate::space::extents::Extents;
+use crate::tree::index::Index;
+use crate::{BlockDevice, Error, FatKind, Volume};
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, Ref, RefCell};
+
+/// The most slots of a directory: 2 MiB.
+const MAX_SLOTS: u32 = 65_536;
+/// The bound of all indexes together in bytes. The largest directory's takes about three quarters
+/// of it.
+const INDEX_BYTES: usize = 768 << 10;
+/// Directories remembered, with or without an index.
+const DIRECTORIES: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    /// Its first cluster; 0 for the fixed root directory of FAT12 and FAT16.
+    pub(crate) id: u32,
+    extents: RefCell<Extents>,
+    pub(crate) index: RefCell<Option<Index>>,
+    pub(crate) removed: Cell<bool>,
+    /// Where the entry is that led here; 0 for the root directory, which has none.
+    pub(crate) entry_place: Cell<u64>,
+    /// The commit that its newest cluster belongs to.
+    grown_in: Cell<Option<u64>>,
+    used: Cell<u64>,
+}
+
+impl Directory {
+    pub(crate) fn has_grown_in(&self, epoch: u64) -> bool {
+        self.grown_in.get() == Some(epoch)
+    }
+
+    /// How many runs its clusters lie in.
+    pub(crate) fn runs(&self) -> usize {
+        self.extents.borrow().runs().len()
+    }
+}
+
+impl<D: BlockDevice> Volume<D> {
+    pub(crate) fn wide(&self) -> bool {
+        self.geometry.kind == FatKind::Fat32
+    }
+
+    /// What identifies the root directory.
+    pub(crate) fn root_id(&self) -> u32 {
+        if self.wide() { self.geometry.root_cluster } else { 0 }
+    }
+
+    pub(crate) async fn root(&self) -> Result<Rc<Directory>, Error> {
+        self.directory(self.root_id()).await
+    }
+
+    pub(crate) async fn directory(&self, id: u32) -> Result<Rc<Directory>, Error> {
+        self.clock.set(self.clock.get().wrapping_add(1));
+        if let Some(directory) = self.directories.borrow().get(&id) {
+            directory.used.set(self.clock.get());
+            return Ok(directory.clone());
+        }
+        let fixed = id == 0 && !self.wide();
+        let extents = if fixed { Extents::default() } else { self.chain(id).await? };
+        let directory = Rc::new(Directory {
+            id,
+            extents: RefCell::new(extents),
+            index: RefCell::new(None),
+            removed: Cell::new(false),
+            entry_place: Cell::new(0),
+            grown_in: Cell::new(None),
+            used: Cell::new(self.clock.get()),
+        });
+        if !fixed && self.slots(&directory) > MAX_SLOTS {
+            return Err(self.damage("a directory larger than 2 MiB"));
+        }
+        let mut directories = self.directories.borrow_mut();
+        Ok(directories.entry(id).or_insert(directory).clone())
+    }
+
+    /// The number of slots there is room for.
+    pub(crate) fn slots(&self, directory: &Directory) -> u32 {
+        if directory.id == 0 {
+            return self.geometry.root_entries;
+        }
+        let clusters = directory.extents.borrow().clusters();
+        clusters.saturating_mul(self.geometry.cluster_size / SLOT as u32)
+    }
+
+    /// Where a slot is on the disk, and how many bytes of the directory follow there.
+    pub(crate) fn place(&self, directory: &Directory, slot: u32) -> Option<(u64, u64)> {
+        if slot >= self.slots(directory) {
+            return None;
+        }
+        let byte = u64::from(slot).checked_mul(SLOT as u64)?;
+        if directory.id == 0 {
+            let size = u64::from(self.geometry.root_entries) * SLOT as u64;
+            return Some((self.geometry.root_start.checked_add(byte)?, size.checked_sub(byte)?));
+        }
+        let cluster_size = u64::from(self.geometry.cluster_size);
+        let at = u32::try_from(byte / cluster_size).ok()?;
+        let (cluster, left) = directory.extents.borrow().find(at)?;
+        let inside = byte % cluster_size;
+        let offset = self.cluster_offset(cluster).checked_add(inside)?;
+        Some((offset, (u64::from(left) * cluster_size).checked_sub(inside)?))
+    }
+
+    /// Where a cluster starts on the disk. The number has been checked.
+    pub(crate) fn cluster_offset(&self, cluster: u32) -> u64 {
+        let before = u64::from(cluster.saturating_sub(2));
+        let before = before.saturating_mul(u64::from(self.geometry.cluster_size));
+        self.geometry.data_start.saturating_add(before)
+    }
+
+    /// The index of a directory, built when it is not there.
+    pub(crate) async fn indexed<'a>(
+        &self,
+        directory: &'a Directory,
+    ) -> Result<Option<Ref<'a, Index>>, Error> {
+        if directory.index.borrow().is_none() {
+            let index = self.build_index(directory).await?;
+            self.trim_indexes(index.size());
+            *directory.index.borrow_mut() = Some(index);
+        }
+        Ok(Ref::filter_map(directory.index.borrow(), Option::as_ref).ok())
+    }
+
+    /// Drops the indexes least recently used until another one of `size` bytes fits.
+    fn trim_indexes(&self, size: usize) {
+        let mut directories = self.directories.borrow_mut();
+        let mut by_use: Vec<(u64, u32, usize)> = directories
+            .values()
+            .map(|dir| (dir.used.get(), dir.id, dir.index.borrow().as_ref().map_or(0, Index::size)))
+            .collect();
+        by_use.sort_unstable();
+        let mut total = by_use.iter().fold(size, |total, (_, _, size)| total.saturating_add(*size));
+        for (_, id, size) in by_use {
+            if total <= INDEX_BYTES && directories.len() <= DIRECTORIES {
+                break;
+            }
+            total = total.saturating_sub(size);
+            if let Some(directory) = directories.get(&id) {
+                directory.index.take();
+                // Who holds it must see when it is removed; what it grew by is not linked yet.
+                let grown = directory.has_grown_in(self.epoch.get());
+                if Rc::strong_count(directory) == 1 && !grown {
+                    directories.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Makes room for `slots` slots.
+    pub(crate) async fn make_slots(&self, directory: &Directory, slots: u32) -> Result<(), Error> {
+        if slots > MAX_SLOTS {
+            return Err(Error::NoSpace);
+        }
+        while self.slots(directory) < slots {
+            if directory.id == 0 {
+                return Err(Error::NoSpace);
+            }
+            let new = self.directory_cluster().await?;
+            // Zeros must be on the disk before a link leads to them.
+            let zeros = self.empty_cluster();
+            let offset = self.cluster_offset(new.first());
+            if let Err(error) = self.write_through(offset, &zeros).await {
+                self.free_later(new.runs());
+                return Err(error);
+            }
+            self.remember(offset, &zeros);
+            let last = directory.extents.borrow().last();
+            if let Some(last) = last {
+                self.join_chains(last, directory.grown_in.get(), new.first()).await?;
+            }
+            directory.extents.borrow_mut().push(new.first(), 1);
+            directory.grown_in.set(Some(self.epoch.get()));
+        }
+        Ok(())
+    }
+
+    /// A new cluster for a directory. No size tells where it ends, so that it never ends in an entry of
+    /// which a cut may leave half.
+    pub(crate) async fn directory_cluster(&self) -> Result<Extents, Error> {
+        let (mut split, mut new) = (Extents::default(), Extents::default());
+        self.extend(1, &mut split).await?;
+        if !self.geometry.is_split(split.first()) {
+            return Ok(split);
+        }
+        // Its neighbours' entries are whole.
+        let extended = self.extend(1, &mut new).await;
+        self.free_later(split.runs());
+        extended.map(|()| new)
+    }
+
+    pub(crate) fn empty_cluster(&self) -> Vec<u8> {
+        vec![0; self.geometry.cluster_size as usize]
+    }
+
+    /// Forgets a directory that was removed and gives its clusters back.
+    pub(crate) fn forget(&self, directory: &Directory) {
+        directory.removed.set(true);
+        directory.index.take();
+        self.directories.borrow_mut().remove(&directory.id);
+        let runs = directory.extents.take().truncate(0);
+        let cluster_size = u64::from(self.geometry.cluster_size);
+        for run in &runs {
+            let len = u64::from(run.count).saturating_mul(cluster_size);
+            self.cache.discard(self.cluster_offset(run.cluster), len);
+        }
+        self.free_later(&runs);
+    }
+}

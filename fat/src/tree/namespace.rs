@@ -1,0 +1,151 @@
+//! Making directories, removing files and directories.
+use crate::layout::entry::{ATTR_DIRECTORY, Entry};
+use crate::space::extents::Extents;
+use crate::tree::directory::Directory;
+use crate::tree::lookup::Found;
+use crate::tree::path::Parent;
+use crate::volume::Freed;
+use crate::{BlockDevice, Error, Volume};
+use alloc::vec::Vec;
+
+impl<D: BlockDevice> Volume<D> {
+    /// Makes an empty directory; its parent must exist.
+    pub async fn create_dir(&self, path: &str) -> Result<(), Error> {
+        let _change = self.change().await?;
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Err(Error::AlreadyExists);
+        };
+        if self.claimable(&directory, name).await?.is_some() {
+            return Err(Error::AlreadyExists);
+        }
+        self.make_dir(&directory, name, ATTR_DIRECTORY).await?;
+        self.touch_directory(&directory).await
+    }
+
+    /// Makes a directory under a name that is not there. The lock is held exclusively.
+    pub(crate) async fn make_dir(
+        &self,
+        parent: &Directory,
+        name: &str,
+        attributes: u8,
+    ) -> Result<Found, Error> {
+        let new = self.directory_cluster().await?;
+        let mut entry = self.new_entry(attributes);
+        entry.set_cluster(new.first());
+        let mut cluster = self.empty_cluster();
+        entry.set_name(*b".          ", 0);
+        let mut above = entry;
+        above.set_name(*b"..         ", 0);
+        above.set_cluster(self.dots_cluster(parent));
+        for (to, from) in cluster.iter_mut().zip(entry.0.iter().chain(&above.0)) {
+            *to = *from;
+        }
+        let made = match self.write_through(self.cluster_offset(new.first()), &cluster).await {
+            Ok(()) => self.insert(parent, name, entry).await,
+            Err(error) => Err(error),
+        };
+        if made.is_err() {
+            self.free_later(new.runs());
+        }
+        made
+    }
+
+    /// What `..` says in a directory inside this one: 0 for the root.
+    pub(crate) fn dots_cluster(&self, parent: &Directory) -> u32 {
+        if parent.id == self.root_id() { 0 } else { parent.id }
+    }
+
+    /// Removes a file, also one with the read-only attribute, as POSIX does. Who has it open keeps
+    /// it; its clusters become free when the last `File` is dropped.
+    pub async fn remove_file(&self, path: &str) -> Result<(), Error> {
+        let _change = self.change().await?;
+        let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
+            return Err(Error::IsADirectory);
+        };
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        self.remove_found(&directory, &found).await
+    }
+
+    /// Removes the entry of a file. The data stay until the last open `File` is dropped.
+    pub(crate) async fn remove_found(
+        &self,
+        directory: &Directory,
+        found: &Found,
+    ) -> Result<(), Error> {
+        if found.entry.is_dir() {
+            return Err(Error::IsADirectory);
+        }
+        let clusters = self.clusters_to_free(found).await?;
+        self.erase(directory, found).await?;
+        self.unlink_node(found.place, &clusters);
+        self.touch_directory(directory).await
+    }
+
+    /// The clusters of a file that nobody has open.
+    pub(crate) async fn clusters_to_free(&self, found: &Found) -> Result<Freed, Error> {
+        let first = found.entry.cluster(self.wide());
+        if first == 0 || self.nodes.borrow().contains_key(&found.place) {
+            return Ok(Freed::Runs(Extents::default()));
+        }
+        match self.chain(first).await {
+            Err(Error::TooManyExtents) => {
+                let count = found.entry.len().div_ceil(self.geometry.cluster_size.max(1));
+                Ok(Freed::Chain(first, count))
+            }
+            chain => Ok(Freed::Runs(chain?)),
+        }
+    }
+
+    /// Parts a file from its entry: an open one lives on without a name.
+    pub(crate) fn unlink_node(&self, place: u64, clusters: &Freed) {
+        match self.nodes.borrow_mut().remove(&place) {
+            Some(node) => {
+                node.state.borrow_mut().place = None;
+                self.orphans.borrow_mut().push(node);
+            }
+            None => self.free_file(clusters),
+        }
+    }
+
+    /// Removes an empty directory.
+    pub async fn remove_dir(&self, path: &str) -> Result<(), Error> {
+        let _change = self.change().await?;
+        let Some(Parent { directory, name, ancestors }) = self.parent(path).await? else {
+            return Err(Error::Root);
+        };
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        let removed = self.enter(&found, &ancestors).await?;
+        if !self.is_empty(&removed).await? {
+            return Err(Error::NotEmpty);
+        }
+        self.erase(&directory, &found).await?;
+        self.forget(&removed);
+        self.touch_directory(&directory).await
+    }
+
+    pub(crate) async fn is_empty(&self, directory: &Directory) -> Result<bool, Error> {
+        Ok(self.next_entry(directory, &mut 0).await?.is_none())
+    }
+
+    /// The entries of orphans that were closed meanwhile go for good.
+    pub(crate) fn sweep_orphans(&self) {
+        let mut orphans = self.orphans.borrow_mut();
+        let (closed, open): (Vec<_>, Vec<_>) = orphans.drain(..).partition(|node| node.is_closed());
+        *orphans = open;
+        for node in closed {
+            self.free_later(&node.state.borrow_mut().extents.truncate(0));
+        }
+    }
+
+    /// Sets the entry of a directory that says where it lies.
+    pub(crate) async fn set_dots(&self, moved: &Entry, parent: &Directory) -> Result<(), Error> {
+        let cluster = moved.cluster(self.wide());
+        let place = self.cluster_offset(cluster).saturating_add(32);
+        let mut dots = self.read_entry(place).await?;
+        if dots.name() == *b"..         " {
+            dots.set_cluster(self.dots_cluster(parent));
+            self.write_entry(place, &dots).await?;
+        }
+        Ok(())
+    }
+}

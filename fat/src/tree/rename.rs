@@ -1,0 +1,126 @@
+//! Moving files and directories.
+use crate::layout::entry::Entry;
+use crate::tree::lookup::Found;
+use crate::tree::path::Parent;
+use crate::{BlockDevice, Error, Volume};
+
+impl<D: BlockDevice> Volume<D> {
+    /// Moves a file or directory. With `replace` an existing file at `to`, or an empty directory
+    /// when a directory is moved, makes way for it in the same moment, as POSIX asks; its name keeps
+    /// the case it had. Without, it is an error. A new spelling of the same name is always allowed.
+    pub async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), Error> {
+        let _change = self.change().await?;
+        let source = self.parent(from).await?.ok_or(Error::Root)?;
+        let target = self.parent(to).await?.ok_or(Error::Root)?;
+        let found = self.visible(&source.directory, source.name).await?.ok_or(Error::NotFound)?;
+        let occupied = self.claimable(&target.directory, target.name).await?;
+        if found.entry.is_dir() && target.ancestors.contains(&found.entry.cluster(self.wide())) {
+            return Err(Error::IntoItself);
+        }
+        match occupied {
+            Some(there) if there.place == found.place => {
+                if found.name == target.name {
+                    return Ok(());
+                }
+                self.move_entry(&source, &found, &target).await?;
+            }
+            Some(_) if !replace => return Err(Error::AlreadyExists),
+            Some(there) => self.replace(&source, &found, &target, &there).await?,
+            None => self.move_entry(&source, &found, &target).await?,
+        }
+        self.touch_directory(&source.directory).await?;
+        self.touch_directory(&target.directory).await
+    }
+
+    /// The entry with what an open file knows better.
+    fn current(&self, found: &Found) -> Entry {
+        match self.nodes.borrow().get(&found.place) {
+            Some(node) => node.state.borrow().settled(),
+            None => found.entry,
+        }
+    }
+
+    async fn move_entry(
+        &self,
+        source: &Parent<'_>,
+        found: &Found,
+        target: &Parent<'_>,
+    ) -> Result<(), Error> {
+        let entry = self.current(found);
+        let same = source.directory.id == target.directory.id;
+        let new = match self.insert(&target.directory, target.name, entry).await {
+            // The slots of the old name may do.
+            Err(Error::NoSpace) if same => {
+                self.erase(&source.directory, found).await?;
+                match self.insert(&target.directory, target.name, entry).await {
+                    Ok(new) => return self.moved(found, &new, target, false).await,
+                    Err(error) => {
+                        let old = self.insert(&source.directory, &found.name, entry).await?;
+                        self.moved(found, &old, source, false).await?;
+                        return Err(error);
+                    }
+                }
+            }
+            inserted => inserted?,
+        };
+        self.erase(&source.directory, found).await?;
+        self.moved(found, &new, target, !same).await
+    }
+
+    /// Rewrites the target's short entry in place: one sector says who owns the name.
+    async fn replace(
+        &self,
+        source: &Parent<'_>,
+        found: &Found,
+        target: &Parent<'_>,
+        there: &Found,
+    ) -> Result<(), Error> {
+        let mut entry = self.current(found);
+        entry.set_name(there.entry.name(), there.entry.case());
+        match (found.entry.is_dir(), there.entry.is_dir()) {
+            (true, false) => return Err(Error::NotADirectory),
+            (false, true) => return Err(Error::IsADirectory),
+            (true, true) => {
+                let replaced = self.enter(there, &target.ancestors).await?;
+                // An ancestor of the source cannot be empty.
+                if !self.is_empty(&replaced).await? {
+                    return Err(Error::NotEmpty);
+                }
+                self.write_entry(there.place, &entry).await?;
+                self.forget(&replaced);
+            }
+            (false, false) => {
+                let clusters = self.clusters_to_free(there).await?;
+                self.write_entry(there.place, &entry).await?;
+                self.unlink_node(there.place, &clusters);
+            }
+        }
+        self.erase(&source.directory, found).await?;
+        let new = Found { entry, ..there.clone() };
+        self.moved(found, &new, target, source.directory.id != target.directory.id).await
+    }
+
+    /// Takes along what belongs to a moved entry: the open file, the `..` of a directory.
+    async fn moved(
+        &self,
+        old: &Found,
+        new: &Found,
+        target: &Parent<'_>,
+        dots: bool,
+    ) -> Result<(), Error> {
+        let node = self.nodes.borrow_mut().remove(&old.place);
+        if let Some(node) = node {
+            {
+                let mut state = node.state.borrow_mut();
+                state.place = Some(new.place);
+                let (name, case) = (new.entry.name(), new.entry.case());
+                state.entry.set_name(name, case);
+            }
+            self.nodes.borrow_mut().insert(new.place, node);
+        }
+        if dots && new.entry.is_dir() {
+            self.set_dots(&new.entry, &target.directory).await?;
+        }
+        Ok(())
+    }
+}
