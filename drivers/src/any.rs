@@ -1,8 +1,8 @@
 //! A disk and a network interface of whichever machine this is: one type of each, so that the
 //! program holds the volume and the server once and not once for each kind of device.
-use crate::blkfront::Blkfront;
-use crate::netfront::{self, Netfront};
 use crate::virtio::{self, Transport, VirtioDisk, VirtioNet};
+use crate::xen::blkfront::Blkfront;
+use crate::xen::netfront::{self, Netfront};
 use alloc::boxed::Box;
 use fat::{BlockDevice, DeviceError};
 use smoltcp::phy::{self, DeviceCapabilities, PacketMeta};

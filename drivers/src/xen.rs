@@ -1,6 +1,28 @@
-//! What the drivers ask of the hypervisor.
-use crate::page::Page;
+//! Xen's devices and the ground that they stand on; and here what they ask of the hypervisor.
+use crate::xen::page::Page;
 use core::fmt;
+
+pub mod blkfront;
+pub mod bus;
+pub mod console;
+mod events;
+#[cfg(test)]
+pub(crate) mod fake;
+mod grants;
+#[allow(unsafe_code)]
+mod hypercall;
+pub mod hypervisor;
+pub mod netfront;
+#[allow(unsafe_code)]
+pub mod page;
+pub mod qrexec;
+pub mod qubesdb;
+pub mod ring;
+pub mod shared;
+pub mod shutdown;
+pub mod time;
+pub mod vchan;
+pub mod xenstore;
 
 /// The number of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! What a guest's memory is divided into, whichever machine it is.
 use core::ops::Range;
-use drivers::netfront::Pages;
+use drivers::xen::netfront::Pages;
 use net::tcp::Config;
 use server::{Limits, MountOptions, Options};
 

@@ -7,7 +7,8 @@ use crate::rtc;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::fmt;
 use core::time::Duration;
-use drivers::{Page, time};
+use drivers::Page;
+use drivers::xen::time;
 use spin::Once;
 
 static CLOCK: Once<Clock> = Once::new();

@@ -92,7 +92,7 @@ fn boot(start_info: u64) -> ! {
 
 /// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
 #[cfg(freestanding)]
-const WINDOW: u64 = 65 + drivers::qrexec::PAGES;
+const WINDOW: u64 = 65 + drivers::xen::qrexec::PAGES;
 
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.

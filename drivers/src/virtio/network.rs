@@ -3,7 +3,7 @@
 //! left to the device when it offers that.
 use super::queue::{Broken, Chain, Queue, SIZE};
 use super::{Device, DeviceError};
-use crate::netfront::checksum::prepare_tcp;
+use crate::checksum::prepare_tcp;
 use alloc::vec;
 use alloc::vec::Vec;
 use bitflags::bitflags;

@@ -1,0 +1,228 @@
+//! The real Xen: what a guest's kernel starts first, and what all drivers stand on.
+use crate::xen::console::Console;
+use crate::xen::events::Events;
+use crate::xen::grants::Grants;
+use crate::xen::hypercall::{Hypercalls, Window, time_stamp};
+use crate::xen::page::Page;
+use crate::xen::shared::Retired;
+use crate::xen::time;
+use crate::xen::xenstore::Xenstore;
+use crate::xen::{DomId, GrantRef, Port, Xen, XenError};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::ops::Range;
+use core::time::Duration;
+use xen_sys::event_channel::STATUS_INTERDOMAIN;
+use xen_sys::hvm::{
+    PARAM_CALLBACK_IRQ, PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN,
+    PARAM_STORE_PFN,
+};
+use xen_sys::memory::{SPACE_GRANT_TABLE, SPACE_SHARED_INFO};
+use xen_sys::sched::{REASON_CRASH, REASON_POWEROFF, REASON_REBOOT};
+
+pub struct Hypervisor {
+    calls: Hypercalls,
+    window: Window,
+    shared_info: Page,
+    events: Events,
+    grants: RefCell<Grants>,
+    retired: RefCell<Retired>,
+    /// The latest time that was told.
+    latest: Cell<u64>,
+}
+
+/// Why there is no hypervisor to work with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// Not under Xen.
+    NoXen,
+    Refused(XenError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoXen => f.write_str("this is no guest of Xen"),
+            Self::Refused(e) => e.fmt(f),
+        }
+    }
+}
+
+impl From<XenError> for StartError {
+    fn from(error: XenError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// What was asked for when the domain ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    PowerOff,
+    Reboot,
+    Crash,
+}
+
+impl Hypervisor {
+    /// Starts without the console, xenstore and devices. `window` is guest-physical addresses where
+    /// Xen's pages are put, 65 at the most, and
+    /// those of other domains that are mapped at the same time.
+    ///
+    /// # Safety
+    /// Once in a program, in ring 0 of a 64-bit guest, with the heap, the window and the pages
+    /// below 4 GiB mapped to themselves and writable; the window holds neither RAM nor devices and
+    /// is nobody else's.
+    #[allow(unsafe_code)]
+    pub unsafe fn start(window: Range<u64>) -> Result<Rc<Self>, StartError> {
+        // SAFETY: the caller's promise.
+        let (calls, window) = unsafe { (Hypercalls::detect(), Window::new(window)) };
+        let calls = calls.ok_or(StartError::NoXen)?;
+        let shared_info = window.map(calls, SPACE_SHARED_INFO, 0)?;
+        // No callback is wanted, but this call makes Xen take up the layout of this 64-bit guest
+        // and write the wall clock (`hvm_latch_shinfo_size` in xen/arch/x86/hvm/hvm.c).
+        calls.set_parameter(PARAM_CALLBACK_IRQ, 0)?;
+        let events = Events::new(calls, &shared_info);
+        Ok(Rc::new(Self {
+            calls,
+            window,
+            shared_info,
+            events,
+            grants: RefCell::default(),
+            retired: RefCell::default(),
+            latest: Cell::new(0),
+        }))
+    }
+
+    /// The console that the toolstack made. Ask once.
+    #[allow(unsafe_code)]
+    pub fn console(&self) -> Result<Console, XenError> {
+        // SAFETY: the parameter is the console's page, and its second user would be a second
+        // console, which garbles the log and no more: the ring is never borrowed.
+        let page = unsafe { self.calls.special_page(PARAM_CONSOLE_PFN)? };
+        let (calls, port) = (self.calls, port(self.calls.parameter(PARAM_CONSOLE_EVTCHN)?)?);
+        // The channel may be gone when nobody reads the console; nothing is lost by that.
+        Ok(Console::new(
+            page,
+            Box::new(move || {
+                let _ = calls.send(port);
+            }),
+        ))
+    }
+
+    /// The connection to xenstore that the toolstack made. Ask once.
+    #[allow(unsafe_code)]
+    pub fn xenstore(self: &Rc<Self>) -> Result<Xenstore, XenError> {
+        // SAFETY: as for the console.
+        let page = unsafe { self.calls.special_page(PARAM_STORE_PFN)? };
+        let port = port(self.calls.parameter(PARAM_STORE_EVTCHN)?)?;
+        self.events.add(port);
+        Ok(Xenstore::new(self.clone(), page, port))
+    }
+
+    /// Sleeps until an event arrives on an open port or until the deadline, in nanoseconds as
+    /// `now_ns` tells them. The loop calls it when a whole turn moved nothing.
+    pub fn sleep(&self, deadline: Option<u64>) {
+        self.free_retired();
+        if deadline.is_none_or(|deadline| deadline > self.now_ns()) {
+            self.events.sleep(deadline);
+        }
+    }
+
+    /// The time since 1970; None before Xen has told it.
+    pub fn unix_time(&self) -> Option<Duration> {
+        let base = time::wall_clock_base(&self.shared_info)?;
+        base.checked_add(Duration::from_nanos(self.now_ns()))
+    }
+
+    /// Ends the domain.
+    pub fn end(&self, ending: Ending) -> ! {
+        self.calls.shutdown(match ending {
+            Ending::PowerOff => REASON_POWEROFF,
+            Ending::Reboot => REASON_REBOOT,
+            Ending::Crash => REASON_CRASH,
+        })
+    }
+
+    /// Ends the domain as crashed, from a handler that has no `Hypervisor` at hand.
+    ///
+    /// # Safety
+    /// As `start`, but for the window and the heap. Does nothing when the hypervisor is not Xen.
+    #[allow(unsafe_code)]
+    pub unsafe fn crash() {
+        // SAFETY: the caller's promise.
+        if let Some(calls) = unsafe { Hypercalls::detect() } {
+            calls.shutdown(REASON_CRASH)
+        }
+    }
+
+    fn free_retired(&self) {
+        self.retired.borrow_mut().free(|grant| self.grants.borrow_mut().revoke(grant));
+    }
+}
+
+fn port(parameter: u64) -> Result<Port, XenError> {
+    u32::try_from(parameter).map(Port).map_err(|_| XenError::Refused(0))
+}
+
+impl Xen for Hypervisor {
+    fn alloc_unbound(&self, remote: DomId) -> Result<Port, XenError> {
+        let port = self.calls.alloc_unbound(remote.0)?;
+        self.events.add(port);
+        Ok(port)
+    }
+
+    fn bind_interdomain(&self, remote: DomId, port: u32) -> Result<Port, XenError> {
+        let port = self.calls.bind_interdomain(remote.0, port)?;
+        self.events.add(port);
+        Ok(port)
+    }
+
+    fn is_bound(&self, port: Port) -> bool {
+        self.calls.status(port).is_ok_and(|status| status == STATUS_INTERDOMAIN)
+    }
+
+    fn close(&self, port: Port) {
+        self.events.close(port);
+        // A later channel may get the same number.
+        self.take_pending(port);
+    }
+
+    fn notify(&self, port: Port) {
+        // An unbound channel has nobody to tell yet.
+        let _ = self.calls.send(port);
+    }
+
+    fn take_pending(&self, port: Port) -> bool {
+        self.events.take_pending(&self.shared_info, port)
+    }
+
+    fn grant(&self, remote: DomId, page: &Page, read_only: bool) -> Result<GrantRef, XenError> {
+        self.free_retired();
+        let map = |frame| self.window.map(self.calls, SPACE_GRANT_TABLE, frame);
+        let frame = u32::try_from(page.frame()).map_err(|_| XenError::NoMemory)?;
+        self.grants.borrow_mut().grant(remote, frame, read_only, map)
+    }
+
+    fn revoke(&self, grant: GrantRef) -> bool {
+        self.grants.borrow_mut().revoke(grant)
+    }
+
+    fn retire(&self, grant: GrantRef, page: Page) {
+        self.retired.borrow_mut().push(grant, page);
+    }
+
+    fn map(&self, owner: DomId, grant: GrantRef, read_only: bool) -> Result<(Page, u32), XenError> {
+        self.window.map_grant(self.calls, owner, grant, read_only)
+    }
+
+    fn unmap(&self, page: Page, handle: u32) {
+        self.window.unmap_grant(self.calls, page, handle);
+    }
+
+    fn now_ns(&self) -> u64 {
+        let now = time::system_time(&self.shared_info, time_stamp).unwrap_or_default();
+        self.latest.set(now.max(self.latest.get()));
+        self.latest.get()
+    }
+}
