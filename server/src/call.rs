@@ -8,9 +8,9 @@ mod shell;
 pub use line::{Line, LineStream};
 pub use service::{Asked, Service};
 
-use crate::connection::Shared;
-use crate::tasks::Tasks;
-use crate::transfer::Transfer;
+use crate::serve::connection::Shared;
+use crate::serve::tasks::Tasks;
+use crate::serve::transfer::Transfer;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;

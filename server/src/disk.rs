@@ -1,7 +1,7 @@
 //! From a disk to what is served: the volume, the host key and the users, as the log tells them.
-use crate::host_key::{HostKey, Origin};
+use crate::login::host_key::{HostKey, Origin};
+use crate::login::users::{self, ToldKeys};
 use crate::options::Options;
-use crate::users::{self, ToldKeys};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! The command line: the same for the Unix program and for a guest's kernel options.
-use crate::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
-use crate::share::Shown;
+use crate::login::authorized_key::AuthorizedKey;
+use crate::serve::share::Shown;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;

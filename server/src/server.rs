@@ -1,10 +1,10 @@
 //! The server's one turn, which every machine runs in its own loop.
 use crate::call::{Asked, Begun, Call, Calls};
-use crate::connection::{Connection, Gone, Shared};
-use crate::host_key::HostKey;
+use crate::login::host_key::HostKey;
+use crate::login::users::{ToldKeys, told_users};
 use crate::options::Options;
-use crate::tasks::Tasks;
-use crate::users::{ToldKeys, told_users};
+use crate::serve::connection::{Connection, Gone, Shared};
+use crate::serve::tasks::Tasks;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;

@@ -1,5 +1,5 @@
 //! The stream of a call: standard input one way, output and the exit code the other.
-use crate::transfer::Channel;
+use crate::serve::transfer::Channel;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;

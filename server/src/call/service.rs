@@ -1,11 +1,11 @@
 //! Which services there are, and what each does.
 use super::line::{SharedLine, write};
 use super::{filecopy, shell};
-use crate::access::Access;
 use crate::levels::Levels;
+use crate::login::access::Access;
+use crate::login::users::ToldKeys;
 use crate::options::Options;
 use crate::time::iso_date;
-use crate::users::ToldKeys;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;

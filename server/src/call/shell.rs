@@ -2,7 +2,7 @@
 use super::line::{SharedLine, read, write};
 use super::service::{Asked, Host};
 use crate::levels::Levels;
-use crate::users;
+use crate::login::users;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,11 +1,11 @@
 //! One client: its stream, its SSH session and the transfers on its channels.
-use crate::access::Access;
-use crate::authorized_key::AuthorizedKey;
-use crate::key::fingerprint;
+use crate::login::access::Access;
+use crate::login::authorized_key::AuthorizedKey;
+use crate::login::key::fingerprint;
+use crate::login::users::{self, ToldKeys};
 use crate::options::Options;
-use crate::tasks::Tasks;
-use crate::transfer::{Over, SshChannel, Transfer};
-use crate::users::{self, ToldKeys};
+use crate::serve::tasks::Tasks;
+use crate::serve::transfer::{Over, SshChannel, Transfer};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;

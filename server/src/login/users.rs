@@ -1,5 +1,5 @@
 //! Who may log in. Looked up at each login, so that a new key works without a restart.
-use crate::authorized_key::AuthorizedKey;
+use crate::login::authorized_key::AuthorizedKey;
 use crate::options::{Options, USER_NAME_RULE, is_user_name};
 use alloc::collections::BTreeMap;
 use alloc::format;

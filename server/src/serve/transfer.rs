@@ -1,7 +1,7 @@
 //! SFTP on one channel: bytes in, requests started in their order, replies out.
-use crate::access::Access;
-use crate::share::{Share, Shown};
-use crate::tasks::Tasks;
+use crate::login::access::Access;
+use crate::serve::share::{Share, Shown};
+use crate::serve::tasks::Tasks;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
 //! The volume as SFTP sees it: paths and attributes one way, errors and status codes the other.
-use crate::access::Access;
+use crate::login::access::Access;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
