@@ -1,8 +1,8 @@
 //! Where the log goes: the consoles at hand before any driver runs, port 0xe9 and the first serial
 //! port, and Xen's console once it is known. Writing to the first two neither allocates nor locks,
 //! so that it works in an exception and out of memory.
-use crate::clock;
-use crate::port::Port;
+use crate::cpu::clock;
+use crate::cpu::port::Port;
 use alloc::format;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};

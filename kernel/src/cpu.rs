@@ -1,4 +1,17 @@
 //! The instructions that have no safe form in `core`: time stamps, random numbers, stopping.
+#[cfg(freestanding)]
+pub mod apic;
+#[cfg(freestanding)]
+pub mod clock;
+pub mod mem;
+#[cfg(freestanding)]
+pub mod pci;
+#[cfg(freestanding)]
+pub mod port;
+#[cfg(freestanding)]
+pub mod power;
+pub mod rtc;
+
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdseed64_step, _rdtsc};
 

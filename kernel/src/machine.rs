@@ -1,6 +1,10 @@
 //! The server's loop over a disk and a network interface, on whichever machine they are.
 use crate::budget::{self, Budget};
-use crate::{console, heap};
+pub mod virtio;
+pub mod xen;
+
+use crate::boot::heap;
+use crate::console;
 use alloc::format;
 use alloc::string::String;
 use core::net::Ipv4Addr;

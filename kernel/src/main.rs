@@ -7,55 +7,29 @@
 #[cfg(freestanding)]
 extern crate alloc;
 
-#[cfg(freestanding)]
-mod apic;
+#[cfg(any(freestanding, test))]
+mod boot;
 #[cfg(any(freestanding, test))]
 mod budget;
 #[cfg(freestanding)]
-mod clock;
-#[cfg(freestanding)]
 mod console;
-#[cfg(freestanding)]
+#[cfg(any(freestanding, test))]
 mod cpu;
 #[cfg(freestanding)]
 mod entropy;
 #[cfg(freestanding)]
-mod entry;
-#[cfg(freestanding)]
-mod guest;
-#[cfg(freestanding)]
-mod heap;
-#[cfg(freestanding)]
 mod machine;
-#[cfg(any(freestanding, test))]
-mod mem;
-#[cfg(freestanding)]
-mod memory;
-#[cfg(freestanding)]
-mod paging;
-#[cfg(freestanding)]
-mod pci;
-#[cfg(freestanding)]
-mod port;
-#[cfg(freestanding)]
-mod power;
-#[cfg(any(freestanding, test))]
-mod pvh;
-#[cfg(freestanding)]
-mod qubes;
-#[cfg(any(freestanding, test))]
-mod rtc;
-#[cfg(freestanding)]
-mod traps;
-#[cfg(freestanding)]
-mod vm;
 
+#[cfg(freestanding)]
+use boot::{heap, memory, paging, pvh, traps};
+#[cfg(freestanding)]
+use cpu::{clock, power};
 #[cfg(freestanding)]
 use drivers::virtio::mmio;
 
 /// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
 #[cfg(freestanding)]
-fn boot(start_info: u64) -> ! {
+fn start(start_info: u64) -> ! {
     console::init();
     let info = {
         // SAFETY: boot.s mapped the low 4 GiB to themselves, and only the image is written to
@@ -80,8 +54,8 @@ fn boot(start_info: u64) -> ! {
     // addresses that the memory map leaves empty, under Xen alone.
     let ended = unsafe {
         match window {
-            Some(window) => guest::run(window, options, free),
-            None => vm::run(&info, &places, options, free),
+            Some(window) => machine::xen::run(window, options, free),
+            None => machine::virtio::run(&info, &places, options, free),
         }
     };
     match ended {

@@ -124,9 +124,9 @@ def symbols():
 def check_crashes():
     """Makes the running kernel do what a bug would do: each must end in its exception handler."""
     known = symbols()
-    where = [address for name, address in known.items() if "6kernel2vm3run" in name]
+    where = [address for name, address in known.items() if "6kernel7machine6virtio3run" in name]
     if len(where) != 1:
-        check("the kernel can be made to fail", f"{len(where)} symbols for vm::run")
+        check("the kernel can be made to fail", f"{len(where)} symbols for virtio::run")
         return
     text, constants, stack = known["__text_start"], known["__rodata_start"], known["__stack_bottom"]
     for what, registers, wanted in (

@@ -1,8 +1,11 @@
 //! The machine as a guest of Xen: the disk, the network and what the toolstack says.
+mod qubes;
+
+use self::qubes::Qubes;
 use crate::budget::Budget;
+use crate::console;
+use crate::cpu::clock;
 use crate::machine::{self, Machine, Server, Wanted, random};
-use crate::qubes::Qubes;
-use crate::{clock, console};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;

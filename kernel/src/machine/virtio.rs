@@ -1,12 +1,14 @@
 //! The machine as a guest of QEMU, KVM, Firecracker or cloud-hypervisor: virtio devices, and a CPU that
 //! sleeps until one of them interrupts it.
-use crate::apic::Apic;
+use crate::boot::paging;
+use crate::boot::pvh::BootInfo;
 use crate::budget::{Budget, PAGE};
+use crate::console;
+use crate::cpu::apic::Apic;
+use crate::cpu::clock;
+use crate::cpu::pci::Configuration;
+use crate::cpu::port::Port;
 use crate::machine::{self, Machine, Server, Wanted, random};
-use crate::pci::Configuration;
-use crate::port::Port;
-use crate::pvh::BootInfo;
-use crate::{clock, console, paging};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;

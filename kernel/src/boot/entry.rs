@@ -5,17 +5,17 @@ core::arch::global_asm!(include_str!("boot.s"), kernel_start = sym kernel_start)
 
 /// `start_info` is the physical address of PVH's hvm_start_info.
 extern "C" fn kernel_start(start_info: u32) -> ! {
-    crate::boot(start_info.into())
+    crate::start(start_info.into())
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     crate::console::print(format_args!("{info}\n"));
-    crate::power::fail()
+    crate::cpu::power::fail()
 }
 
 /// Named by landing pads in the compiled `alloc`. They never run: a panic ends in `panic`.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
-    crate::power::fail()
+    crate::cpu::power::fail()
 }

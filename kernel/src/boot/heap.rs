@@ -1,7 +1,7 @@
 //! The global allocator: talc over the memory that the loader's map calls RAM.
+use crate::boot::memory;
+use crate::boot::pvh::Region;
 use crate::budget::MINIMUM;
-use crate::memory;
-use crate::pvh::Region;
 use core::fmt;
 use spin::Mutex;
 use talc::TalcLock;

@@ -1,6 +1,6 @@
 //! How the machine ends: switched off when all went well, reset when the kernel failed.
-use crate::port::Port;
-use crate::{clock, cpu};
+use crate::cpu::port::Port;
+use crate::cpu::{self, clock};
 use core::hint::spin_loop;
 use core::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The interrupt controllers (Intel SDM 3A, 11; 82093AA I/O APIC), for machines on which the CPU
 //! sleeps until a device or the timer wakes it. Interrupts are let in during that sleep alone, and
 //! do nothing but end it.
-use crate::clock;
-use crate::port::Port;
-use crate::traps::{SPURIOUS, WAKE};
+use crate::boot::traps::{SPURIOUS, WAKE};
+use crate::cpu::clock;
+use crate::cpu::port::Port;
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
 use core::fmt;

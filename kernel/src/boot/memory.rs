@@ -1,5 +1,5 @@
 //! Where the kernel's image lies, and the memory that the loader filled.
-use crate::pvh::Physical;
+use crate::boot::pvh::Physical;
 use core::ops::Range;
 use core::slice;
 

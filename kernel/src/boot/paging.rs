@@ -1,7 +1,7 @@
 //! The final page tables (AMD64 APM 2, 5.3): the low 4 GiB mapped to themselves, the kernel's text
 //! executable and read-only, its constants read-only, everything else writable and not executable.
 //! Page 0 and the page below the stack are not mapped.
-use crate::memory;
+use crate::boot::memory;
 use alloc::boxed::Box;
 use bitflags::bitflags;
 use core::arch::asm;

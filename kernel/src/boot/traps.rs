@@ -1,7 +1,9 @@
 //! CPU exceptions (AMD64 APM 2, 8): each prints the registers and ends the machine. They run on a
 //! stack of their own, because the kernel's may be what overflowed and because compiled code keeps
 //! data below its stack pointer. Interrupts are off but while the CPU sleeps, and only end its sleep.
-use crate::{console, memory, power};
+use crate::boot::memory;
+use crate::console;
+use crate::cpu::power;
 use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
 

@@ -15,7 +15,7 @@ const AFTERNOON: u8 = 1 << 7;
 /// The time since 1970, when there is such a clock.
 #[cfg(freestanding)]
 pub fn now() -> Option<Duration> {
-    use crate::port::Port;
+    use crate::cpu::port::Port;
     read(|register| {
         Port::ClockIndex.write(register);
         Port::ClockData.read()

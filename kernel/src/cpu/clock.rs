@@ -1,9 +1,9 @@
 //! Time since the start by the CPU's time stamp counter. Its rate comes from what the hypervisor
 //! or the CPU says, or is measured by the interval timer. Without Xen the time of day comes from KVM
 //! or from the machine's clock.
+use crate::cpu::port::Port;
+use crate::cpu::rtc;
 use crate::cpu::{kvm_leaves, time_stamp, write_msr, xen_leaves};
-use crate::port::Port;
-use crate::rtc;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::fmt;
 use core::time::Duration;
