@@ -1,5 +1,5 @@
 //! Links the kernel by linker.ld and without the C library, when it is built with the flags of a
-//! freestanding program. Without them it is a program of the host that holds the unit tests only.
+//! freestanding program. Without them the program does nothing: the unit tests are the library's.
 use std::env;
 use std::path::Path;
 

@@ -1,14 +1,9 @@
 //! The instructions that have no safe form in `core`: time stamps, random numbers, stopping.
-#[cfg(freestanding)]
 pub mod apic;
-#[cfg(freestanding)]
 pub mod clock;
 pub mod mem;
-#[cfg(freestanding)]
 pub mod pci;
-#[cfg(freestanding)]
 pub mod port;
-#[cfg(freestanding)]
 pub mod power;
 pub mod rtc;
 

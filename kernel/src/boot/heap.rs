@@ -7,7 +7,7 @@ use spin::Mutex;
 use talc::TalcLock;
 use talc::source::Manual;
 
-#[global_allocator]
+#[cfg_attr(not(test), global_allocator)]
 static HEAP: TalcLock<Mutex<()>, Manual> = TalcLock::new(Manual);
 
 /// Bytes in use now.

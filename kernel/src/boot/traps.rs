@@ -7,10 +7,7 @@ use crate::cpu::power;
 use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
 
-/// The vectors of interrupts, after those of exceptions: a device's or the timer's, and what the
-/// local APIC makes of one that went away.
-pub const WAKE: u8 = 32;
-pub const SPURIOUS: u8 = 33;
+/// Those of exceptions, and `apic::WAKE` and `apic::SPURIOUS` after them.
 const VECTORS: usize = 34;
 /// boot.s' selectors, and the task state after them.
 const CODE: u16 = 0x08;

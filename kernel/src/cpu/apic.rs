@@ -1,7 +1,6 @@
 //! The interrupt controllers (Intel SDM 3A, 11; 82093AA I/O APIC), for machines on which the CPU
 //! sleeps until a device or the timer wakes it. Interrupts are let in during that sleep alone, and
 //! do nothing but end it.
-use crate::boot::traps::{SPURIOUS, WAKE};
 use crate::cpu::clock;
 use crate::cpu::port::Port;
 use core::arch::asm;
@@ -12,6 +11,11 @@ use core::time::Duration;
 use drivers::virtio::pci::Message;
 use safe_mmio::UniqueMmioPointer;
 use safe_mmio::fields::ReadPureWrite;
+
+/// The vectors of interrupts, after those of exceptions: a device's or the timer's, and what the
+/// local APIC makes of one that went away.
+pub const WAKE: u8 = 32;
+pub const SPURIOUS: u8 = 33;
 
 /// Where every PC has them; the second I/O APIC is where QEMU's microvm puts one.
 const LOCAL: usize = 0xfee0_0000;

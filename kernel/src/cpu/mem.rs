@@ -1,11 +1,11 @@
 //! The C memory functions that compiled code calls (C11 7.24); the compiler's own library has none
 //! for this target. Short pieces go by overlapping loads and stores, long ones by `rep movsb` and
-//! `rep stosb`, which today's CPUs do fastest.
+//! `rep stosb`, which today's CPUs do fastest. The tests have those of the host beside them.
 use core::arch::naked_asm;
 
 /// # Safety
 /// As C's memcpy.
-#[cfg_attr(freestanding, unsafe(no_mangle))]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     naked_asm!(
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mu
 
 /// # Safety
 /// As C's memmove.
-#[cfg_attr(freestanding, unsafe(no_mangle))]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     naked_asm!(
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *m
 
 /// # Safety
 /// As C's memset.
-#[cfg_attr(freestanding, unsafe(no_mangle))]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
     naked_asm!(
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
 
 /// # Safety
 /// As C's memcmp.
-#[cfg_attr(freestanding, unsafe(no_mangle))]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     naked_asm!(
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
 
 /// # Safety
 /// As memcmp; the sign of the result means nothing.
-#[cfg_attr(freestanding, unsafe(no_mangle))]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     naked_asm!("jmp {memcmp}", memcmp = sym memcmp)

@@ -1,4 +1,5 @@
 //! The time of day from the clock that has a battery (Motorola MC146818), as QEMU has one.
+use crate::cpu::port::Port;
 use core::time::Duration;
 
 /// Registers: seconds, minutes, hours, day of the month, month, year, and the two of status.
@@ -13,9 +14,7 @@ const HOURS_24: u8 = 1 << 1;
 const AFTERNOON: u8 = 1 << 7;
 
 /// The time since 1970, when there is such a clock.
-#[cfg(freestanding)]
 pub fn now() -> Option<Duration> {
-    use crate::cpu::port::Port;
     read(|register| {
         Port::ClockIndex.write(register);
         Port::ClockData.read()

@@ -1,38 +1,32 @@
 //! mirage-sshfs as a program that needs no operating system: this crate brings the machine up and
 //! tears it down.
 //!
-//! Only the build of kernel.mk is the kernel; a build for the host holds its unit tests.
-#![cfg_attr(freestanding, no_std, no_main)]
+//! All of it is compiled for the host, too, where the unit tests run; the program is `program.rs`, with
+//! what only a freestanding one may have.
+#![cfg_attr(not(test), no_std)]
 
-#[cfg(freestanding)]
 extern crate alloc;
 
-#[cfg(any(freestanding, test))]
 mod boot;
-#[cfg(any(freestanding, test))]
 mod budget;
-#[cfg(freestanding)]
 mod console;
-#[cfg(any(freestanding, test))]
 mod cpu;
-#[cfg(freestanding)]
 mod entropy;
-#[cfg(freestanding)]
 mod machine;
 
-#[cfg(freestanding)]
 use boot::{heap, memory, paging, pvh, traps};
-#[cfg(freestanding)]
 use cpu::{clock, power};
-#[cfg(freestanding)]
 use drivers::virtio::mmio;
 
 /// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
-#[cfg(freestanding)]
-fn start(start_info: u64) -> ! {
+///
+/// # Safety
+/// Once, in long mode on the kernel's stack, with the low 4 GiB mapped to themselves, interrupts off, and
+/// memory as the loader left it but for the image.
+pub unsafe fn start(start_info: u64) -> ! {
     console::init();
     let info = {
-        // SAFETY: boot.s mapped the low 4 GiB to themselves, and only the image is written to
+        // SAFETY: the caller mapped the low 4 GiB to themselves, and only the image is written to
         // until `heap::init`, where this is gone.
         let loaded = unsafe { memory::Loaded::new() };
         pvh::BootInfo::read(&loaded, start_info).unwrap_or_else(|e| stop(&e))
@@ -65,12 +59,10 @@ fn start(start_info: u64) -> ! {
 }
 
 /// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
-#[cfg(freestanding)]
 const WINDOW: u64 = 65 + drivers::xen::qrexec::PAGES;
 
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.
-#[cfg(freestanding)]
 fn words(command_line: &[u8]) -> (server::Options, alloc::vec::Vec<mmio::Place>) {
     let line = alloc::string::String::from_utf8_lossy(command_line);
     let mut places = alloc::vec::Vec::new();
@@ -95,14 +87,14 @@ fn words(command_line: &[u8]) -> (server::Options, alloc::vec::Vec<mmio::Place>)
     (options, places)
 }
 
-/// Says why the machine cannot run, and ends it.
-#[cfg(freestanding)]
-fn stop(reason: &dyn core::fmt::Display) -> ! {
-    console::print(format_args!("mirage-sshfs cannot run: {reason}\n"));
+/// Ends the machine after a fault of the kernel's own.
+pub fn fail(why: &dyn core::fmt::Display) -> ! {
+    console::print(format_args!("{why}\n"));
     power::fail()
 }
 
-#[cfg(not(freestanding))]
-fn main() {
-    eprintln!("The kernel runs on no operating system: build it with `make kernel`.");
+/// Says why the machine cannot run, and ends it.
+fn stop(reason: &dyn core::fmt::Display) -> ! {
+    console::print(format_args!("mirage-sshfs cannot run: {reason}\n"));
+    power::fail()
 }
