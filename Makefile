@@ -18,7 +18,7 @@ PACKAGES := gcc libc6-dev binutils python3 python3-paramiko openssh-client opens
 	fuse3 rclone git curl lftp putty-tools python3-asyncssh rsync gvfs-backends libglib2.0-bin dbus-daemon \
 	vim-tiny qemu-utils qemu-block-extra dosfstools mtools fdisk qemu-system-x86 procps
 
-.PHONY: all build run test tools fmt clippy layers unit clients bench clean
+.PHONY: all build run test test-fresh tools fmt clippy layers unit clients bench clean
 all: build
 
 include kernel.mk
@@ -34,7 +34,7 @@ run: build
 	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
 	$(SERVER) --disk $(DISK) --port $(PORT)
 
-test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-qubes test-vm test-xen
+test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-fresh test-qubes test-vm test-xen
 
 # What is missing is installed as root; otherwise this says what to type.
 tools:
@@ -57,6 +57,10 @@ fmt:
 clippy:
 	cargo clippy --workspace --exclude kernel --exclude sunset-widened --all-targets --locked -- -D warnings
 	cargo clippy --package sunset-widened --locked -- -D warnings
+
+# Both commands of the README with an empty home of cargo.
+test-fresh:
+	tests/fresh.sh
 
 layers:
 	$(PYTHON) tests/layers.py

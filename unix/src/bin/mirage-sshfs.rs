@@ -137,10 +137,9 @@ fn listen(options: &Options) -> Result<Sockets, Box<dyn Error>> {
 /// Prints the command that mounts this server, with the key file when it lies here.
 fn say_how_to_mount(user: &str, address: SocketAddr) {
     let key = std::env::current_dir().unwrap_or_default().join(user);
-    let key = match key.is_file() {
-        true => key.display().to_string(),
-        false => format!("/path/to/the/private/key/of/{user}"),
-    };
+    let option = key.to_str().filter(|_| key.is_file()).and_then(identity_option);
+    let option =
+        option.unwrap_or_else(|| format!("IdentityFile=/path/to/the/private/key/of/{user}"));
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".into(),
         IpAddr::V6(ip) => format!("[{ip}]"),
@@ -149,7 +148,7 @@ fn say_how_to_mount(user: &str, address: SocketAddr) {
     let port = address.port();
     // With idmap=user the files belong to whoever mounts them.
     info!(
-        "mount it with: mkdir -p mnt && sshfs -p {port} -o idmap=user -o IdentityFile={key} \
+        "mount it with: mkdir -p mnt && sshfs -p {port} -o idmap=user -o {option} \
          {user}@{host}:/ mnt"
     );
 }
@@ -192,4 +191,17 @@ fn random<const N: usize>() -> Result<[u8; N], Box<dyn Error>> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| format!("no randomness from the system: {e}"))?;
     Ok(bytes)
+}
+
+/// The option that names a key file, as a shell must be told it. ssh takes what is between double quotes as
+/// one word; the characters that the shell, sshfs or ssh would read another way still are not said.
+fn identity_option(path: &str) -> Option<String> {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@:".contains(c);
+    if path.chars().all(plain) {
+        Some(format!("IdentityFile={path}"))
+    } else if path.chars().any(|c| c.is_control() || "\"'\\,%$".contains(c)) {
+        None
+    } else {
+        Some(format!("'IdentityFile=\"{path}\"'"))
+    }
 }
