@@ -1,4 +1,4 @@
-//! Why an operation on a volume failed.
+//! Why an operation on a volume, or a mount, failed.
 use crate::DeviceError;
 use core::fmt;
 
@@ -65,6 +65,43 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {}
 
 impl From<DeviceError> for Error {
+    fn from(error: DeviceError) -> Self {
+        Self::Device(error)
+    }
+}
+
+/// Why a disk cannot be used as a FAT volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountError {
+    Device(DeviceError),
+    /// The disk begins with a sector of zeros.
+    Blank,
+    /// The growth of the volume that starts at this byte was interrupted; a mount that may write
+    /// completes it.
+    Growing(u64),
+    /// There is no intact FAT volume here; the text says what was found instead.
+    NotFat(&'static str),
+    /// A FAT volume, but of a shape that this crate does not serve.
+    Unsupported(&'static str),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(error) => error.fmt(f),
+            Self::Blank => f.write_str("not a FAT volume: the disk is blank"),
+            Self::Growing(_) => f.write_str(
+                "its growth was interrupted: the next start that may write completes it",
+            ),
+            Self::NotFat(why) => write!(f, "not a FAT volume: {why}"),
+            Self::Unsupported(why) => write!(f, "a FAT volume that cannot be served: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for MountError {}
+
+impl From<DeviceError> for MountError {
     fn from(error: DeviceError) -> Self {
         Self::Device(error)
     }

@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bytes;
 mod commit;
 mod disk;
 mod error;
@@ -25,9 +26,9 @@ mod whole;
 pub use commit::state::Space;
 pub use disk::blank::first_byte;
 pub use disk::device::{BlockDevice, DeviceError};
-pub use error::Error;
+pub use error::{Error, MountError};
 pub use file::node::{File, OpenOptions};
-pub use layout::geometry::{FatKind, Geometry, MountError};
+pub use layout::geometry::{FatKind, Geometry};
 pub use layout::metadata::Metadata;
 pub use tree::dir::{Dir, DirEntry};
 pub use volume::{MountOptions, Volume};

@@ -1,5 +1,4 @@
 //! Directories: listing, looking up, paths, creating, removing, renaming, attributes, the system folder's records.
-pub(crate) mod attributes;
 pub(crate) mod dir;
 pub(crate) mod directory;
 pub(crate) mod index;

@@ -9,17 +9,17 @@
 //! A record, little-endian, padded to whole sectors: magic (8 bytes), hash of all that follows (8),
 //! number of sectors (4), size of a sector (4), then for each sector its offset on the disk (8) and
 //! the hash of its contents before (8); then the sectors, each in a sector of the file.
+use crate::bytes::hash_bytes;
 use crate::layout::entry::{ATTR_HIDDEN, ATTR_SYSTEM};
-use crate::layout::name::hash_bytes;
 use crate::memory::cache::{Class, DirtyLine};
 use crate::space::extents::Extents;
+use crate::space::pending::Freed;
 use crate::tree::directory::Directory;
-use crate::volume::Freed;
+use crate::tree::record::JOURNAL;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec;
 use alloc::vec::Vec;
 
-pub(crate) const NAME: &str = "journal";
 const MAGIC: [u8; 8] = *b"MSFSJNL1";
 const HEADER: usize = 24;
 const PER_SECTOR: usize = 16;
@@ -61,7 +61,7 @@ impl<D: BlockDevice> Volume<D> {
         let Some(folder) = self.system_folder().await? else {
             return Ok(());
         };
-        let Some(found) = self.find(&folder, NAME).await? else {
+        let Some(found) = self.find(&folder, JOURNAL).await? else {
             return Ok(());
         };
         let size = self.journal_size();
@@ -177,7 +177,7 @@ impl<D: BlockDevice> Volume<D> {
         if self.journal.borrow().is_some() || !self.has_room_for_journal() {
             return Ok(());
         }
-        let existing = self.find(folder, NAME).await?;
+        let existing = self.find(folder, JOURNAL).await?;
         let old = match &existing {
             Some(found) => self.clusters_to_free(found).await?,
             None => Freed::Runs(Extents::default()),
@@ -208,7 +208,7 @@ impl<D: BlockDevice> Volume<D> {
         entry.set_len(len);
         match existing {
             Some(found) => self.write_entry(found.place, &entry).await?,
-            None => _ = self.insert(folder, NAME, entry).await?,
+            None => _ = self.insert(folder, JOURNAL, entry).await?,
         }
         self.free_file(&old);
         // A record is no use before its file is on the disk.

@@ -3,7 +3,7 @@
 //! MBR: fatgen103 knows the types; the table is that of the IBM PC, extended partitions included.
 //! GPT: UEFI Specification 2.10, sections 5.2.3 "Protective MBR", 5.3.2 "GPT Header" and 5.3.3
 //! "GPT Partition Entry Array". Blocks are sectors of the disk.
-use crate::layout::geometry::{u8_at, u16_at, u32_at, u64_at};
+use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::{BlockDevice, DeviceError, MountError};
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,7 +1,6 @@
 //! What was written to a file and is not on the disk yet: runs of bytes in memory, and what is in
 //! flight from there.
 use crate::DeviceError;
-use crate::file::node::Node;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -162,6 +161,19 @@ impl Behind {
         }
     }
 
+    /// Notes that sectors of `range` are in flight.
+    pub(crate) fn depart(&self, range: Range<u64>) {
+        self.flights.borrow_mut().push(range);
+    }
+
+    /// Notes that they no longer are.
+    pub(crate) fn arrive(&self, range: &Range<u64>) {
+        let mut flights = self.flights.borrow_mut();
+        if let Some(at) = flights.iter().position(|other| other == range) {
+            flights.swap_remove(at);
+        }
+    }
+
     pub(crate) fn failures(&self) -> u32 {
         self.failures.get()
     }
@@ -179,45 +191,4 @@ impl Behind {
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start < b.end && b.start < a.end
-}
-
-/// Bytes of a file on their way from memory to the disk.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    node: Rc<Node>,
-    held: Rc<Held>,
-    range: Range<u64>,
-    landed: bool,
-}
-
-impl Flight {
-    pub(crate) fn new(node: &Rc<Node>, held: &Rc<Held>, range: Range<u64>) -> Self {
-        node.behind.flights.borrow_mut().push(range.clone());
-        held.flights.set(held.flights.get().saturating_add(1));
-        Self { node: node.clone(), held: held.clone(), range, landed: false }
-    }
-
-    pub(crate) fn node(&self) -> &Rc<Node> {
-        &self.node
-    }
-
-    /// The disk has answered.
-    pub(crate) fn land(&mut self) {
-        self.landed = true;
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if !self.landed {
-            // Its future was dropped: nobody knows what of it is on the disk.
-            self.node.behind.fail(DeviceError::Io);
-        }
-        let mut flights = self.node.behind.flights.borrow_mut();
-        if let Some(at) = flights.iter().position(|range| *range == self.range) {
-            flights.swap_remove(at);
-        }
-        self.held.flights.set(self.held.flights.get().saturating_sub(1));
-        self.held.waiting.take().into_iter().for_each(Waker::wake);
-    }
 }

@@ -258,7 +258,7 @@ impl<D: BlockDevice> Volume<D> {
         };
         self.may_grow(runs)?;
         let mut new = Extents::default();
-        let result = self.extend_near(last, missing, Some(node), &mut new).await;
+        let result = self.extend_near(last, missing, Some(&node.opens), &mut new).await;
         if new.clusters() == 0 {
             return result;
         }

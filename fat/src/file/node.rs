@@ -1,8 +1,9 @@
 //! The one in-memory node that all opens of a file share.
 use crate::file::behind::Behind;
-use crate::file::read_ahead::Sequence;
+use crate::file::sequence::Sequence;
 use crate::layout::entry::Entry;
 use crate::memory::lock::Lock;
+use crate::space::claims::Opens;
 use crate::space::extents::Extents;
 use crate::{Error, Metadata};
 use alloc::rc::Rc;
@@ -14,7 +15,7 @@ use core::cell::{Cell, RefCell};
 pub(crate) struct Node {
     /// Of the file's data: readers share it, a writer has it alone.
     pub(crate) lock: Lock,
-    opens: Cell<u32>,
+    pub(crate) opens: Rc<Opens>,
     pub(crate) state: RefCell<State>,
     pub(crate) behind: Behind,
 }
@@ -40,7 +41,7 @@ impl Node {
         let surplus = entry.len() == 0 && extents.clusters() > 0;
         Rc::new(Self {
             lock: Lock::default(),
-            opens: Cell::new(0),
+            opens: Rc::default(),
             state: RefCell::new(State {
                 place: Some(place),
                 entry,
@@ -61,7 +62,7 @@ impl Node {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.opens.get() == 0
+        self.opens.none()
     }
 
     /// Whether there is something of a closed file that a commit must put right.
@@ -144,7 +145,7 @@ pub struct File {
 
 impl File {
     pub(crate) fn new(node: Rc<Node>, options: &OpenOptions) -> Self {
-        node.opens.set(node.opens.get().saturating_add(1));
+        node.opens.add();
         let failures = Cell::new(node.behind.failures());
         Self { node, read: options.read, write: options.write, failures, sequence: Cell::default() }
     }
@@ -172,6 +173,6 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        self.node.opens.set(self.node.opens.get().saturating_sub(1));
+        self.node.opens.remove();
     }
 }

@@ -5,7 +5,8 @@
 //! takes a run out of memory holds `flying` shared until the disk has it, so who holds it alone
 //! knows that nothing is in flight.
 use crate::disk::join::join;
-use crate::file::behind::{Flight, Run};
+use crate::file::behind::Run;
+use crate::file::flight::Flight;
 use crate::file::node::{File, Node};
 use crate::memory::lock::Guard;
 use crate::space::extents::Extents;

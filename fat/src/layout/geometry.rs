@@ -1,9 +1,9 @@
 //! The boot sector: where the tables, the root directory and the clusters lie.
 //! Microsoft FAT specification (fatgen103), sections "Boot Sector and BPB" and "FAT Type
 //! Determination".
+use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::disk::partition::{self, Region};
-use crate::whole::grow;
-use crate::{BlockDevice, DeviceError};
+use crate::{BlockDevice, MountError};
 use alloc::vec;
 use core::fmt;
 
@@ -63,43 +63,6 @@ pub struct Geometry {
     pub label: [u8; 11],
 }
 
-/// Why a disk cannot be used as a FAT volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountError {
-    Device(DeviceError),
-    /// The disk begins with a sector of zeros.
-    Blank,
-    /// The growth of the volume that starts at this byte was interrupted; a mount that may write
-    /// completes it.
-    Growing(u64),
-    /// There is no intact FAT volume here; the text says what was found instead.
-    NotFat(&'static str),
-    /// A FAT volume, but of a shape that this crate does not serve.
-    Unsupported(&'static str),
-}
-
-impl fmt::Display for MountError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Device(error) => error.fmt(f),
-            Self::Blank => f.write_str("not a FAT volume: the disk is blank"),
-            Self::Growing(_) => f.write_str(
-                "its growth was interrupted: the next start that may write completes it",
-            ),
-            Self::NotFat(why) => write!(f, "not a FAT volume: {why}"),
-            Self::Unsupported(why) => write!(f, "a FAT volume that cannot be served: {why}"),
-        }
-    }
-}
-
-impl core::error::Error for MountError {}
-
-impl From<DeviceError> for MountError {
-    fn from(error: DeviceError) -> Self {
-        Self::Device(error)
-    }
-}
-
 impl Geometry {
     /// Whether the entry of a cluster lies in two sectors, as some of FAT12 do: a power cut may leave
     /// half of it old and half of it new.
@@ -149,7 +112,7 @@ impl Geometry {
     /// `region`.
     fn parse(boot: &[u8], device_sector: usize, region: Region) -> Result<Self, MountError> {
         refuse_other_formats(boot)?;
-        if boot.get(grow::MARK..grow::MARK + grow::MAGIC.len()) == Some(grow::MAGIC) {
+        if boot.get(GROWING_AT..GROWING_AT + GROWING.len()) == Some(GROWING) {
             return Err(MountError::Growing(region.start));
         }
         let bytes_per_sector = u32::from(u16_at(boot, 11));
@@ -339,6 +302,9 @@ fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
     Ok(())
 }
 
+/// What is in the place of the name of the system that formatted the volume while it grows.
+pub(crate) const GROWING: &[u8; 8] = b"MSFSGROW";
+pub(crate) const GROWING_AT: usize = 3;
 const NO_BOOT_SECTOR: MountError = MountError::NotFat("the boot sector makes no sense");
 const BOOT_SECTOR: usize = 512;
 const DIRECTORY_ENTRY: u64 = 32;
@@ -346,26 +312,3 @@ const NO_LABEL: &[u8; 11] = b"NO NAME    ";
 const FAT12_CLUSTERS: u64 = 4084;
 const FAT16_CLUSTERS: u64 = 65524;
 const OUTSIDE: MountError = MountError::NotFat("the tables lie outside the volume");
-
-/// A byte of a sector; 0 past its end.
-pub(crate) fn u8_at(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).copied().unwrap_or(0)
-}
-
-/// A little-endian number in a sector; 0 past its end.
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    u16::from_le_bytes(*field.unwrap_or(&[0; 2]))
-}
-
-/// A little-endian number in a sector; 0 past its end.
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    u32::from_le_bytes(*field.unwrap_or(&[0; 4]))
-}
-
-/// A little-endian number in a sector; 0 past its end.
-pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    u64::from_le_bytes(*field.unwrap_or(&[0; 8]))
-}

@@ -4,6 +4,7 @@
 //! The characters that FAT forbids are kept as U+F000 + code, as Samba and Linux' cifs do, so that
 //! `a:b` can be stored and comes back as `a:b`.
 use crate::Error;
+use crate::bytes::Fnv;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -82,33 +83,6 @@ pub(crate) fn hash(name: &str) -> u32 {
     }
     let hash = hash.finish();
     (hash >> 32) as u32 ^ hash as u32
-}
-
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut hash = Fnv::default();
-    hash.add(bytes);
-    hash.finish()
-}
-
-/// FNV-1a with 64 bits: finds torn writes and spreads names; it is no defence against forgery.
-pub(crate) struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xCBF2_9CE4_8422_2325)
-    }
-}
-
-impl Fnv {
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
-        }
-    }
-
-    pub(crate) fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 #[cfg(test)]

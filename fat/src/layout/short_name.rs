@@ -1,7 +1,8 @@
 //! Short (8.3) names: 11 bytes in the OEM code page, here 437, padded with spaces.
 //! Microsoft FAT specification, sections "FAT Directory Structure" and "The Basis-Name Generation
 //! Algorithm".
-use crate::layout::name::{Fnv, valid};
+use crate::bytes::Fnv;
+use crate::layout::name::valid;
 use alloc::string::String;
 
 const LOWER_BASE: u8 = 0x08;

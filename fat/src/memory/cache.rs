@@ -1,6 +1,6 @@
 //! A write-back cache of table and directory sectors. It only keeps them: the volume reads and
 //! writes the disk.
-use crate::layout::name::hash_bytes as hash;
+use crate::bytes::hash_bytes as hash;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

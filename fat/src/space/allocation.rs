@@ -1,35 +1,13 @@
 //! Which clusters a growing file gets, and when freed ones may be used again.
-use crate::file::node::Node;
 use crate::memory::cache::Class;
+use crate::space::claims::Owner;
 use crate::space::extents::{Extents, Run};
+use crate::space::pending::Freed;
 use crate::space::table::{END, Link};
-use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume};
-use alloc::rc::Rc;
 
-/// How far ahead of a growing file others keep off, in bytes.
-const CLAIM: u32 = 1 << 20;
-/// The most claims kept; the oldest goes first.
-const CLAIMS: usize = 64;
 /// Clusters freed between two looks at the number of dirty sectors.
 const FREE_STEP: u32 = 4096;
-
-/// The file that grows, if it is one.
-type Owner<'a> = Option<&'a Rc<Node>>;
-
-/// Clusters that other files leave alone while `owner` is open and grows into them. Memory only.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    owner: Rc<Node>,
-    start: u32,
-    end: u32,
-}
-
-impl Claim {
-    fn is_of(&self, owner: Owner<'_>) -> bool {
-        owner.is_some_and(|owner| Rc::ptr_eq(owner, &self.owner))
-    }
-}
 
 impl<D: BlockDevice> Volume<D> {
     /// Adds `count` new clusters to the chain `new`, which may be empty, in the cached table. Up to
@@ -145,31 +123,6 @@ impl<D: BlockDevice> Volume<D> {
             }
         }
         Ok(None)
-    }
-
-    /// Where somebody else's claim on this cluster ends.
-    fn claimed(&self, cluster: u32, owner: Owner<'_>) -> Option<u32> {
-        let claims = self.claims.borrow();
-        let mut others =
-            claims.iter().filter(|claim| !claim.owner.is_closed() && !claim.is_of(owner));
-        others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
-    }
-
-    fn claim(&self, owner: &Rc<Node>, start: u32) {
-        let few = self.geometry.clusters / 64;
-        let ahead = (CLAIM / self.geometry.cluster_size.max(1)).min(few);
-        let mut claims = self.claims.borrow_mut();
-        claims.retain(|claim| !claim.owner.is_closed() && !claim.is_of(Some(owner)));
-        if claims.len() >= CLAIMS {
-            claims.remove(0);
-        }
-        claims.push(Claim { owner: owner.clone(), start, end: start.saturating_add(ahead) });
-    }
-
-    /// Forgets what closed files claimed.
-    pub(crate) fn drop_claims(&self) {
-        let mut claims = self.claims.borrow_mut();
-        claims.retain(|claim| !claim.owner.is_closed());
     }
 
     /// Gives clusters back after the next commit.

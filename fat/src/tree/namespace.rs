@@ -1,10 +1,10 @@
 //! Making directories, removing files and directories.
 use crate::layout::entry::{ATTR_DIRECTORY, Entry};
 use crate::space::extents::Extents;
+use crate::space::pending::Freed;
 use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
-use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec::Vec;
 

@@ -1,15 +1,18 @@
 //! Small files of the server itself, in a hidden folder that no path leads to.
-use crate::commit::journal;
 use crate::layout::entry::{ATTR_DIRECTORY, ATTR_HIDDEN, ATTR_SYSTEM};
+use crate::layout::name;
 use crate::space::extents::Extents;
+use crate::space::pending::Freed;
 use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::tree::path::SYSTEM_FOLDER;
-use crate::volume::Freed;
 use crate::{BlockDevice, Error, Volume};
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
+
+/// The record that the journal keeps for itself.
+pub(crate) const JOURNAL: &str = "journal";
 
 /// The most bytes of a record.
 const MAX_RECORD: usize = 64 * 1024;
@@ -62,7 +65,7 @@ impl<D: BlockDevice> Volume<D> {
         if data.len() > MAX_RECORD {
             return Err(Error::TooLarge);
         }
-        if crate::layout::name::same(name, journal::NAME) {
+        if name::same(name, JOURNAL) {
             return Err(Error::Reserved);
         }
         let _change = self.change().await?;

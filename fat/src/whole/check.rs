@@ -3,32 +3,18 @@
 //! 1 MiB of table, one directory, and the names of the directories.
 mod directory;
 mod problem;
+mod state;
 pub(crate) mod table;
 mod tree;
 
-use crate::layout::geometry::{u8_at, u32_at};
+use crate::bytes::{u8_at, u32_at};
 use crate::{BlockDevice, FatKind, Geometry, MountError};
 use alloc::vec;
 use alloc::vec::Vec;
 pub use problem::Problem;
+use state::Check;
+pub use state::Summary;
 use table::{Link, Owned, Table};
-use tree::Folder;
-
-/// What a check counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Files, hidden ones included.
-    pub files: u32,
-    /// Directories, the root not among them.
-    pub directories: u32,
-    pub clusters: u32,
-    /// Clusters that the table has in use, leaked ones included.
-    pub used: u32,
-    pub free: u32,
-    /// Clusters marked as bad.
-    pub bad: u32,
-    pub problems: u32,
-}
 
 /// Looks at the whole volume and tells `report` what is wrong with it. `progress` is told how much
 /// of a total that does not change is done.
@@ -67,36 +53,9 @@ pub async fn check<D: BlockDevice>(
     Ok(check.summary)
 }
 
-struct Check<'a, D> {
-    device: &'a D,
-    geometry: Geometry,
-    table: Table<'a, D>,
-    owned: Owned,
-    /// Every directory met, for the paths; the first is the root.
-    folders: Vec<Folder>,
-    /// Clusters that chains have led to and that the table has in use.
-    followed: u32,
-    summary: Summary,
-    report: &'a mut dyn FnMut(&Problem),
-    progress: &'a mut dyn FnMut(u64, u64),
-}
-
 const READ: usize = 64 << 10;
 
 impl<D: BlockDevice> Check<'_, D> {
-    fn problem(&mut self, problem: Problem) {
-        self.summary.problems = self.summary.problems.saturating_add(1);
-        (self.report)(&problem);
-    }
-
-    /// The table is one half of the work, the chains are the other.
-    fn progress(&mut self, scanned: u32) {
-        let (half, used) = (u64::from(self.summary.clusters), u64::from(self.summary.used));
-        let followed = half.saturating_mul(u64::from(self.followed)).checked_div(used).unwrap_or(0);
-        let done = u64::from(scanned).saturating_add(followed.min(half));
-        (self.progress)(done, half.saturating_mul(2));
-    }
-
     async fn sector(&self, offset: u64) -> Result<Vec<u8>, MountError> {
         let mut sector = vec![0; usize::try_from(self.geometry.bytes_per_sector).unwrap_or(512)];
         self.device.read(offset, &mut sector).await?;

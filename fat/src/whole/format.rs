@@ -1,9 +1,11 @@
 //! Making a new volume. fatgen103, "FAT Volume Initialization" and "FAT32 FSInfo".
+mod error;
 mod layout;
 
+use crate::bytes::put;
 use crate::{BlockDevice, DeviceError, FatKind, Geometry, MountError};
 use alloc::vec;
-use core::fmt;
+pub use error::FormatError;
 use layout::{Layout, TABLES};
 
 /// How a new volume is to be.
@@ -32,47 +34,6 @@ impl FormatOptions {
     /// `TooSmall` and `TooLarge`.
     pub fn fits(&self, size: u64, sector_size: usize) -> Result<(), FormatError> {
         Layout::choose(self.kind, size, sector_size.max(512) as u64).map(|_| ())
-    }
-}
-
-/// Why a disk could not be formatted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FormatError {
-    Device(DeviceError),
-    /// `least` bytes are needed for a volume of this kind.
-    TooSmall {
-        kind: FatKind,
-        least: u64,
-    },
-    /// `most` bytes are all that a volume of this kind can have.
-    TooLarge {
-        kind: FatKind,
-        most: u64,
-    },
-    /// What was read back is no volume.
-    NotKept(MountError),
-}
-
-impl fmt::Display for FormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Device(error) => error.fmt(f),
-            Self::TooSmall { kind, least } => {
-                write!(f, "too small for {kind}, which needs {} KiB", least.div_ceil(1024))
-            }
-            Self::TooLarge { kind, most } => {
-                write!(f, "too large for {kind}, which ends at {} MiB", most >> 20)
-            }
-            Self::NotKept(error) => write!(f, "the disk did not keep what was written: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for FormatError {}
-
-impl From<DeviceError> for FormatError {
-    fn from(error: DeviceError) -> Self {
-        Self::Device(error)
     }
 }
 
@@ -238,12 +199,6 @@ fn label_entry(options: &FormatOptions) -> [u8; 32] {
     put(&mut entry, 22, &time.to_le_bytes());
     put(&mut entry, 24, &date.to_le_bytes());
     entry
-}
-
-fn put(sector: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in sector.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
-    }
 }
 
 const NO_LABEL: &[u8; 11] = b"NO NAME    ";

@@ -9,6 +9,7 @@
 //! the boot sector is replaced by one that leads to the log: from that moment on the volume is
 //! grown, and who mounts it writes what the log holds, as often as power cuts ask for it. Its last
 //! entry is the new boot sector.
+mod error;
 mod log;
 mod plan;
 mod renumber;
@@ -16,64 +17,14 @@ mod renumber;
 use crate::commit::state::set_fs_info;
 use crate::whole::check::table::{Link, Table};
 use crate::whole::reclaim::walk::{Stop, Walk};
-use crate::{BlockDevice, DeviceError, Error, MountError, Volume};
+use crate::{BlockDevice, Volume};
 use ::log::info;
 use alloc::vec;
-use core::fmt;
+pub use error::{GrowError, Grown};
 pub(crate) use log::finish;
 use log::{Log, marker};
-pub(crate) use log::{MAGIC, MARK};
 use plan::Plan;
 use renumber::Renumber;
-
-/// What growing came to, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grown {
-    pub from: u64,
-    pub to: u64,
-    /// There was more room than this kind of FAT can have.
-    pub limited: bool,
-}
-
-/// Why a volume was not grown; it is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrowError {
-    Volume(Error),
-    /// The text says why not.
-    Refused(&'static str),
-}
-
-impl fmt::Display for GrowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Volume(error) => error.fmt(f),
-            Self::Refused(why) => write!(f, "the volume cannot be grown: {why}"),
-        }
-    }
-}
-
-impl core::error::Error for GrowError {}
-
-impl From<Error> for GrowError {
-    fn from(error: Error) -> Self {
-        Self::Volume(error)
-    }
-}
-
-impl From<DeviceError> for GrowError {
-    fn from(error: DeviceError) -> Self {
-        Self::Volume(error.into())
-    }
-}
-
-impl From<MountError> for GrowError {
-    fn from(error: MountError) -> Self {
-        match error {
-            MountError::Device(error) => error.into(),
-            _ => Self::Refused("the disk did not keep what was written"),
-        }
-    }
-}
 
 /// How much is copied at once.
 const CHUNK: u64 = 64 << 10;

@@ -1,7 +1,8 @@
 //! Following every directory and chain from the root.
 use super::directory::{self, Named};
+use super::problem::Problem;
+use super::state::{Check, Folder};
 use super::table::Link;
-use super::{Check, Problem};
 use crate::layout::entry::{Entry, SLOT};
 use crate::layout::name;
 use crate::{BlockDevice, FatKind, MountError};
@@ -9,17 +10,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-
-/// A directory that was met.
-pub(super) struct Folder {
-    name: String,
-    /// Where its parent is in the list; the root is its own.
-    parent: usize,
-    /// Its first cluster; 0 for the fixed root.
-    first: u32,
-    /// How many clusters it has that are its own and that a directory may have.
-    clusters: u32,
-}
 
 /// What came of following a chain.
 struct Chain {

@@ -1,7 +1,7 @@
 //! Where a new volume's regions go: the kind, the cluster size and the size of the tables.
 //! Every region starts and ends on a 4 KiB boundary, so that no cluster straddles two blocks of
 //! the disk beneath. Cluster sizes are those of fatgen103, "FAT Volume Initialization".
-use super::FormatError;
+use super::error::FormatError;
 use crate::FatKind;
 
 /// A layout in bytes, ready to be written.

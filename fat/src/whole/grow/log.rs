@@ -4,15 +4,13 @@
 //! length (8), and then the data. The boot sector that leads to it begins as follows: a jump (3),
 //! `MSFSGROW` (8), zeros where FAT keeps the size of a sector (2), then at 16 the offset of the log
 //! from there (8), its length (8), the FNV-1a hash of all of it (8), and the size of a sector (8).
-use crate::layout::geometry::u64_at;
-use crate::layout::name::Fnv;
+use super::error::GrowError;
+use crate::bytes::{Fnv, u64_at};
+use crate::layout::geometry::{GROWING, GROWING_AT};
 use crate::{BlockDevice, DeviceError, MountError};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// What is in the place of the name of the system that formatted the volume.
-pub(crate) const MARK: usize = 3;
-pub(crate) const MAGIC: &[u8; 8] = b"MSFSGROW";
 const FIELDS: usize = 16;
 /// How much is read at once, and the most data of an entry.
 const CHUNK: u64 = 1 << 20;
@@ -34,7 +32,7 @@ impl<'a, D: BlockDevice> Log<'a, D> {
     }
 
     /// Adds whole sectors for this place.
-    pub async fn add(&mut self, place: u64, data: &[u8]) -> Result<(), super::GrowError> {
+    pub async fn add(&mut self, place: u64, data: &[u8]) -> Result<(), GrowError> {
         let sector = self.device.sector_size();
         let mut entry = Vec::with_capacity(sector.saturating_add(data.len()));
         entry.extend_from_slice(&place.to_le_bytes());
@@ -43,7 +41,7 @@ impl<'a, D: BlockDevice> Log<'a, D> {
         entry.extend_from_slice(data);
         let after = self.next.saturating_add(entry.len() as u64);
         if after > self.end {
-            return Err(super::GrowError::Refused("there is too little new room to do it safely"));
+            return Err(GrowError::Refused("there is too little new room to do it safely"));
         }
         self.hash.add(&entry);
         self.device.write(self.next, &entry).await?;
@@ -61,7 +59,7 @@ pub(super) fn marker<D: BlockDevice>(boot: &[u8], log: &Log<'_, D>, start: u64) 
         }
     };
     put(0, &[0xEB, 0xFE, 0x90]);
-    put(MARK, MAGIC);
+    put(GROWING_AT, GROWING);
     let size = log.device.sector_size() as u64;
     let (at, len) = (log.start.saturating_sub(start), log.next.saturating_sub(log.start));
     for (index, field) in [at, len, log.hash.finish(), size].into_iter().enumerate() {
@@ -80,7 +78,7 @@ pub(crate) async fn finish<D: BlockDevice>(device: &D, start: u64) -> Result<(),
     let (at, len, hash, size) = (field(0), field(1), field(2), field(3));
     let from = start.checked_add(at).ok_or(BROKEN)?;
     let to = from.checked_add(len).filter(|end| *end <= device.size()).ok_or(BROKEN)?;
-    if boot.get(MARK..MARK + 8) != Some(MAGIC)
+    if boot.get(GROWING_AT..GROWING_AT + GROWING.len()) != Some(GROWING)
         || size != sector as u64
         || len == 0
         || !(from | len).is_multiple_of(size)

@@ -1,6 +1,7 @@
 //! What a grown volume looks like.
-use super::{GrowError, Renumber};
-use crate::layout::geometry::u16_at;
+use super::error::GrowError;
+use super::renumber::Renumber;
+use crate::bytes::{put, u16_at};
 use crate::{FatKind, Geometry};
 
 /// The new layout. Offsets in bytes on the disk.
@@ -108,11 +109,5 @@ impl Plan {
         } else {
             put(boot, 22, &u16::try_from(table).unwrap_or(u16::MAX).to_le_bytes());
         }
-    }
-}
-
-fn put(sector: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in sector.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
     }
 }

@@ -1,0 +1,52 @@
+//! What came of growing.
+use crate::{DeviceError, Error, MountError};
+use core::fmt;
+
+/// What growing came to, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grown {
+    pub from: u64,
+    pub to: u64,
+    /// There was more room than this kind of FAT can have.
+    pub limited: bool,
+}
+
+/// Why a volume was not grown; it is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrowError {
+    Volume(Error),
+    /// The text says why not.
+    Refused(&'static str),
+}
+
+impl fmt::Display for GrowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume(error) => error.fmt(f),
+            Self::Refused(why) => write!(f, "the volume cannot be grown: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for GrowError {}
+
+impl From<Error> for GrowError {
+    fn from(error: Error) -> Self {
+        Self::Volume(error)
+    }
+}
+
+impl From<DeviceError> for GrowError {
+    fn from(error: DeviceError) -> Self {
+        Self::Volume(error.into())
+    }
+}
+
+impl From<MountError> for GrowError {
+    fn from(error: MountError) -> Self {
+        match error {
+            MountError::Device(error) => error.into(),
+            _ => Self::Refused("the disk did not keep what was written"),
+        }
+    }
+}
