@@ -16,7 +16,6 @@ mod queue;
 #[cfg(test)]
 #[allow(unsafe_code)]
 mod tests;
-mod transfer;
 
 pub use disk::VirtioDisk;
 pub use network::{Received, Room, VirtioNet};

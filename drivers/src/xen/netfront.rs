@@ -21,16 +21,10 @@ use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMet
 use smoltcp::time::Instant;
 use vif::Vif;
 
+pub use vif::Pages;
+
 /// Ethernet's header: what a frame has beyond the MTU of IP.
 const HEADER: usize = 14;
-
-/// What an interface may use, in pages of 4 KiB for each direction, at least 32 and at most 256.
-/// A backend may keep what was sent until its receiver has it, so slow receivers need many.
-#[derive(Clone, Copy, Debug)]
-pub struct Pages {
-    pub receive: usize,
-    pub transmit: usize,
-}
 
 /// The machine's network interface: the one with the lowest number under `device/vif`. It may come
 /// late, go, and come back with another backend; without one, nothing is received or sent.

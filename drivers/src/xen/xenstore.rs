@@ -122,31 +122,6 @@ impl Xenstore {
         self.request(kind::RM, 0, &[path.as_bytes(), b"\0"]).await.map(drop)
     }
 
-    /// Runs `body` in a transaction, again from its start whenever somebody else changed what it
-    /// saw.
-    pub async fn transact<T>(
-        &self,
-        mut body: impl AsyncFnMut(&Transaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        const TRIES: usize = 100;
-        for _ in 0..TRIES {
-            let transaction = Transaction::start(self).await?;
-            let result = body(&transaction).await;
-            let ended = transaction.end(result.is_ok()).await;
-            match (result, ended) {
-                (Ok(_), Err(StoreError::Again)) => (),
-                (Ok(value), ended) => return ended.map(|()| value),
-                (Err(error), _) => return Err(error),
-            }
-        }
-        Err(StoreError::Again)
-    }
-
-    /// Tells of every change of a node and below it, and once at its start.
-    pub async fn watch(&self, path: &str) -> Result<Watch, StoreError> {
-        Watch::start(self, path).await
-    }
-
     /// Sends a request and waits for its reply.
     async fn request(
         &self,

@@ -1,5 +1,5 @@
 //! A read, a write or a flush of any length: the requests that it takes, in flight together.
-use super::Disk;
+use super::disk::Disk;
 use super::geometry::Flush;
 use super::link::{Link, Refusal, Ticket};
 use crate::data::Data;

@@ -1,5 +1,4 @@
 //! The interface's directory in xenstore and its connection: what is there, and what is offered.
-use super::Pages;
 use super::receive::Receive;
 use super::transmit::Transmit;
 use crate::xen::bus::{self, Backend, BusError, Frontend, State};
@@ -28,6 +27,14 @@ pub struct Connection {
     pub channel: Channel,
     pub transmit: Transmit,
     pub receive: Receive,
+}
+
+/// What an interface may use, in pages of 4 KiB for each direction, at least 32 and at most 256.
+/// A backend may keep what was sent until its receiver has it, so slow receivers need many.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages {
+    pub receive: usize,
+    pub transmit: usize,
 }
 
 pub struct Vif {

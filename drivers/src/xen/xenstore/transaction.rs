@@ -4,6 +4,28 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use xen_sys::xs_wire::kind;
 
+impl Xenstore {
+    /// Runs `body` in a transaction, again from its start whenever somebody else changed what it
+    /// saw.
+    pub async fn transact<T>(
+        &self,
+        mut body: impl AsyncFnMut(&Transaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        const TRIES: usize = 100;
+        for _ in 0..TRIES {
+            let transaction = Transaction::start(self).await?;
+            let result = body(&transaction).await;
+            let ended = transaction.end(result.is_ok()).await;
+            match (result, ended) {
+                (Ok(_), Err(StoreError::Again)) => (),
+                (Ok(value), ended) => return ended.map(|()| value),
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Err(StoreError::Again)
+    }
+}
+
 /// A transaction that runs; `Xenstore::transact` starts and ends it.
 pub struct Transaction {
     store: Xenstore,
@@ -12,14 +34,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub(super) async fn start(store: &Xenstore) -> Result<Self, StoreError> {
+    async fn start(store: &Xenstore) -> Result<Self, StoreError> {
         let id = store.request(kind::TRANSACTION_START, 0, &[b"\0"]).await?;
         let id = id.strip_suffix(b"\0").unwrap_or(&id);
         let id = core::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
         Ok(Self { store: store.clone(), id: id.ok_or(StoreError::Broken)?, open: true })
     }
 
-    pub(super) async fn end(mut self, commit: bool) -> Result<(), StoreError> {
+    async fn end(mut self, commit: bool) -> Result<(), StoreError> {
         self.open = false;
         let payload: &[u8] = if commit { b"T\0" } else { b"F\0" };
         self.store.request(kind::TRANSACTION_END, self.id, &[payload]).await.map(drop)

@@ -8,6 +8,13 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use xen_sys::xs_wire::kind;
 
+impl Xenstore {
+    /// Tells of every change of a node and below it, and once at its start.
+    pub async fn watch(&self, path: &str) -> Result<Watch, StoreError> {
+        Watch::start(self, path).await
+    }
+}
+
 /// Tells of every change of a node and below it; ends when it is dropped.
 pub struct Watch {
     store: Xenstore,
@@ -17,7 +24,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn start(store: &Xenstore, path: &str) -> Result<Self, StoreError> {
+    async fn start(store: &Xenstore, path: &str) -> Result<Self, StoreError> {
         let token = store.state.borrow_mut().next();
         let fired = Rc::new(Cell::new(false));
         store.state.borrow_mut().watches.insert(token, fired.clone());

@@ -1,7 +1,7 @@
 //! A read, a write or a flush of any length: the requests that it takes, in flight together.
-use super::disk::{Disk, Ring, SECTOR};
-use super::queue::Chain;
+use super::ring::{Disk, Ring, SECTOR};
 use crate::data::Data;
+use crate::virtio::queue::Chain;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -75,7 +75,7 @@ impl<'d, T: Transport> Transfer<'d, T> {
                 return;
             }
             let Some(ticket) = self.chain(part.clone()).and_then(|chain| ring.send(chain)) else {
-                log::error!("disk {}: no memory for a request", self.disk.name());
+                log::error!("disk {}: no memory for a request", self.disk.name);
                 self.error = Some(DeviceError::Io);
                 self.todo = None;
                 break;
