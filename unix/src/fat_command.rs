@@ -52,9 +52,13 @@ fn dispatch() -> Result<ExitCode, Failure> {
     let mut words = lexopt::Parser::from_env();
     let command = match words.next()? {
         Some(Value(word)) => word.string()?,
-        Some(Short('h') | Long("help")) => return output::print(HELP),
+        Some(Short('h') | Long("help")) => return Ok(output::print(HELP)?),
         Some(Short('V') | Long("version")) => {
-            return output::print(concat!("fat (mirage-sshfs) ", env!("CARGO_PKG_VERSION"), "\n"));
+            return Ok(output::print(concat!(
+                "fat (mirage-sshfs) ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            ))?);
         }
         Some(other) => return Err(other.unexpected().into()),
         None => {
@@ -70,7 +74,7 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "mkdir" => mkdir::run,
         "check" => check::run,
         "grow" => grow::run,
-        "help" => return output::print(HELP),
+        "help" => return Ok(output::print(HELP)?),
         other => {
             return Err(Failure::usage(format!("there is no command `{other}`: see `fat --help`")));
         }

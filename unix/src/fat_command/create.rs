@@ -58,12 +58,12 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         }
         Failure::at(&path, error)
     })?;
-    output::print(&format!(
+    Ok(output::print(&format!(
         "{}: {}, {}\n",
         path.display(),
         geometry.kind,
         output::size(geometry.size)
-    ))
+    ))?)
 }
 
 fn set_size(wanted: &mut Option<u64>, text: &str) -> Result<(), Failure> {

@@ -40,7 +40,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     };
     let limit = if grown.limited { ", the most of this kind of FAT" } else { "" };
     let (from, to) = (output::size(grown.from), output::size(grown.to));
-    output::print(&format!("{}: from {from} to {to}{limit}\n", path.display()))
+    Ok(output::print(&format!("{}: from {from} to {to}{limit}\n", path.display()))?)
 }
 
 /// Makes an image file larger, never smaller. It is open, and so locked.

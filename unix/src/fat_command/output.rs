@@ -1,9 +1,8 @@
 //! Text for people: to standard output, sizes, times.
-use super::failure::Failure;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
+pub(super) fn print(text: &str) -> io::Result<ExitCode> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes())?;
     output.flush()?;
