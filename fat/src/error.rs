@@ -11,11 +11,16 @@ pub enum Error {
     IsADirectory,
     AlreadyExists,
     NotEmpty,
-    /// No free cluster, or no free slot in the fixed root directory of FAT12 and FAT16, or the
-    /// directory has its 65,536 slots.
+    /// No free cluster.
     NoSpace,
+    /// The directory has its 65,536 slots, of which a long name takes up to 21.
+    FolderFull,
+    /// No free slot in the root directory of FAT12 or FAT16, which has a fixed size.
+    RootFull,
     /// The file would be larger than 4 GiB - 1. Nothing has been written.
     TooLarge,
+    /// Empty, `.` or `..`, with `/`, NUL, one of Unicode's noncharacters, or a character of private use
+    /// that stands for one that FAT forbids.
     NameInvalid,
     /// More than 255 UTF-16 units.
     NameTooLong,
@@ -48,7 +53,13 @@ impl fmt::Display for Error {
             Self::NotEmpty => "the directory is not empty",
             Self::NoSpace => "no space left on the volume",
             Self::TooLarge => "larger than 4 GiB - 1, the most a file on FAT can hold",
-            Self::NameInvalid => "not a valid name",
+            Self::FolderFull => {
+                "the folder is full: one of FAT has 65,536 places, and a long name takes 2 to 21"
+            }
+            Self::RootFull => {
+                "the root folder is full: on FAT12 and FAT16 its size is fixed, other folders have room"
+            }
+            Self::NameInvalid => "the name cannot be kept",
             Self::NameTooLong => "the name is longer than 255 characters",
             Self::ReadOnly => "the volume is read-only",
             Self::ReadOnlyFile => "the file is read-only",

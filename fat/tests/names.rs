@@ -136,11 +136,11 @@ fn a_full_root_directory_says_so() {
             }
         };
         // The label has one slot.
-        assert_eq!((error, made), (Error::NoSpace, 63));
-        assert_eq!(volume.create_dir("/D").await, Err(Error::NoSpace));
+        assert_eq!((error, made), (Error::RootFull, 63));
+        assert_eq!(volume.create_dir("/D").await, Err(Error::RootFull));
         assert_eq!(
             volume.rename("/F1", "/a name that takes slots", true).await,
-            Err(Error::NoSpace)
+            Err(Error::RootFull)
         );
         volume.rename("/F1", "/G1", true).await.unwrap();
         volume.remove_file("/F2").await.unwrap();
@@ -165,9 +165,105 @@ fn a_directory_has_at_most_65536_slots() {
                 Err(error) => break error,
             }
         };
-        assert_eq!((error, made), (Error::NoSpace, (65_536 - 2) / 20));
+        assert_eq!((error, made), (Error::FolderFull, (65_536 - 2) / 20));
+        assert!(error.to_string().contains("65,536"), "{error}");
+        let space = volume.space().await.unwrap();
+        assert!(space.free_clusters > space.total_clusters / 2, "{space:?}");
+        assert_eq!(volume.create_dir(&format!("/d/{long}")).await, Err(Error::FolderFull));
+        let moved = format!("/d/{long}moved");
+        put(&volume, "/f", b"1").await.unwrap();
+        assert_eq!(volume.rename("/f", &moved, true).await, Err(Error::FolderFull));
+        // Within a full folder the slots of the old name do.
+        volume.rename(&format!("/d/{long}1"), &moved, true).await.unwrap();
+        assert_eq!(get(&volume, &moved).await.unwrap(), b"");
         volume.unmount().await.unwrap();
     });
+    assert_eq!(fsck(&disk.image()), "");
+}
+
+/// What would come back otherwise, or what other systems take for the padding behind a name.
+#[test]
+fn names_that_cannot_be_kept_are_refused() {
+    for (kind, disk) in kinds() {
+        let volume = mount(&disk);
+        block_on(async {
+            put(&volume, "/file", b"1").await.unwrap();
+            volume.keep_journal().await.unwrap();
+            volume.sync().await.unwrap();
+            let names = [
+                "\u{FFFF}",
+                "photo\u{FFFF}.jpg",
+                "a\u{FFFE}",
+                "\u{FDD0}b",
+                "\u{FDEF}",
+                "a\u{1FFFE}",
+                "\u{10FFFF}",
+                // Where the characters are kept that FAT forbids.
+                "a\u{F03A}b",
+                "end\u{F02E}",
+                "\u{F001}",
+            ];
+            for name in names {
+                let path = format!("/{name}");
+                let refused = Error::NameInvalid;
+                assert_eq!(volume.open(&path, &WRITE).await.unwrap_err(), refused, "{name:?}");
+                assert_eq!(volume.create_dir(&path).await, Err(refused), "{name:?}");
+                assert_eq!(volume.rename("/file", &path, true).await, Err(refused), "{name:?}");
+                assert_eq!(volume.metadata(&path).await.unwrap_err(), Error::NotFound);
+            }
+            // Neighbours of theirs are names.
+            let kept = ["\u{FFFD}", "\u{FDCF}", "\u{FDF0}", "\u{1FFFD}", "\u{F000}x", "\u{F02E}x"];
+            for name in kept {
+                put(&volume, &format!("/{name}"), name.as_bytes()).await.unwrap();
+            }
+            let mut expected = kept.map(String::from).to_vec();
+            expected.push("file".into());
+            expected.sort();
+            assert_eq!(list(&volume, "/").await.unwrap(), expected, "{kind}");
+            volume.unmount().await.unwrap();
+        });
+        assert_eq!(fsck(&disk.image()), "", "{kind}");
+    }
+}
+
+/// mtools writes them without a long name.
+#[test]
+fn the_bits_for_lower_case_are_for_all_letters() {
+    let disk = mkfs(4096, &[]);
+    let names = ["café.txt", "ñañ.äöü", "ÉTÉ.doc", "æ.å", "CAFÉ.été"];
+    let file = TempFile::new(&disk.image());
+    let source = TempFile::new(b"1");
+    for name in names {
+        let said = std::process::Command::new("mcopy")
+            .env("LC_ALL", "C.UTF-8")
+            .env("MTOOLSRC", "/dev/null")
+            .arg("-i")
+            .arg(&file.0)
+            .arg(&source.0)
+            .arg(format!("::/{name}"))
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{said:?}");
+    }
+    let disk = Disk::new(std::fs::read(&file.0).unwrap());
+    let volume = mount(&disk);
+    block_on(async {
+        let mut expected = names.map(String::from).to_vec();
+        expected.sort();
+        assert_eq!(list(&volume, "/").await.unwrap(), expected);
+        for name in names {
+            assert_eq!(get(&volume, &format!("/{name}")).await.unwrap(), b"1");
+        }
+        volume.rename("/café.txt", "/Café.txt", false).await.unwrap();
+        volume.rename("/ÉTÉ.doc", "/été.doc", false).await.unwrap();
+        volume.unmount().await.unwrap();
+    });
+    let again = mount(&disk);
+    let listed = block_on(list(&again, "/")).unwrap();
+    assert!(
+        listed.contains(&"Café.txt".into()) && listed.contains(&"été.doc".into()),
+        "{listed:?}"
+    );
     assert_eq!(fsck(&disk.image()), "");
 }
 

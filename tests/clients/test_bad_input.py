@@ -169,7 +169,7 @@ class Full(Case):
     def test_root_directory_full(self):
         """FAT16's root has a fixed number of slots (512 as a rule)."""
         remote = self.paramiko_sftp()
-        with self.assertRaises(OSError):
+        with self.assertRaisesRegex(OSError, "the root folder is full"):
             for number in range(2000):
                 remote.open(f"N{number}", "wb").close()
         for number in range(7, 12):     # a name may take more than one slot

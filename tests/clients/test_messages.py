@@ -72,6 +72,16 @@ class Sshfs(Mounted):
         self.says("Operation not permitted", f'{sys.executable} -c "{script}"')
         self.sh(f'{sys.executable} -c "{script.replace("300", "250")}"')
 
+    def test_root_folder_full(self):
+        """FAT16's has 512 places."""
+        self.says("Input/output error", "for n in $(seq 600); do : > D$n || exit; done")
+        self.says("Input/output error", "mkdir another")
+        self.sh("rm D1; mkdir d; echo x > d/f; test $(df --output=pcent . | tail -1 | tr -d ' %') -lt 50")
+
+    def test_name_that_cannot_be_kept(self):
+        self.says("Bad message", r": > $(printf 'photo\357\277\277.jpg')")
+        self.says("Bad message", r"mkdir $(printf '\357\277\276')")
+
     def test_name_of_the_servers_own(self):
         self.says("Permission denied", "mkdir .mirage-sshfs")
         self.says("Permission denied", ": > .mirage-sshfs")
@@ -87,6 +97,7 @@ class SshfsReadOnly(Sshfs):
 
     test_exists_and_not_empty = test_what_fat_lacks = test_archive_with_a_link = None
     test_too_large = test_too_many_open_files = test_read_only_file = test_name_of_the_servers_own = None
+    test_root_folder_full = test_name_that_cannot_be_kept = None
 
 
 class Others(Case):
@@ -151,6 +162,7 @@ class Others(Case):
         for words, call in [("it exists already", lambda: remote.mkdir("d")), ("is not empty", lambda: remote.rmdir("d")),
                             ("FAT has no symbolic links", lambda: remote.symlink("a", "b")),
                             ("FAT files end at 4 GiB", lambda: remote.truncate("mirage.pub", 1 << 32)),
+                            ("the name cannot be kept", lambda: remote.mkdir("d/\uffff")),
                             ("no space left", lambda: remote.truncate("mirage.pub", 3_000_000)),
                             ("it is a directory", lambda: remote.open("d", "wb")), ("it exists", lambda: remote.rename("d", "mirage.pub"))]:
             with self.assertRaisesRegex(OSError, words):

@@ -21,9 +21,16 @@ fn dot_or_space(unit: u16) -> bool {
     unit == u16::from(b'.') || unit == u16::from(b' ')
 }
 
+/// Unicode's noncharacters (The Unicode Standard, section 23.7). U+FFFF fills the slots behind a name,
+/// and other systems refuse or cut names that hold one of them.
+fn noncharacter(char: char) -> bool {
+    let code = u32::from(char);
+    code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code)
+}
+
 /// The units that go to the disk for one path component.
 pub(crate) fn encode(name: &str) -> Result<Vec<u16>, Error> {
-    if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
+    if !valid(name) || name.contains(noncharacter) {
         return Err(Error::NameInvalid);
     }
     let mut units: Vec<u16> = name
@@ -38,7 +45,8 @@ pub(crate) fn encode(name: &str) -> Result<Vec<u16>, Error> {
     if units.len() > MAX_UNITS {
         return Err(Error::NameTooLong);
     }
-    Ok(units)
+    // U+F03A would come back as the `:` that it stands for.
+    if decode(&units).as_deref() == Some(name) { Ok(units) } else { Err(Error::NameInvalid) }
 }
 
 /// The path component for the units on the disk, or nothing when no path could ever name it.
@@ -64,11 +72,16 @@ pub(crate) fn valid(name: &str) -> bool {
 
 /// Upper case one char to one char, as FAT's collation does (`ß` stays).
 fn fold(char: char) -> char {
-    let mut upper = char.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(one), None) => one,
-        _ => char,
-    }
+    single(char.to_uppercase()).unwrap_or(char)
+}
+
+/// Lower case one char to one char.
+pub(crate) fn lower(char: char) -> char {
+    single(char.to_lowercase()).unwrap_or(char)
+}
+
+fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    chars.next().filter(|_| chars.next().is_none())
 }
 
 pub(crate) fn same(a: &str, b: &str) -> bool {
@@ -103,6 +116,17 @@ mod tests {
         assert_eq!(encode(&"a".repeat(255)).unwrap().len(), 255);
         assert_eq!(encode(&"a".repeat(256)), Err(Error::NameTooLong));
         assert_eq!(encode(&"😀".repeat(128)), Err(Error::NameTooLong));
+    }
+
+    #[test]
+    fn names_that_would_not_come_back() {
+        for name in ["", ".", "..", "a/b", "a\0", "\u{FFFF}", "x\u{FFFE}", "\u{FDD0}", "\u{2FFFF}"]
+        {
+            assert_eq!(encode(name), Err(Error::NameInvalid), "{name:?}");
+        }
+        for name in ["a\u{F03A}", "\u{F01F}", "a\u{F020}"] {
+            assert_eq!(encode(name), Err(Error::NameInvalid), "{name:?}");
+        }
     }
 
     #[test]

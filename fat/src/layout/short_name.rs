@@ -2,7 +2,7 @@
 //! Microsoft FAT specification, sections "FAT Directory Structure" and "The Basis-Name Generation
 //! Algorithm".
 use crate::bytes::Fnv;
-use crate::layout::name::valid;
+use crate::layout::name::{self, valid};
 use alloc::string::String;
 
 const LOWER_BASE: u8 = 0x08;
@@ -36,7 +36,7 @@ pub(crate) fn decode(name: &[u8; 11], case: u8) -> String {
                 let byte = if from + index == 0 && byte == 0x05 { 0xE5 } else { byte };
                 match oem(byte) {
                     '/' | '\0' => '_',
-                    char if lower => char.to_ascii_lowercase(),
+                    char if lower => name::lower(char),
                     char => char,
                 }
             })
@@ -51,7 +51,8 @@ pub(crate) fn decode(name: &[u8; 11], case: u8) -> String {
     if valid(&text) { text } else { text.replace('.', "_") + "_" }
 }
 
-/// Whether a short name can hold this character as it is.
+/// Whether a short name of ours can hold this character as it is. What others a byte stands for
+/// depends on the reader's code page, so that they are in long names alone.
 fn allowed(char: char) -> bool {
     char.is_ascii_uppercase() || char.is_ascii_digit() || "!#$%&'()-@^_`{}~".contains(char)
 }
@@ -187,6 +188,9 @@ mod tests {
         assert_eq!(decode(b"README  TXT", 0), "README.TXT");
         assert_eq!(decode(b"README  TXT", 0x18), "readme.txt");
         assert_eq!(decode(b"\x05BC\x81    \x80  ", 0), "σBCü.Ç");
+        assert_eq!(decode(b"CAF\x90    T\x99 ", 0x18), "café.tö");
+        assert_eq!(decode(b"CAF\x90    T\x99 ", 0x08), "café.TÖ");
+        assert_eq!(decode(b"\xE1\x81\xE4        ", 0x08), "ßüσ");
         assert_eq!(decode(b"A/B     \0  ", 0), "A_B._");
         assert_eq!(decode(b".          ", 0), "__");
     }

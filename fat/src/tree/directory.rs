@@ -154,11 +154,11 @@ impl<D: BlockDevice> Volume<D> {
     /// Makes room for `slots` slots.
     pub(crate) async fn make_slots(&self, directory: &Directory, slots: u32) -> Result<(), Error> {
         if slots > MAX_SLOTS {
-            return Err(Error::NoSpace);
+            return Err(Error::FolderFull);
         }
         while self.slots(directory) < slots {
             if directory.id == 0 {
-                return Err(Error::NoSpace);
+                return Err(Error::RootFull);
             }
             let new = self.directory_cluster().await?;
             // Zeros must be on the disk before a link leads to them.

@@ -50,7 +50,7 @@ impl<D: BlockDevice> Volume<D> {
         let same = source.directory.id == target.directory.id;
         let new = match self.insert(&target.directory, target.name, entry).await {
             // The slots of the old name may do.
-            Err(Error::NoSpace) if same => {
+            Err(Error::NoSpace | Error::FolderFull | Error::RootFull) if same => {
                 self.erase(&source.directory, found).await?;
                 match self.insert(&target.directory, target.name, entry).await {
                     Ok(new) => return self.moved(found, &new, target, false).await,

@@ -69,7 +69,7 @@ impl<D: BlockDevice> Volume<D> {
                     let hash = name::hash(&short_name::decode(short, 0));
                     index.as_ref().is_some_and(|index| index.has(hash))
                 };
-                let short = short_name::generate(name, taken).ok_or(Error::NoSpace)?;
+                let short = short_name::generate(name, taken).ok_or(Error::FolderFull)?;
                 (short, 0, entry::long_slots(&units, short_name::checksum(&short)))
             }
         };

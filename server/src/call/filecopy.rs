@@ -31,7 +31,7 @@ impl Failure {
                 Error::NotADirectory => errno::ENOTDIR,
                 Error::IsADirectory => errno::EISDIR,
                 Error::AlreadyExists => errno::EEXIST,
-                Error::NoSpace => errno::ENOSPC,
+                Error::NoSpace | Error::FolderFull | Error::RootFull => errno::ENOSPC,
                 Error::TooLarge => errno::EFBIG,
                 Error::NameInvalid => errno::EILSEQ,
                 Error::NameTooLong => errno::ENAMETOOLONG,

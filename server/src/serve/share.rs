@@ -271,6 +271,14 @@ fn status(error: Error) -> Status {
         Error::IsADirectory => (StatusCode::Failure, "it is a directory"),
         Error::IntoItself => (StatusCode::Failure, "a directory cannot be moved into itself"),
         Error::NoSpace => (StatusCode::NoSpaceOnFilesystem, "no space left on the volume"),
+        Error::FolderFull => (
+            StatusCode::NoSpaceOnFilesystem,
+            "the folder is full: FAT has 65,536 places in one, and a long name takes 2 to 21",
+        ),
+        Error::RootFull => (
+            StatusCode::NoSpaceOnFilesystem,
+            "the root folder is full: on FAT12 and FAT16 its size is fixed, other folders have room",
+        ),
         Error::TooLarge => (StatusCode::Failure, "FAT files end at 4 GiB - 1 byte"),
         Error::TooManyExtents => (StatusCode::Failure, "the file is too fragmented"),
         Error::Damaged(_) => (StatusCode::NoMedia, "the volume is damaged"),
