@@ -64,6 +64,7 @@ test-fresh:
 
 layers:
 	$(PYTHON) tests/layers.py
+	$(PYTHON) tests/test_layers.py
 
 unit:
 	cargo test --workspace --exclude kernel --locked
