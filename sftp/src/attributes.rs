@@ -8,6 +8,9 @@ const PERMISSIONS: u32 = 4;
 const ACMODTIME: u32 = 8;
 const EXTENDED: u32 = 0x8000_0000;
 
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+
 /// ATTRS. What is absent in a request is to be left as it is: an absent mode is not mode 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -22,6 +25,11 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Whether the mode says that they are a directory's.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.permissions.is_some_and(|mode| mode & S_IFMT == S_IFDIR)
+    }
+
     /// Reads them, skipping extended attributes and, as OpenSSH does, flags that version 3 has not.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Status> {
         let flags = reader.u32()?;

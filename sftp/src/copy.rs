@@ -1,43 +1,15 @@
 //! Copying on the server: copy-data (OpenSSH's PROTOCOL section 4.10, and section 7 of
 //! draft-ietf-secsh-filexfer-extensions-00).
 use crate::files::{Files, OpenFlags};
-use crate::request::handle;
+use crate::give_way::give_way;
+use crate::request::{CopyData, PIECE};
 use crate::server::Server;
 use crate::status::{Status, StatusCode};
-use crate::wire::Reader;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::future::poll_fn;
-use core::task::Poll;
-
-/// The most bytes that are held at once.
-pub(crate) const PIECE: usize = 256 * 1024;
 
 const OVERLAP: Status = Status::new(StatusCode::Failure, "a file cannot be copied onto itself");
 const CLIENT_GONE: Status = Status::new(StatusCode::Failure, "the client is gone");
-
-/// What a request asks for; handles as the client names them.
-#[derive(Debug)]
-pub(crate) struct CopyData {
-    pub(crate) from: u64,
-    pub(crate) from_offset: u64,
-    /// 0 is all to the end of the file.
-    pub(crate) length: u64,
-    pub(crate) to: u64,
-    pub(crate) to_offset: u64,
-}
-
-impl CopyData {
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Status> {
-        Ok(Self {
-            from: handle(reader)?,
-            from_offset: reader.u64()?,
-            length: reader.u64()?,
-            to: handle(reader)?,
-            to_offset: reader.u64()?,
-        })
-    }
-}
 
 impl<F: Files> Server<F> {
     /// Copies in pieces, and lets other sessions run between two of them. The end of the source is
@@ -84,18 +56,4 @@ impl<F: Files> Server<F> {
         // As OpenSSH: less than what was asked for is the end of the file.
         if copied < asked.length { Err(Status::EOF) } else { Ok(()) }
     }
-}
-
-/// Is ready the second time it is polled, and has itself woken in between.
-async fn give_way() {
-    let mut given = false;
-    poll_fn(|context| {
-        if given {
-            return Poll::Ready(());
-        }
-        given = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

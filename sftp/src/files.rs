@@ -68,8 +68,8 @@ pub struct StatVfs {
     pub name_max: u64,
 }
 
-/// A file system as the protocol needs it. Paths have been resolved: absolute, separated by `/`,
-/// without `.`, `..`, empty components and NUL; the root is `/`.
+/// A file system as the protocol needs it. Paths have been walked as far as they have `..` in them: they
+/// are absolute, separated by `/`, without `.`, `..`, empty components and NUL; the root is `/`.
 ///
 /// Several calls run at once only where the protocol allows it: reads of any files, writes of any
 /// files, and reads of one open file with writes of another. Writes of one file must take effect
@@ -106,7 +106,7 @@ pub trait Files {
     /// Whether both are the same file, so that what is written to one is read from the other.
     fn is_same_file(&self, a: &Self::File, b: &Self::File) -> bool;
 
-    /// Serves STAT and LSTAT.
+    /// Serves STAT and LSTAT, and says by the mode what is a directory.
     async fn stat(&self, path: &str) -> Result<Attributes, Status>;
 
     async fn fstat(&self, file: &Self::File) -> Result<Attributes, Status>;

@@ -18,8 +18,10 @@ extern crate alloc;
 
 mod attributes;
 mod copy;
+mod fatal;
 mod files;
 mod fxp;
+mod give_way;
 mod handles;
 mod longname;
 mod order;
@@ -29,12 +31,14 @@ mod reply;
 mod request;
 mod server;
 mod status;
+mod walk;
 mod wire;
 
 pub use attributes::Attributes;
+pub use fatal::Fatal;
 pub use files::{Files, Name, OpenFlags, StatVfs};
 pub use handles::HandleMemory;
-pub use packet::{Fatal, Packets};
+pub use packet::Packets;
 pub use request::Request;
 pub use server::Server;
 pub use status::{Status, StatusCode};

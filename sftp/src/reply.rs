@@ -5,6 +5,7 @@ use crate::fxp;
 use crate::longname::longname;
 use crate::status::Status;
 use crate::wire::{Writer, set_length};
+use alloc::format;
 use alloc::vec::Vec;
 
 /// The version spoken.
@@ -51,7 +52,7 @@ pub(crate) fn version() -> Vec<u8> {
 pub(crate) fn status(id: u32, status: Status) -> Vec<u8> {
     let mut writer = begin(fxp::STATUS, id);
     writer.u32(status.code as u32);
-    writer.string(status.message.as_bytes());
+    writer.string(format!("{status}").as_bytes());
     writer.string(b"");
     writer.finish()
 }

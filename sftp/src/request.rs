@@ -1,23 +1,27 @@
 //! Requests (section 6 and OpenSSH's PROTOCOL section 4), parsed and checked.
 use crate::attributes::Attributes;
-use crate::copy::{self, CopyData};
+use crate::fatal::Fatal;
 use crate::files::OpenFlags;
 use crate::fxp;
 use crate::order::Class;
-use crate::packet::Fatal;
-use crate::path::{HOME, expand, resolve};
+use crate::path::{HOME, Path};
 use crate::status::Status;
 use crate::wire::Reader;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 use log::debug;
 
-/// What every request may hold beside the data of a READ or WRITE: paths, names, a small reply.
+/// How often a path is held: as it came, as it was walked, and below the user's root.
+const HELD: usize = 3;
+
+/// What every request may hold beside the data of a READ or WRITE: short paths, a small reply.
 const SMALL: usize = 8 * 1024;
 
 /// The most bytes of a reply with names.
 const NAMES: usize = 40 * 1024;
+
+/// The most bytes that a copy holds at once.
+pub(crate) const PIECE: usize = 256 * 1024;
 
 /// One request of a client.
 #[derive(Debug)]
@@ -28,12 +32,12 @@ pub struct Request {
     packet: Vec<u8>,
 }
 
-/// What is asked for. Paths are resolved.
+/// What is asked for. Nothing has been looked up.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Init,
     Open {
-        path: String,
+        path: Path,
         flags: OpenFlags,
         attributes: Attributes,
     },
@@ -51,28 +55,39 @@ pub(crate) enum Operation {
         data: Range<usize>,
     },
     /// STAT and LSTAT: there are no links to follow.
-    Stat(String),
+    Stat(Path),
     Fstat(u64),
-    Setstat(String, Attributes),
+    Setstat(Path, Attributes),
     Fsetstat(u64, Attributes),
-    Opendir(String),
+    Opendir(Path),
     Readdir(u64),
-    Remove(String),
-    Mkdir(String, Attributes),
-    Rmdir(String),
-    Realpath(String),
+    Remove(Path),
+    Mkdir(Path, Attributes),
+    Rmdir(Path),
+    Realpath(Path),
     Rename {
-        from: String,
-        to: String,
+        from: Path,
+        to: Path,
         replace: bool,
     },
-    Statvfs(String),
+    Statvfs(Path),
     Fstatvfs(u64),
     Fsync(u64),
     Copy(CopyData),
     Limits,
     /// It can be answered without asking the file system.
     Refused(Status),
+}
+
+/// What copy-data asks for; handles as the client names them.
+#[derive(Debug)]
+pub(crate) struct CopyData {
+    pub(crate) from: u64,
+    pub(crate) from_offset: u64,
+    /// 0 is all to the end of the file.
+    pub(crate) length: u64,
+    pub(crate) to: u64,
+    pub(crate) to_offset: u64,
 }
 
 impl Request {
@@ -100,8 +115,9 @@ impl Request {
         let large = match self.operation {
             Operation::Read { length, .. } => length,
             Operation::Readdir(_) => NAMES,
-            Operation::Copy(_) => copy::PIECE,
-            _ => self.packet.capacity(),
+            Operation::Copy(_) => PIECE,
+            Operation::Write { .. } => self.packet.capacity(),
+            _ => self.operation.paths().saturating_mul(HELD),
         };
         large.saturating_add(SMALL)
     }
@@ -132,6 +148,23 @@ impl Request {
 }
 
 impl Operation {
+    /// How many bytes of paths it has.
+    fn paths(&self) -> usize {
+        match self {
+            Self::Open { path, .. }
+            | Self::Stat(path)
+            | Self::Setstat(path, _)
+            | Self::Opendir(path)
+            | Self::Remove(path)
+            | Self::Mkdir(path, _)
+            | Self::Rmdir(path)
+            | Self::Realpath(path)
+            | Self::Statvfs(path) => path.len(),
+            Self::Rename { from, to, .. } => from.len().saturating_add(to.len()),
+            _ => 0,
+        }
+    }
+
     /// Bytes after the last field are ignored, as OpenSSH does.
     fn parse(packet_type: u8, reader: &mut Reader<'_>) -> Result<Self, Status> {
         Ok(match packet_type {
@@ -172,9 +205,9 @@ impl Operation {
                 b"statvfs@openssh.com" => Self::Statvfs(path(reader)?),
                 b"fstatvfs@openssh.com" => Self::Fstatvfs(handle(reader)?),
                 b"lsetstat@openssh.com" => Self::Setstat(path(reader)?, Attributes::read(reader)?),
-                b"expand-path@openssh.com" => Self::Realpath(expand(reader.string()?)?),
+                b"expand-path@openssh.com" => Self::Realpath(Path::expand(reader.string()?)?),
                 // Whoever asks, and for whomever: there is one home.
-                b"home-directory" => reader.string().and(Ok(Self::Realpath(HOME.into())))?,
+                b"home-directory" => reader.string().and(Ok(Self::Realpath(Path::parse(HOME)?)))?,
                 b"fsync@openssh.com" => Self::Fsync(handle(reader)?),
                 b"limits@openssh.com" => Self::Limits,
                 b"copy-data" => Self::Copy(CopyData::read(reader)?),
@@ -195,16 +228,28 @@ impl Operation {
     }
 }
 
-fn path(reader: &mut Reader<'_>) -> Result<String, Status> {
-    resolve(reader.string()?)
+fn path(reader: &mut Reader<'_>) -> Result<Path, Status> {
+    Path::parse(reader.string()?)
 }
 
 fn rename(reader: &mut Reader<'_>, replace: bool) -> Result<Operation, Status> {
     Ok(Operation::Rename { from: path(reader)?, to: path(reader)?, replace })
 }
 
+impl CopyData {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Status> {
+        Ok(Self {
+            from: handle(reader)?,
+            from_offset: reader.u64()?,
+            length: reader.u64()?,
+            to: handle(reader)?,
+            to_offset: reader.u64()?,
+        })
+    }
+}
+
 /// A handle is 8 bytes here; of any other length there are none.
-pub(crate) fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
+fn handle(reader: &mut Reader<'_>) -> Result<u64, Status> {
     let bytes = reader.string()?;
     match bytes.try_into() {
         Ok(bytes) => Ok(u64::from_be_bytes(bytes)),

@@ -54,8 +54,8 @@ impl<F: Files> Server<F> {
             let reply = server.answer(&request).await.unwrap_or_else(|status| {
                 match &request.operation {
                     _ if status.code == StatusCode::Eof => {}
-                    Operation::Refused(_) => debug!("refused: {}", status.message),
-                    operation => debug!("{operation:?}: {}", status.message),
+                    Operation::Refused(_) => debug!("refused: {status}"),
+                    operation => debug!("{operation:?}: {status}"),
                 }
                 reply::status(request.id(), status)
             });
@@ -69,32 +69,39 @@ impl<F: Files> Server<F> {
         match &request.operation {
             Operation::Init => return Ok(reply::version()),
             Operation::Limits => return Ok(reply::limits(id, self.handles.most())),
-            Operation::Realpath(path) => return Ok(reply::path(id, path)),
+            Operation::Realpath(path) => {
+                return Ok(reply::path(id, &self.real_place(path).await?));
+            }
             Operation::Refused(status) => return Err(*status),
             Operation::Open { path, flags, attributes } => {
                 if flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::WRITE) {
                     return Err(TRUNC_TO_READ);
                 }
                 self.handles.room()?;
-                let file = files.open(path, *flags, attributes).await?;
+                let path = match flags.contains(OpenFlags::CREAT) {
+                    true => self.place_of_new_file(path).await?,
+                    false => self.place(path).await?,
+                };
+                let file = files.open(&path, *flags, attributes).await?;
                 let flags = *flags;
                 let open = Open::File(Rc::new(OpenFile { file, flags }));
                 return Ok(reply::handle(id, self.handles.insert(open)));
             }
             Operation::Opendir(path) => {
                 self.handles.room()?;
-                let open = Open::Dir(Rc::new(OpenDir {
-                    dir: files.opendir(path).await?,
-                    path: path.clone(),
-                    ended: Cell::new(false),
-                }));
+                let path = self.place(path).await?;
+                let dir = files.opendir(&path).await?;
+                let open = Open::Dir(Rc::new(OpenDir { dir, path, ended: Cell::new(false) }));
                 return Ok(reply::handle(id, self.handles.insert(open)));
             }
             Operation::Read { handle, offset, length } => {
                 return self.read(id, *handle, *offset, *length).await;
             }
             Operation::Readdir(handle) => return self.readdir(id, *handle).await,
-            Operation::Stat(path) => return Ok(reply::attributes(id, &files.stat(path).await?)),
+            Operation::Stat(path) => {
+                let attributes = files.stat(&self.place(path).await?).await?;
+                return Ok(reply::attributes(id, &attributes));
+            }
             Operation::Fstat(handle) => {
                 let attributes = match self.handles.get(*handle)? {
                     Open::File(open) => files.fstat(&open.file).await?,
@@ -104,7 +111,7 @@ impl<F: Files> Server<F> {
             }
             Operation::Statvfs(path) => {
                 // There is one volume, but only for what exists on it.
-                files.stat(path).await?;
+                files.stat(&self.place(path).await?).await?;
                 return Ok(reply::statvfs(id, &files.statvfs().await?));
             }
             Operation::Fstatvfs(handle) => {
@@ -116,7 +123,9 @@ impl<F: Files> Server<F> {
             Operation::Write { handle, offset, .. } => {
                 self.write(*handle, *offset, request.data()).await?;
             }
-            Operation::Setstat(path, attributes) => files.setstat(path, attributes).await?,
+            Operation::Setstat(path, attributes) => {
+                files.setstat(&self.place(path).await?, attributes).await?;
+            }
             Operation::Fsetstat(handle, attributes) => match self.handles.get(*handle)? {
                 Open::File(open) => {
                     if attributes.size.is_some() && !open.flags.contains(OpenFlags::WRITE) {
@@ -126,10 +135,15 @@ impl<F: Files> Server<F> {
                 }
                 Open::Dir(open) => files.setstat(&open.path, attributes).await?,
             },
-            Operation::Remove(path) => files.remove(path).await?,
-            Operation::Mkdir(path, attributes) => files.mkdir(path, attributes).await?,
-            Operation::Rmdir(path) => files.rmdir(path).await?,
-            Operation::Rename { from, to, replace } => files.rename(from, to, *replace).await?,
+            Operation::Remove(path) => files.remove(&self.place(path).await?).await?,
+            Operation::Mkdir(path, attributes) => {
+                files.mkdir(&self.place_of_new_folder(path).await?, attributes).await?;
+            }
+            Operation::Rmdir(path) => files.rmdir(&self.place_to_remove(path).await?).await?,
+            Operation::Rename { from, to, replace } => {
+                let (from, to) = self.places_to_rename(from, to).await?;
+                files.rename(&from, &to, *replace).await?;
+            }
             Operation::Fsync(handle) => files.fsync(&self.handles.file(*handle)?.file).await?,
         }
         Ok(reply::status(id, Status::OK))

@@ -1,4 +1,5 @@
 //! The outcome of a request as SSH_FXP_STATUS tells it (section 7).
+use core::fmt;
 
 /// SSH_FX_* of version 3, and two of later versions (draft-ietf-secsh-filexfer-13, section 9.1) where
 /// version 3 has only `Failure`. Clients show their users little more than what they make of this code:
@@ -23,16 +24,47 @@ pub enum StatusCode {
     NoSpaceOnFilesystem = 14,
 }
 
-/// Why a request failed: the code for programs and a message (English, without a full stop) for people.
+impl StatusCode {
+    /// What the drafts call it: what OpenSSH says, and what suites of tests wait for.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Ok => "Success",
+            Self::Eof => "End of file",
+            Self::NoSuchFile => "No such file",
+            Self::PermissionDenied => "Permission denied",
+            Self::Failure => "Failure",
+            Self::BadMessage => "Bad message",
+            Self::NoConnection => "No connection",
+            Self::ConnectionLost => "Connection lost",
+            Self::OpUnsupported => "Operation unsupported",
+            Self::NoMedia => "No media",
+            Self::NoSpaceOnFilesystem => "No space on filesystem",
+        }
+    }
+}
+
+/// Why a request failed: the code for programs and, when there is more to say than the code does, a message
+/// for people (English, without a full stop).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     pub code: StatusCode,
     pub message: &'static str,
 }
 
+impl fmt::Display for Status {
+    /// The text that goes with the code: the code's own first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.text())?;
+        match self.message {
+            "" => Ok(()),
+            message => write!(f, ": {message}"),
+        }
+    }
+}
+
 impl Status {
-    pub(crate) const OK: Self = Self::new(StatusCode::Ok, "success");
-    pub(crate) const EOF: Self = Self::new(StatusCode::Eof, "end of file");
+    pub(crate) const OK: Self = Self::new(StatusCode::Ok, "");
+    pub(crate) const EOF: Self = Self::new(StatusCode::Eof, "");
     pub(crate) const MALFORMED: Self = Self::new(StatusCode::BadMessage, "malformed request");
     pub(crate) const INVALID_HANDLE: Self = Self::new(StatusCode::Failure, "invalid handle");
     pub(crate) const OUT_OF_MEMORY: Self =

@@ -59,6 +59,7 @@ class Files(Case):
             async with remote.open("file", "ab") as file:
                 await file.write(b" end")
             await remote.posix_rename("file", "there")
+            await remote.mkdir("/x")
             self.assertEqual(await remote.realpath("/x/../there"), "/there")
             self.assertFalse(await remote.exists("file"))
         self.sftp(work)

@@ -65,6 +65,11 @@ class Names(Mounted):
             self.assertEqual(self.rclone("cat", f":sftp:{name}").out, name)
         self.assertLessEqual(set(LONG), self.remote_names("/"))
 
+    def test_latin1_by_sshfs_own_module(self):
+        point = self.mount("-o", "modules=iconv,from_code=UTF-8,to_code=ISO-8859-1", name="latin1")
+        self.shell(r"""cd "$1"; echo x > "$(printf 'caf\351')"; test "$(ls caf*)" = "$(printf 'caf\351')" """, point)
+        self.assertEqual(self.remote_names("/"), {"mirage.pub", "café"})
+
     def test_too_long_is_refused(self):
         for name in ["x" * 256, "é" * 256, "🚀" * 128]:
             self.assertIn("Bad message", self.sh(': > "$3"', name, ok=False).err)

@@ -190,7 +190,10 @@ class Attributes(Case):
         self.remote.mkdir("d")
         self.assertEqual(self.remote.normalize("d/../d/."), "/d")
         self.assertEqual(self.remote.normalize("../../.."), "/")
-        self.assertEqual(self.remote.normalize("/not/there/yet"), "/not/there/yet")
+        self.assertEqual(self.remote.normalize("/d/not-yet"), "/d/not-yet")
+        for path in ["/not/there", "not/", "not/../d", "mirage.pub/../d"]:
+            with self.assertRaises(FileNotFoundError):
+                self.remote.normalize(path)
 
     def test_odd_paths(self):
         for path in ["", "/", "//", "/./", "."]:

@@ -257,7 +257,7 @@ fn read_only(mode: u32) -> bool {
 /// Status codes are the user interface: sshfs shows the user an errno made of the code alone.
 fn status(error: Error) -> Status {
     let (code, message) = match error {
-        Error::NotFound => (StatusCode::NoSuchFile, "no such file"),
+        Error::NotFound => (StatusCode::NoSuchFile, ""),
         Error::NotADirectory => (StatusCode::NoSuchFile, "not a directory"),
         Error::ReadOnly => (StatusCode::PermissionDenied, "the volume is read-only"),
         Error::ReadOnlyFile => (StatusCode::PermissionDenied, "the file is read-only"),

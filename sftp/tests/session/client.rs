@@ -44,7 +44,7 @@ pub const BAD_MESSAGE: u32 = 5;
 pub const OP_UNSUPPORTED: u32 = 8;
 
 /// The fields of a request after its id.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fields(pub Vec<u8>);
 
 impl Fields {

@@ -163,7 +163,7 @@ fn errors_of_the_file_system_are_told() {
     let (mut s, a, b) = session();
     assert_eq!(s.ask(EXTENDED, copy(&a, 0, 0, &b, 1 << 20)).code(), FAILURE);
     for offset in [u64::MAX, u64::MAX - 5] {
-        let beyond = Reply::Status(FAILURE, "beyond the end of any file".to_owned());
+        let beyond = Reply::Status(FAILURE, "Failure: beyond the end of any file".to_owned());
         assert_eq!(s.ask(EXTENDED, copy(&a, 0, 0, &b, offset)), beyond);
     }
     assert_eq!(s.files.data("/b"), b"xyz");

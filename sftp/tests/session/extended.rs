@@ -45,7 +45,7 @@ fn lsetstat_is_setstat_where_there_are_no_links() {
     let mut s = Session::new();
     s.files.put("/a", b"0123456789");
     let lsetstat = |path: &str| string("lsetstat@openssh.com").string(path);
-    assert_eq!(s.ask(EXTENDED, lsetstat("x/../a").u32(4).u32(0o100_400)).code(), OK);
+    assert_eq!(s.ask(EXTENDED, lsetstat("./a").u32(4).u32(0o100_400)).code(), OK);
     assert_eq!(s.files.inodes.borrow()["/a"].mode.get(), 0o100_400);
     assert_eq!(s.files.data("/a"), b"0123456789");
     assert_eq!(s.ask(EXTENDED, lsetstat("/none").u32(0)).code(), NO_SUCH_FILE);
@@ -68,26 +68,29 @@ fn named(reply: Reply) -> Result<String, u32> {
 #[test]
 fn expand_path_takes_a_tilde_in_front_for_the_root() {
     let mut s = Session::new();
+    assert_eq!(s.ask(MKDIR, string("d").u32(0)).code(), OK);
     let mut expand =
         |path: &[u8]| named(s.ask(EXTENDED, string("expand-path@openssh.com").string(path)));
     for (path, expanded) in [
         ("~", "/"),
         ("~/", "/"),
         ("~/x", "/x"),
-        ("~/d/../x/", "/x"),
+        ("~/d/../x", "/x"),
+        ("~/d/", "/d"),
         ("~/../../x", "/x"),
         ("~user", "/"),
         ("~user/x", "/x"),
         ("~user/~", "/~"),
         ("", "/"),
         (".", "/"),
-        ("x/./~", "/x/~"),
+        ("d/./~", "/d/~"),
         ("/~", "/~"),
-        ("./~/x", "/~/x"),
+        ("./d/../~", "/~"),
     ] {
         assert_eq!(expand(path.as_bytes()).as_deref(), Ok(expanded), "{path:?}");
     }
-    assert_eq!(expand(b"~/\xff"), Err(NO_SUCH_FILE));
+    assert_eq!(expand(b"~/x/"), Err(NO_SUCH_FILE));
+    assert_eq!(expand(b"~/\xff"), Err(BAD_MESSAGE));
     assert_eq!(expand(b"~/a\0b"), Err(BAD_MESSAGE));
     assert_eq!(expand("a".repeat(256).as_bytes()), Err(BAD_MESSAGE));
 }
@@ -144,4 +147,28 @@ fn what_there_is_not_is_unsupported_and_the_session_goes_on() {
         assert_eq!(s.ask(packet_type, fields).code(), OP_UNSUPPORTED);
     }
     assert!(matches!(s.ask(STAT, string("/")), Reply::Attrs(_)));
+}
+
+#[test]
+fn a_status_begins_with_the_standard_text_of_its_code() {
+    let mut s = Session::new();
+    s.files.put("/a", b"");
+    let handle = s.open("/a", F_READ | F_WRITE);
+    let status = |code, text: &str| Reply::Status(code, text.to_owned());
+    for (reply, expected) in [
+        (s.read(&handle, 0, 1), status(EOF, "End of file")),
+        (s.ask(CLOSE, string(&handle)), status(OK, "Success")),
+        (s.ask(CLOSE, string(&handle)), status(FAILURE, "Failure: invalid handle")),
+        (s.ask(STAT, string("a/")), status(NO_SUCH_FILE, "No such file: not a directory")),
+        (s.ask(STAT, string([0xff])), status(BAD_MESSAGE, "Bad message: the name is not UTF-8")),
+        (
+            s.ask(READLINK, string("/a")),
+            status(OP_UNSUPPORTED, "Operation unsupported: FAT has no symbolic links"),
+        ),
+    ] {
+        assert_eq!(reply, expected);
+    }
+    s.files.read_only.set(true);
+    let denied = status(PERMISSION_DENIED, "Permission denied: read-only");
+    assert_eq!(s.ask(REMOVE, string("/a")), denied);
 }

@@ -208,7 +208,7 @@ fn remove_and_rename() {
 fn refusals_of_the_file_system_keep_their_code_and_message() {
     let mut s = session();
     s.files.read_only.set(true);
-    let denied = Reply::Status(PERMISSION_DENIED, "read-only".to_owned());
+    let denied = Reply::Status(PERMISSION_DENIED, "Permission denied: read-only".to_owned());
     assert_eq!(s.ask(MKDIR, string("/d").u32(0)), denied);
     assert_eq!(s.ask(RMDIR, string("/d")), denied);
     assert_eq!(s.ask(REMOVE, string("/a")), denied);

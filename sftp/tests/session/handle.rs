@@ -12,7 +12,7 @@ fn a_closed_handle_is_invalid_for_ever() {
     assert_eq!(s.close(&old), OK);
     let new = s.open("/a", F_READ | F_WRITE);
     assert_ne!(old, new);
-    let invalid = Reply::Status(FAILURE, "invalid handle".to_owned());
+    let invalid = Reply::Status(FAILURE, "Failure: invalid handle".to_owned());
     assert_eq!(s.read(&old, 0, 1), invalid);
     assert_eq!(s.write(&old, 0, b"x"), FAILURE);
     assert_eq!(s.close(&old), FAILURE);
@@ -49,7 +49,7 @@ fn one_handle_too_many_is_refused_and_closing_makes_room() {
     let first = s.open("/a", F_WRITE | F_CREAT);
     s.open("/a", F_WRITE);
     s.opendir("/");
-    let refused = Reply::Status(FAILURE, "too many open handles".to_owned());
+    let refused = Reply::Status(FAILURE, "Failure: too many open handles".to_owned());
     assert_eq!(s.ask(OPENDIR, string("/")), refused);
     let create = string("/new").u32(F_WRITE | F_CREAT).u32(0);
     assert_eq!(s.ask(OPEN, create), refused);
@@ -63,7 +63,8 @@ fn sessions_share_the_memory_of_their_handles() {
     let memory = Rc::new(HandleMemory::new(9 * 1024));
     let mut one = Session::sharing(64, memory.clone());
     let mut other = Session::sharing(64, memory);
-    let refused = Reply::Status(FAILURE, "all clients together have too much open".to_owned());
+    let refused =
+        Reply::Status(FAILURE, "Failure: all clients together have too much open".to_owned());
     // One may have no more than it leaves to the others.
     let first = one.open("/a", F_WRITE | F_CREAT);
     (0..4).for_each(|_| drop(one.open("/a", F_READ)));
@@ -89,7 +90,8 @@ fn long_paths_of_directories_count() {
     let long = "/d".repeat(400);
     s.opendir(&long);
     s.opendir(&long);
-    let refused = Reply::Status(FAILURE, "all clients together have too much open".to_owned());
+    let refused =
+        Reply::Status(FAILURE, "Failure: all clients together have too much open".to_owned());
     assert_eq!(s.ask(OPENDIR, string(&long)), refused);
 }
 

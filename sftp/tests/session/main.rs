@@ -3,6 +3,7 @@
 
 mod client;
 mod copy;
+mod cost;
 mod directory;
 mod extended;
 mod file;
