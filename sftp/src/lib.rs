@@ -18,15 +18,11 @@ extern crate alloc;
 
 mod attributes;
 mod copy;
-mod fatal;
 mod files;
 mod fxp;
 mod give_way;
 mod handles;
-mod longname;
 mod order;
-mod packet;
-mod path;
 mod reply;
 mod request;
 mod server;
@@ -35,11 +31,11 @@ mod walk;
 mod wire;
 
 pub use attributes::Attributes;
-pub use fatal::Fatal;
 pub use files::{Files, Name, OpenFlags, StatVfs};
 pub use handles::HandleMemory;
-pub use packet::Packets;
 pub use request::Request;
+pub use request::fatal::Fatal;
+pub use request::packet::Packets;
 pub use server::Server;
 pub use status::{Status, StatusCode};
 

@@ -1,8 +1,10 @@
 //! Reply packets (section 7), complete with their length field.
+mod longname;
+
 use crate::attributes::Attributes;
 use crate::files::{Name, StatVfs};
 use crate::fxp;
-use crate::longname::longname;
+use crate::reply::longname::longname;
 use crate::status::Status;
 use crate::wire::{Writer, set_length};
 use alloc::format;

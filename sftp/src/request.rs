@@ -1,10 +1,14 @@
 //! Requests (section 6 and OpenSSH's PROTOCOL section 4), parsed and checked.
+pub(crate) mod fatal;
+pub(crate) mod packet;
+pub(crate) mod path;
+
 use crate::attributes::Attributes;
-use crate::fatal::Fatal;
 use crate::files::OpenFlags;
 use crate::fxp;
 use crate::order::Class;
-use crate::path::{HOME, Path};
+use crate::request::fatal::Fatal;
+use crate::request::path::{HOME, Path};
 use crate::status::Status;
 use crate::wire::Reader;
 use alloc::vec::Vec;

@@ -3,7 +3,7 @@
 //! symbolic links, so what `..` leaves need only be looked at.
 use crate::files::Files;
 use crate::give_way::give_way;
-use crate::path::{Ending, Path};
+use crate::request::path::{Ending, Path};
 use crate::server::Server;
 use crate::status::{Status, StatusCode};
 use alloc::string::String;

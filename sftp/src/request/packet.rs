@@ -1,7 +1,7 @@
 //! The stream of one channel cut into packets (section 3), one at a time.
-use crate::fatal::Fatal;
 use crate::fxp;
 use crate::request::Request;
+use crate::request::fatal::Fatal;
 use alloc::vec::Vec;
 
 /// The longest packet taken: OpenSSH's limit, and some room for clients that count it without the
