@@ -1,21 +1,12 @@
-//! A mounted volume: what all its operations share.
-use crate::commit::journal::Journal;
-use crate::file::behind::Held;
-use crate::file::node::Node;
-use crate::file::read_ahead::Reading;
-use crate::memory::blocks::Blocks;
-use crate::memory::cache::{Cache, Class};
-use crate::memory::lock::{Guard, Lock};
-use crate::space::claims::Claim;
-use crate::space::pending::Pending;
-use crate::tree::directory::Directory;
+//! A mounted volume: one field for each room, and mounting. The operations are in the rooms.
+use crate::commit::Commit;
+use crate::file::Files;
+use crate::memory::Memory;
+use crate::space::Clusters;
+use crate::tree::Tree;
 use crate::whole::grow;
-use crate::{BlockDevice, DeviceError, Error, Geometry, MountError};
-use alloc::collections::BTreeMap;
-use alloc::rc::Rc;
+use crate::{BlockDevice, Error, Geometry, MountError};
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
 
 /// How to mount.
 #[derive(Clone, Debug)]
@@ -50,59 +41,18 @@ impl Default for MountOptions {
 }
 
 /// One FAT volume. Every method takes `&self`, so that many operations can be under way at once in
-/// one thread: a structural change (allocation, directories, a commit) holds `lock` exclusively, a
+/// one thread: a structural change (allocation, directories, a commit) holds `memory.lock` exclusively, a
 /// look-up shares it, and reads and writes of file data hold the lock of their file only. No borrow
 /// of a cell lasts over an `.await`.
 #[derive(Debug)]
 pub struct Volume<D> {
     pub(crate) device: D,
     pub(crate) geometry: Geometry,
-    pub(crate) cache: Cache,
-    pub(crate) lock: Lock,
-    pub(crate) directories: RefCell<BTreeMap<u32, Rc<Directory>>>,
-    /// Files that are open or not settled yet, by the place of their entry on the disk.
-    pub(crate) nodes: RefCell<BTreeMap<u64, Rc<Node>>>,
-    /// Files that were removed while open.
-    pub(crate) orphans: RefCell<Vec<Rc<Node>>>,
-    pub(crate) pending: RefCell<Pending>,
-    pub(crate) claims: RefCell<Vec<Claim>>,
-    pub(crate) free: Cell<u32>,
-    /// Whether `free` was counted, or is what the FSInfo sector says.
-    pub(crate) counted: Cell<bool>,
-    pub(crate) next_free: Cell<u32>,
-    now: Cell<u64>,
-    pub(crate) clock: Cell<u64>,
-    pub(crate) changed_since: Cell<Option<u64>>,
-    /// Whether the dirty bits on the disk say that the volume is in use.
-    pub(crate) marked: Cell<bool>,
-    /// Counts beginnings and ends of writes, and how far the last flush came.
-    pub(crate) writes: Cell<u64>,
-    pub(crate) flushed: Cell<u64>,
-    /// Bytes of files that were written since.
-    pub(crate) unflushed_bytes: Cell<u64>,
-    /// Held by the one sync that is under way.
-    pub(crate) syncing: Lock,
-    /// Counts commits.
-    pub(crate) epoch: Cell<u64>,
-    /// Commits begun, and the last of them that succeeded.
-    pub(crate) commits: Cell<u64>,
-    pub(crate) committed: Cell<u64>,
-    pub(crate) data_bytes: usize,
-    pub(crate) extent_bytes: usize,
-    pub(crate) walk_bytes: usize,
-    /// Of chains that are being read.
-    pub(crate) runs_read: Cell<usize>,
-    pub(crate) blocks: Blocks,
-    pub(crate) reading: RefCell<Vec<Rc<Reading>>>,
-    pub(crate) held: Rc<Held>,
-    /// Held shared by what is in flight from memory to the disk.
-    pub(crate) flying: Lock,
-    /// Something that was accepted could not be written.
-    pub(crate) lost: Cell<Option<DeviceError>>,
-    pub(crate) journal: RefCell<Option<Journal>>,
-    pub(crate) damaged: Cell<bool>,
-    read_only: Cell<Option<&'static str>>,
-    label: RefCell<[u8; 11]>,
+    pub(crate) memory: Memory,
+    pub(crate) space: Clusters,
+    pub(crate) tree: Tree,
+    pub(crate) files: Files,
+    pub(crate) commit: Commit,
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -124,41 +74,14 @@ impl<D: BlockDevice> Volume<D> {
         } else {
             None
         };
+        let memory =
+            Memory::new(geometry.bytes_per_sector, options.cache_bytes, options.walk_bytes);
         let volume = Self {
-            cache: Cache::new(geometry.bytes_per_sector, options.cache_bytes),
-            lock: Lock::default(),
-            directories: RefCell::default(),
-            nodes: RefCell::default(),
-            orphans: RefCell::default(),
-            pending: RefCell::default(),
-            claims: RefCell::default(),
-            free: Cell::new(0),
-            counted: Cell::new(false),
-            next_free: Cell::new(2),
-            now: Cell::new(0),
-            clock: Cell::new(0),
-            changed_since: Cell::new(None),
-            marked: Cell::new(false),
-            writes: Cell::new(0),
-            flushed: Cell::new(0),
-            unflushed_bytes: Cell::new(0),
-            syncing: Lock::default(),
-            epoch: Cell::new(1),
-            commits: Cell::new(0),
-            committed: Cell::new(0),
-            data_bytes: options.data_bytes,
-            extent_bytes: options.extent_bytes,
-            walk_bytes: options.walk_bytes,
-            runs_read: Cell::new(0),
-            blocks: Blocks::default(),
-            reading: RefCell::default(),
-            held: Rc::default(),
-            flying: Lock::default(),
-            lost: Cell::new(None),
-            journal: RefCell::new(None),
-            damaged: Cell::new(false),
-            read_only: Cell::new(read_only),
-            label: RefCell::new(geometry.label),
+            memory,
+            space: Clusters::new(options.extent_bytes),
+            tree: Tree::new(geometry.label),
+            files: Files::new(options.data_bytes),
+            commit: Commit::new(read_only),
             device,
             geometry,
         };
@@ -185,7 +108,7 @@ impl<D: BlockDevice> Volume<D> {
         self.load_free_count(!dirty).await?;
         let root = self.root().await?;
         if let Some(label) = self.indexed(&root).await?.and_then(|index| index.label) {
-            *self.label.borrow_mut() = label;
+            self.tree.set_label(label);
         }
         Ok(())
     }
@@ -198,7 +121,7 @@ impl<D: BlockDevice> Volume<D> {
     /// The volume label without its padding: that of the root directory, else that of the boot
     /// sector. Empty when there is none.
     pub fn label(&self) -> String {
-        let label = *self.label.borrow();
+        let label = self.tree.label();
         let text: String = label
             .iter()
             .map(|byte| if byte.is_ascii() { char::from(*byte) } else { '_' })
@@ -207,92 +130,5 @@ impl<D: BlockDevice> Volume<D> {
             "NO NAME" => String::new(),
             text => text.to_string(),
         }
-    }
-
-    /// Why the volume cannot be written, if it cannot.
-    pub fn read_only(&self) -> Option<&'static str> {
-        self.read_only.get()
-    }
-
-    /// Sets the clock that all time stamps come from, in Unix seconds.
-    pub fn set_time(&self, unix_seconds: u64) {
-        self.now.set(unix_seconds);
-    }
-
-    /// The clock, in Unix seconds.
-    pub fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    /// The time of the oldest change that a power cut would lose, in Unix seconds.
-    pub fn unsynced_since(&self) -> Option<u64> {
-        let closed =
-            || {
-                self.orphans.borrow().iter().any(|node| node.is_closed())
-                    || self.nodes.borrow().values().any(|node| {
-                        node.is_closed() && node.needs_settling(self.geometry.cluster_size)
-                    })
-            };
-        let now = || (self.marked.get() && closed()).then(|| self.now());
-        self.changed_since.get().or_else(now)
-    }
-
-    /// From now on nothing is changed any more.
-    pub(crate) fn stop_writing(&self, why: &'static str) {
-        self.read_only.set(Some(why));
-    }
-
-    pub(crate) fn note_change(&self) {
-        if self.changed_since.get().is_none() {
-            self.changed_since.set(Some(self.now()));
-        }
-    }
-
-    pub(crate) fn writable(&self) -> Result<(), Error> {
-        if self.read_only.get().is_some() { Err(Error::ReadOnly) } else { Ok(()) }
-    }
-
-    /// Notes that the disk contradicts itself: from now on nothing is changed any more.
-    pub(crate) fn damage(&self, what: &'static str) -> Error {
-        self.damaged.set(true);
-        if self.read_only.get().is_none() {
-            log::error!("the volume is damaged and is read-only from now on: {what}");
-            self.read_only.set(Some(what));
-        }
-        Error::Damaged(what)
-    }
-
-    /// Begins a structural change: the only change until the guard is dropped.
-    pub(crate) async fn change(&self) -> Result<Guard<'_>, Error> {
-        self.writable()?;
-        let guard = self.lock.exclusive().await;
-        self.writable()?;
-        self.mark().await?;
-        self.make_room().await?;
-        self.note_change();
-        Ok(guard)
-    }
-
-    /// Keeps what waits for a commit within its bounds. The lock is held exclusively.
-    async fn make_room(&self) -> Result<(), Error> {
-        /// More nodes than this are settled at once.
-        const NODES: usize = 64;
-        /// Directory sectors that one operation may change.
-        const ONE_OPERATION: usize = 24;
-        let directory = self.cache.dirty_count(Class::Directory);
-        let journal = self.journal.borrow().as_ref().map(Journal::capacity);
-        let most = journal.unwrap_or(usize::MAX).min((self.cache.capacity() / 4).max(64));
-        if self.nodes.borrow().len() > NODES {
-            self.settle().await?;
-        }
-        let open = self.nodes.borrow().len();
-        let pieces = self.pending.borrow().len();
-        // Each open file may add the sector of its entry.
-        if directory.saturating_add(open.min(most / 2)).saturating_add(ONE_OPERATION) > most
-            || pieces > 10_000
-        {
-            self.commit().await?;
-        }
-        self.relieve().await
     }
 }

@@ -43,7 +43,7 @@ impl Journal {
 
 impl<D: BlockDevice> Volume<D> {
     fn sector(&self) -> usize {
-        usize::try_from(self.cache.line_size()).unwrap_or(512).max(1)
+        usize::try_from(self.memory.cache.line_size()).unwrap_or(512).max(1)
     }
 
     /// The part of a record before the sectors.
@@ -78,7 +78,7 @@ impl<D: BlockDevice> Volume<D> {
             self.replay(&lines).await?;
         }
         // Whatever is left there must not be taken for a record later.
-        *self.journal.borrow_mut() = Some(Journal { offset, live: true });
+        *self.commit.journal.borrow_mut() = Some(Journal { offset, live: true });
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl<D: BlockDevice> Volume<D> {
         let end = self.geometry.start.saturating_add(self.geometry.size);
         let first = if self.wide() { self.geometry.data_start } else { self.geometry.root_start };
         offset >= first
-            && offset.saturating_add(self.cache.line_size()) <= end
+            && offset.saturating_add(self.memory.cache.line_size()) <= end
             && self.line_of(offset).1 == 0
     }
 
@@ -147,10 +147,10 @@ impl<D: BlockDevice> Volume<D> {
         }
         for line in lines {
             self.write_through(line.offset, &line.data).await?;
-            self.cache.discard(line.offset, self.cache.line_size());
+            self.memory.cache.discard(line.offset, self.memory.cache.line_size());
         }
         self.flush().await?;
-        self.directories.borrow_mut().clear();
+        self.tree.forget_all();
         log::info!("completed the changes that were interrupted: {} sectors", lines.len());
         Ok(())
     }
@@ -159,7 +159,7 @@ impl<D: BlockDevice> Volume<D> {
     /// another system formatted, or whose journal is in pieces. On a volume that is too small, too
     /// full or too fragmented this does nothing.
     pub async fn keep_journal(&self) -> Result<(), Error> {
-        if self.journal.borrow().is_some() || !self.has_room_for_journal() {
+        if self.commit.journal.borrow().is_some() || !self.has_room_for_journal() {
             return Ok(());
         }
         let _change = self.change().await?;
@@ -174,7 +174,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Makes the journal when there is none that can be used. The lock is held exclusively.
     pub(crate) async fn make_journal(&self, folder: &Directory) -> Result<(), Error> {
         let size = self.journal_size();
-        if self.journal.borrow().is_some() || !self.has_room_for_journal() {
+        if self.commit.journal.borrow().is_some() || !self.has_room_for_journal() {
             return Ok(());
         }
         let existing = self.find(folder, JOURNAL).await?;
@@ -213,7 +213,7 @@ impl<D: BlockDevice> Volume<D> {
         self.free_file(&old);
         // A record is no use before its file is on the disk.
         self.commit().await?;
-        *self.journal.borrow_mut() = Some(Journal { offset, live: false });
+        *self.commit.journal.borrow_mut() = Some(Journal { offset, live: false });
         Ok(())
     }
 
@@ -236,10 +236,11 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Records the dirty directory sectors, when they are more than one. Returns whether it did.
     pub(crate) async fn write_journal(&self) -> Result<bool, Error> {
-        let Some(offset) = self.journal.borrow().as_ref().map(|journal| journal.offset) else {
+        let Some(offset) = self.commit.journal.borrow().as_ref().map(|journal| journal.offset)
+        else {
             return Ok(false);
         };
-        let lines = self.cache.dirty(Class::Directory, 0, CAPACITY.saturating_add(1));
+        let lines = self.memory.cache.dirty(Class::Directory, 0, CAPACITY.saturating_add(1));
         if lines.len() < 2 {
             return Ok(false);
         }
@@ -270,14 +271,15 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     fn set_live(&self, live: bool) {
-        if let Some(journal) = self.journal.borrow_mut().as_mut() {
+        if let Some(journal) = self.commit.journal.borrow_mut().as_mut() {
             journal.live = live;
         }
     }
 
     /// Wipes the record of the last commit, whose sectors are all in place.
     pub(crate) async fn clear_journal(&self) -> Result<(), Error> {
-        let live = self.journal.borrow().as_ref().filter(|journal| journal.live).map(|j| j.offset);
+        let live =
+            self.commit.journal.borrow().as_ref().filter(|journal| journal.live).map(|j| j.offset);
         if let Some(offset) = live {
             self.write_through(offset, &vec![0; self.sector()]).await?;
             self.set_live(false);

@@ -11,11 +11,9 @@
 //! So a cut leaves at worst clusters that nobody uses, a chain longer than its file, or half of FAT12's
 //! entry that ends it, and nothing is used again while the disk says that it is something else's.
 use crate::file::io::IDLE_NODES;
-use crate::file::node::{File, Node};
+use crate::file::node::File;
 use crate::memory::cache::Class;
 use crate::{BlockDevice, Error, Volume};
-use alloc::rc::Rc;
-use alloc::vec::Vec;
 
 impl<D: BlockDevice> Volume<D> {
     /// Returns when everything done before the call survives a power cut. Fails also when something
@@ -37,35 +35,35 @@ impl<D: BlockDevice> Volume<D> {
     async fn sync_changes(&self) -> Result<(), Error> {
         /// So many bytes take their time to become durable.
         const MANY: u64 = 1 << 20;
-        let begun = self.commits.get();
-        let _turn = self.syncing.exclusive().await;
+        let begun = self.commit.begun.get();
+        let _turn = self.commit.syncing.exclusive().await;
         // One commit serves all who waited for the one before it.
-        let served = self.committed.get() > begun;
+        let served = self.commit.committed.get() > begun;
         if served || self.unsynced_since().is_none() && !self.is_unflushed() {
             return Ok(());
         }
         // Others go on meanwhile; what is left to do while the lock is held is short.
         self.write_behind().await;
-        if self.unflushed_bytes.get() > MANY {
+        if self.memory.unflushed_bytes() > MANY {
             self.flush().await?;
         }
-        let _lock = self.lock.exclusive().await;
+        let _lock = self.memory.lock.exclusive().await;
         self.commit().await
     }
 
     fn report_lost(&self) -> Result<(), Error> {
-        self.lost.take().map_or(Ok(()), |error| Err(error.into()))
+        self.files.take_lost().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Makes everything durable and marks the volume clean. It can be used on: the next change
     /// marks it again.
     pub async fn unmount(&self) -> Result<(), Error> {
-        let _lock = self.lock.exclusive().await;
-        if !self.marked.get() {
+        let _lock = self.memory.lock.exclusive().await;
+        if !self.commit.marked.get() {
             return Ok(());
         }
         self.commit().await?;
-        if self.pending.borrow().clusters() > 0 {
+        if self.space.soon_free() > 0 {
             self.commit().await?;
         }
         self.write_dirty(Class::Table).await?;
@@ -80,13 +78,13 @@ impl<D: BlockDevice> Volume<D> {
     /// Goes through the steps above. The lock is held exclusively.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         // A write that is under way now may note a newer change.
-        let since = self.changed_since.take();
-        let number = self.commits.get().wrapping_add(1);
-        self.commits.set(number);
+        let since = self.commit.changed_since.take();
+        let number = self.commit.begun.get().wrapping_add(1);
+        self.commit.begun.set(number);
         let result = self.try_commit().await;
         match since {
-            _ if result.is_ok() => self.committed.set(number),
-            Some(_) => self.changed_since.set(since),
+            _ if result.is_ok() => self.commit.committed.set(number),
+            Some(_) => self.commit.changed_since.set(since),
             None => {}
         }
         result
@@ -109,15 +107,13 @@ impl<D: BlockDevice> Volume<D> {
         if self.write_journal().await? {
             self.flush().await?;
         }
-        if self.cache.dirty_count(Class::Directory) > 0 {
+        if self.memory.cache.dirty_count(Class::Directory) > 0 {
             self.write_dirty(Class::Directory).await?;
             self.flush().await?;
         }
-        self.epoch.set(self.epoch.get().wrapping_add(1));
+        self.commit.epoch.set(self.epoch().wrapping_add(1));
         self.apply_frees().await?;
-        self.nodes
-            .borrow_mut()
-            .retain(|_, node| !node.is_closed() || node.needs_settling(self.geometry.cluster_size));
+        self.files.forget_settled(self.geometry.cluster_size);
         Ok(())
     }
 
@@ -126,7 +122,7 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn settle(&self) -> Result<(), Error> {
         self.sweep_orphans();
         self.drop_claims();
-        let nodes: Vec<Rc<Node>> = self.nodes.borrow().values().cloned().collect();
+        let nodes = self.files.all();
         for node in &nodes {
             let write = {
                 let mut state = node.state.borrow_mut();

@@ -55,15 +55,12 @@ impl<D: BlockDevice> Volume<D> {
     /// Clusters that are only waiting for a commit count as free.
     pub async fn space(&self) -> Result<Space, Error> {
         // What the next commit frees counts.
-        let pending = self.pending.borrow().clusters();
-        let orphans = self.orphans.borrow();
-        let closed = orphans.iter().filter(|node| node.is_closed());
-        let closed = closed.map(|node| node.state.borrow().extents.clusters());
-        let soon = closed.fold(pending, u32::saturating_add);
+        let orphans = self.files.clusters_of_closed_orphans();
+        let soon = self.space.soon_free().saturating_add(orphans);
         Ok(Space {
             cluster_size: self.geometry.cluster_size,
             total_clusters: self.geometry.clusters,
-            free_clusters: self.free.get().saturating_add(soon).min(self.geometry.clusters),
+            free_clusters: self.space.free().saturating_add(soon).min(self.geometry.clusters),
         })
     }
 
@@ -85,7 +82,7 @@ impl<D: BlockDevice> Volume<D> {
         let byte = self.state_byte();
         let boot = self.line(self.geometry.start, 0, |line| line.get(byte).copied()).await?;
         // Boot sectors are changed past the cache.
-        self.cache.discard(self.geometry.start, 1);
+        self.memory.cache.discard(self.geometry.start, 1);
         let bit = match self.clean_bit() {
             Some(bit) => self.entry(1).await? & bit == 0,
             None => false,
@@ -96,23 +93,23 @@ impl<D: BlockDevice> Volume<D> {
     /// Says on the disk that the volume is in use, before the first change. The lock is held
     /// exclusively.
     pub(crate) async fn mark(&self) -> Result<(), Error> {
-        if self.marked.get() {
+        if self.commit.marked.get() {
             return Ok(());
         }
         self.mark_boot(true).await?;
         self.flush().await?;
         // The boot sector says it already: no cut leaves copies of the table that differ unnoticed.
         self.mark_table(true).await?;
-        self.marked.set(true);
+        self.commit.marked.set(true);
         Ok(())
     }
 
     /// As `mark`, for who does not hold the lock.
     pub(crate) async fn mark_shared(&self) -> Result<(), Error> {
-        if self.marked.get() {
+        if self.commit.marked.get() {
             return Ok(());
         }
-        let _lock = self.lock.exclusive().await;
+        let _lock = self.memory.lock.exclusive().await;
         self.mark().await
     }
 
@@ -149,7 +146,7 @@ impl<D: BlockDevice> Volume<D> {
                 *state &= !DIRTY;
             }
         };
-        let mut boot = vec![0; usize::try_from(self.cache.line_size()).unwrap_or(512)];
+        let mut boot = vec![0; usize::try_from(self.memory.cache.line_size()).unwrap_or(512)];
         self.device.read(self.geometry.start, &mut boot).await?;
         clean(&mut boot);
         self.patch(backup, |sector| {
@@ -165,13 +162,13 @@ impl<D: BlockDevice> Volume<D> {
     /// Everything is on the disk: says so. Damage keeps the volume marked.
     pub(crate) async fn unmark(&self) -> Result<(), Error> {
         if let Some(base) = self.geometry.fs_info {
-            let (free, next) = (self.free.get(), self.next_free.get());
+            let (free, next) = (self.space.free(), self.space.next());
             self.patch(base, |sector| {
                 set_fs_info(sector, free, next);
             })
             .await?;
         }
-        if !self.damaged.get() {
+        if !self.commit.damaged.get() {
             self.mark_table(false).await?;
             if self.is_unflushed() {
                 self.flush().await?;
@@ -179,7 +176,7 @@ impl<D: BlockDevice> Volume<D> {
             self.mark_boot(false).await?;
         }
         self.flush().await?;
-        self.marked.set(false);
+        self.commit.marked.set(false);
         Ok(())
     }
 
@@ -187,14 +184,14 @@ impl<D: BlockDevice> Volume<D> {
     /// counts.
     pub(crate) async fn load_free_count(&self, clean: bool) -> Result<(), Error> {
         if let Some(base) = self.geometry.fs_info {
-            let mut sector = vec![0; usize::try_from(self.cache.line_size()).unwrap_or(512)];
+            let mut sector = vec![0; usize::try_from(self.memory.cache.line_size()).unwrap_or(512)];
             self.device.read(base, &mut sector).await?;
             if is_fs_info(&sector) {
                 let next = get(&sector, NEXT_FREE).filter(|next| self.is_cluster(*next));
-                self.next_free.set(next.unwrap_or(2));
+                self.space.search_from(next.unwrap_or(2));
                 let free = get(&sector, FREE_COUNT);
                 if let Some(free) = free.filter(|free| clean && *free <= self.geometry.clusters) {
-                    self.free.set(free);
+                    self.space.believe(free);
                     return Ok(());
                 }
             }

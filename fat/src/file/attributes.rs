@@ -42,7 +42,7 @@ impl<D: BlockDevice> Volume<D> {
             return Ok(());
         };
         let mut found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
-        let node = self.nodes.borrow().get(&found.place).cloned();
+        let node = self.files.at(found.place);
         match node {
             Some(node) => {
                 let mut state = node.state.borrow_mut();

@@ -58,11 +58,10 @@ impl<D: BlockDevice> Volume<D> {
     /// Writes whole sectors of file data.
     pub(crate) async fn write_sectors(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.note_write();
-        self.blocks.discard(offset, data.len() as u64);
+        self.memory.blocks.discard(offset, data.len() as u64);
         let written = self.device.write(offset, data).await;
         self.note_write();
-        let bytes = self.unflushed_bytes.get().saturating_add(data.len() as u64);
-        self.unflushed_bytes.set(bytes);
+        self.memory.note_bytes(data.len());
         written
     }
 

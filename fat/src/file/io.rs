@@ -22,7 +22,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         self.drop_idle_nodes(IDLE_NODES);
         let existing = {
-            let _lock = self.lock.shared().await;
+            let _lock = self.memory.lock.shared().await;
             self.open_existing(path, options).await
         };
         let file = match existing {
@@ -82,8 +82,8 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The node of a file, made when nobody has it open. The lock is held.
     pub(crate) async fn node(&self, found: &Found) -> Result<Rc<Node>, Error> {
-        if let Some(node) = self.nodes.borrow().get(&found.place) {
-            return Ok(node.clone());
+        if let Some(node) = self.files.at(found.place) {
+            return Ok(node);
         }
         let first = found.entry.cluster(self.wide());
         let len = found.entry.len();
@@ -93,17 +93,17 @@ impl<D: BlockDevice> Volume<D> {
         }
         let node = Node::new(found.place, found.entry, extents);
         // Somebody else may have opened it while the chain was read.
-        Ok(self.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
+        Ok(self.files.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
     }
 
     /// Forgets closed files that nothing remains to be done for.
     pub(crate) fn drop_idle_nodes(&self, most: usize) {
-        let mut nodes = self.nodes.borrow_mut();
+        let mut nodes = self.files.nodes.borrow_mut();
         if nodes.len() > most {
             nodes.retain(|_, node| {
                 !node.is_closed()
                     || node.needs_settling(self.geometry.cluster_size)
-                    || node.is_ahead(self.epoch.get())
+                    || node.is_ahead(self.epoch())
             });
         }
     }
@@ -221,7 +221,7 @@ impl<D: BlockDevice> Volume<D> {
         if keep < state.extents.clusters() {
             self.cut_later(&mut state.extents, keep);
             if keep > 0 {
-                state.cut_in = Some(self.epoch.get());
+                state.cut_in = Some(self.epoch());
             }
         }
     }
@@ -229,7 +229,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Fails early when a file of `len` bytes cannot be had: before its zeros are written.
     async fn require_for(&self, node: &Node, len: u32) -> Result<(), Error> {
         let missing = self.missing(node, len);
-        if missing > self.free.get() {
+        if missing > self.space.free() {
             let _change = self.change().await?;
             return self.require(missing).await;
         }
@@ -247,7 +247,7 @@ impl<D: BlockDevice> Volume<D> {
             return Ok(());
         }
         let _change = self.change().await?;
-        if node.state.borrow().cut_in == Some(self.epoch.get()) {
+        if node.state.borrow().cut_in == Some(self.epoch()) {
             self.commit().await?;
         }
         let missing = self.missing(node, len);
@@ -266,7 +266,7 @@ impl<D: BlockDevice> Volume<D> {
             self.join_chains(last, since, new.first()).await?;
         }
         let mut state = node.state.borrow_mut();
-        state.grown_in = Some(self.epoch.get());
+        state.grown_in = Some(self.epoch());
         for run in new.runs() {
             state.extents.push(run.cluster, run.count);
         }

@@ -4,9 +4,10 @@ use crate::file::sequence::Sequence;
 use crate::layout::entry::Entry;
 use crate::memory::lock::Lock;
 use crate::space::claims::Opens;
-use crate::space::extents::Extents;
+use crate::space::extents::{Extents, Run};
 use crate::{Error, Metadata};
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 /// What an open file is by now. `entry` has the newest times and attributes, but its size and first
@@ -92,6 +93,37 @@ impl Node {
         let inside = offset % cluster_size;
         let there = u64::from(count).saturating_mul(cluster_size).saturating_sub(inside);
         Some((cluster, inside, there.min(u64::from(state.len).saturating_sub(offset))))
+    }
+
+    /// The entry has moved to `place` and has another short name.
+    pub(crate) fn moved(&self, place: u64, name: [u8; 11], case: u8) {
+        let mut state = self.state.borrow_mut();
+        state.place = Some(place);
+        state.entry.set_name(name, case);
+    }
+
+    /// The entry is gone.
+    pub(crate) fn unlink(&self) {
+        self.state.borrow_mut().place = None;
+    }
+
+    /// The entry as the disk should have it.
+    pub(crate) fn settled(&self) -> Entry {
+        self.state.borrow().settled()
+    }
+
+    /// The clusters of a file without a name, which has none from now on.
+    pub(crate) fn take_clusters(&self) -> Vec<Run> {
+        self.state.borrow_mut().extents.truncate(0)
+    }
+
+    pub(crate) fn clusters(&self) -> u32 {
+        self.state.borrow().extents.clusters()
+    }
+
+    /// How many runs its clusters lie in.
+    pub(crate) fn runs(&self) -> usize {
+        self.state.borrow().extents.runs().len()
     }
 
     pub(crate) fn metadata(&self) -> Metadata {

@@ -23,20 +23,20 @@ pub(crate) struct Reading {
 impl<D: BlockDevice> Volume<D> {
     /// The most that is read at once to be asked for later.
     fn window_limit(&self) -> usize {
-        self.device.largest_request().min(self.data_bytes / 8)
+        self.device.largest_request().min(self.files.data_bytes / 8)
     }
 
     /// What is just being read into memory, in bytes.
     fn being_read_bytes(&self) -> usize {
         let lens = |reading: &Rc<Reading>| reading.range.end.saturating_sub(reading.range.start);
-        let bytes = self.reading.borrow().iter().map(lens).fold(0, u64::saturating_add);
+        let bytes = self.files.reading.borrow().iter().map(lens).fold(0, u64::saturating_add);
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// What the blocks may take of the memory for file data: what nothing else needs.
     pub(crate) fn room_for_blocks(&self) -> usize {
-        let others = self.held.bytes.get().saturating_add(self.being_read_bytes());
-        self.data_bytes.saturating_sub(others)
+        let others = self.files.held.bytes.get().saturating_add(self.being_read_bytes());
+        self.files.data_bytes.saturating_sub(others)
     }
 
     /// Fills `buf`, which lies inside the file, from byte `offset` on. The file is locked.
@@ -67,7 +67,7 @@ impl<D: BlockDevice> Volume<D> {
                 let (extents, inside) = node.piece(at, rest.len(), self.geometry.cluster_size);
                 return self.read_data(&extents, inside, rest).await;
             };
-            match self.blocks.copy(place, rest) {
+            match self.memory.blocks.copy(place, rest) {
                 0 => {}
                 copied => {
                     done = done.saturating_add(copied);
@@ -79,7 +79,7 @@ impl<D: BlockDevice> Volume<D> {
                 continue;
             }
             // What many read at once would add up.
-            let keeps = keeps && self.being_read_bytes() <= self.data_bytes / 4;
+            let keeps = keeps && self.being_read_bytes() <= self.files.data_bytes / 4;
             let mut wanted = rest.len();
             if goes_on && keeps && wanted <= self.window_limit() / 2 {
                 let mut sequence = file.sequence.get();
@@ -100,7 +100,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     fn being_read(&self, place: u64) -> Option<Rc<Reading>> {
-        let reading = self.reading.borrow();
+        let reading = self.files.reading.borrow();
         reading.iter().find(|reading| reading.range.contains(&place)).cloned()
     }
 
@@ -120,16 +120,16 @@ impl<D: BlockDevice> Volume<D> {
         let range = start..end;
         let reading = Rc::new(Reading { range, lock: Lock::default() });
         let _alone = reading.lock.exclusive().await;
-        self.reading.borrow_mut().push(reading.clone());
-        let listed = Listed { list: &self.reading, reading: &reading };
-        self.blocks.shrink(self.room_for_blocks());
+        self.files.reading.borrow_mut().push(reading.clone());
+        let listed = Listed { list: &self.files.reading, reading: &reading };
+        self.memory.blocks.shrink(self.room_for_blocks());
         let mut data = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
         self.device.read(start, &mut data).await?;
         let inside = usize::try_from(place.saturating_sub(start)).unwrap_or(usize::MAX);
         let end = inside.saturating_add(buf.len());
         buf.copy_from_slice(data.get(inside..end).ok_or(DeviceError::OutOfRange)?);
         drop(listed);
-        self.blocks.insert(start, data, self.room_for_blocks());
+        self.memory.blocks.insert(start, data, self.room_for_blocks());
         Ok(())
     }
 }

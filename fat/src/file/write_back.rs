@@ -56,42 +56,42 @@ impl<D: BlockDevice> Volume<D> {
     /// meanwhile.
     pub(crate) fn run_limit(&self) -> usize {
         let sector = self.device.sector_size().max(1);
-        let most = self.device.largest_request().min(self.data_bytes / 2);
+        let most = self.device.largest_request().min(self.files.data_bytes / 2);
         (most / sector).max(1).saturating_mul(sector)
     }
 
     /// The most bytes that are held. The rest of the memory is left to what is read.
     fn held_limit(&self) -> usize {
-        self.data_bytes / 4 * 3
+        self.files.data_bytes / 4 * 3
     }
 
     /// Waits until `len` more bytes may be held.
     pub(crate) async fn make_way(&self, len: usize) {
         let fits = || {
-            let bytes = self.held.bytes.get();
+            let bytes = self.files.held.bytes.get();
             bytes == 0 || bytes.saturating_add(len) <= self.held_limit()
         };
         while !fits() {
-            if self.held.flights.get() == 0 {
+            if self.files.held.flights.get() == 0 {
                 self.write_behind().await;
             }
             poll_fn(|context| {
-                if fits() || self.held.flights.get() == 0 {
+                if fits() || self.files.held.flights.get() == 0 {
                     return Poll::Ready(());
                 }
-                self.held.waiting.borrow_mut().push(context.waker().clone());
+                self.files.held.waiting.borrow_mut().push(context.waker().clone());
                 Poll::Pending
             })
             .await;
         }
-        self.blocks.shrink(self.room_for_blocks().saturating_sub(len));
+        self.memory.blocks.shrink(self.room_for_blocks().saturating_sub(len));
     }
 
     /// Takes `data` for byte `at` of a file. The clusters are there, there is room, and the file is
     /// locked exclusively.
     pub(crate) fn accept(&self, node: &Node, at: u64, data: &[u8]) {
         let valid = u64::from(node.state.borrow().len);
-        node.behind.push(at, data, valid, self.run_limit() as u64, &self.held);
+        node.behind.push(at, data, valid, self.run_limit() as u64, &self.files.held);
     }
 
     /// How many of `len` bytes at `at` are better written at once than copied: a large request
@@ -109,14 +109,14 @@ impl<D: BlockDevice> Volume<D> {
         }
         let range = at..at.saturating_add(len as u64);
         loop {
-            let among = self.flying.shared().await;
+            let among = self.files.flying.shared().await;
             if !node.behind.flies(&range, self.device.sector_size() as u64) {
-                let flight = Flight::new(node, &self.held, range);
+                let flight = Flight::new(node, &self.files.held, range);
                 let (extents, inside) = node.piece(at, len, self.geometry.cluster_size);
                 return Some(Direct { flight, extents, inside, _among: among });
             }
             drop(among);
-            drop(self.flying.exclusive().await);
+            drop(self.files.flying.exclusive().await);
         }
     }
 
@@ -130,13 +130,13 @@ impl<D: BlockDevice> Volume<D> {
     /// Writes the full runs of a file, or with `all` what is held of it.
     pub(crate) async fn drain(&self, node: &Rc<Node>, all: bool) {
         while node.behind.is_due(all) {
-            let among = self.flying.shared().await;
+            let among = self.files.flying.shared().await;
             if let Some(leaving) = self.launch(node, all) {
                 self.write_runs(vec![leaving]).await;
             } else if node.behind.is_due(all) {
                 // It waits for what it writes over.
                 drop(among);
-                drop(self.flying.exclusive().await);
+                drop(self.files.flying.exclusive().await);
             }
         }
     }
@@ -147,7 +147,7 @@ impl<D: BlockDevice> Volume<D> {
             self.drain(node, true).await;
         }
         while node.behind.flies(range, self.device.sector_size() as u64) {
-            drop(self.flying.exclusive().await);
+            drop(self.files.flying.exclusive().await);
         }
     }
 
@@ -162,13 +162,13 @@ impl<D: BlockDevice> Volume<D> {
     /// Writes everything that is held, and returns when nothing is in flight. What cannot be
     /// written is noted with its file.
     pub(crate) async fn write_behind(&self) {
-        if self.held.bytes.get() == 0 && self.held.flights.get() == 0 {
+        if self.files.held.bytes.get() == 0 && self.files.held.flights.get() == 0 {
             return;
         }
-        let _alone = self.flying.exclusive().await;
+        let _alone = self.files.flying.exclusive().await;
         loop {
-            let nodes = self.nodes.borrow().values().cloned().collect::<Vec<_>>();
-            let orphans = self.orphans.borrow().clone();
+            let nodes = self.files.all();
+            let orphans = self.files.orphans.borrow().clone();
             let mut leaving = Vec::new();
             // Nobody will ever read these.
             let gone = orphans.iter().filter(|node| node.is_closed());
@@ -189,7 +189,7 @@ impl<D: BlockDevice> Volume<D> {
     /// held.
     fn launch(&self, node: &Rc<Node>, all: bool) -> Option<Leaving> {
         let run = node.behind.pop(all, self.device.sector_size() as u64)?;
-        let flight = Flight::new(node, &self.held, run.range());
+        let flight = Flight::new(node, &self.files.held, run.range());
         let (extents, inside) = node.piece(run.at, run.data.len(), self.geometry.cluster_size);
         Some(Leaving { flight, run, extents, inside })
     }
@@ -226,7 +226,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Notes that something accepted of a file is lost.
     pub(crate) fn lose(&self, node: &Node, error: DeviceError) {
         node.behind.fail(error);
-        self.lost.set(Some(error));
+        self.files.lost.set(Some(error));
     }
 
     /// Completes a run to whole sectors, and parts it by where they are on the disk.

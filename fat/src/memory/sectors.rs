@@ -15,17 +15,17 @@ const BATCH: usize = 256;
 impl<D: BlockDevice> Volume<D> {
     /// The line that `offset` lies in, and where in it.
     pub(crate) fn line_of(&self, offset: u64) -> (u64, usize) {
-        let inside = offset.saturating_sub(self.geometry.start) % self.cache.line_size();
+        let inside = offset.saturating_sub(self.geometry.start) % self.memory.cache.line_size();
         (offset.saturating_sub(inside), usize::try_from(inside).unwrap_or(0))
     }
 
     /// Brings the line at `base` into the cache, and with it what follows of the `ahead` bytes from
     /// `base` on that belong together.
     async fn load(&self, base: u64, ahead: u64) -> Result<(), Error> {
-        if self.cache.contains(base) {
+        if self.memory.cache.contains(base) {
             return Ok(());
         }
-        let line = self.cache.line_size();
+        let line = self.memory.cache.line_size();
         let len = ahead.min(READ_AHEAD) / line * line;
         let mut data = vec![0; usize::try_from(len.max(line)).unwrap_or(0)];
         self.device.read(base, &mut data).await?;
@@ -34,11 +34,11 @@ impl<D: BlockDevice> Volume<D> {
         let mut at = base;
         for data in lines {
             at = at.saturating_add(line);
-            self.cache.insert(at, data);
+            self.memory.cache.insert(at, data);
         }
         // Last, so that its neighbours cannot push it out.
         if let Some(first) = first {
-            self.cache.insert(base, first);
+            self.memory.cache.insert(base, first);
         }
         Ok(())
     }
@@ -46,8 +46,10 @@ impl<D: BlockDevice> Volume<D> {
     /// Puts lines that have just been written at `base` into the cache.
     pub(crate) fn remember(&self, base: u64, data: &[u8]) {
         let mut at = base;
-        for line in data.chunks(usize::try_from(self.cache.line_size()).unwrap_or(512).max(1)) {
-            self.cache.insert(at, line);
+        for line in
+            data.chunks(usize::try_from(self.memory.cache.line_size()).unwrap_or(512).max(1))
+        {
+            self.memory.cache.insert(at, line);
             at = at.saturating_add(line.len() as u64);
         }
     }
@@ -60,7 +62,7 @@ impl<D: BlockDevice> Volume<D> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, Error> {
         self.load(base, ahead).await?;
-        self.cache.with(base, f).ok_or(Error::Device(DeviceError::OutOfRange))
+        self.memory.cache.with(base, f).ok_or(Error::Device(DeviceError::OutOfRange))
     }
 
     /// Calls `f` with the line at `base` to change it. The lock is held exclusively.
@@ -71,20 +73,20 @@ impl<D: BlockDevice> Volume<D> {
         f: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Error> {
         self.load(base, 0).await?;
-        self.cache.update(base, class, f).ok_or(Error::Device(DeviceError::OutOfRange))
+        self.memory.cache.update(base, class, f).ok_or(Error::Device(DeviceError::OutOfRange))
     }
 
     /// Writes all dirty sectors of a class, those of the table to every copy in use.
     pub(crate) async fn write_dirty(&self, class: Class) -> Result<(), Error> {
         let mut from = 0;
         loop {
-            let lines = self.cache.dirty(class, from, BATCH);
+            let lines = self.memory.cache.dirty(class, from, BATCH);
             let Some(last) = lines.last() else {
                 return Ok(());
             };
             from = last.offset.saturating_add(1);
             let written: Vec<u64> = lines.iter().map(|line| line.offset).collect();
-            let runs = merge(lines, self.cache.line_size());
+            let runs = merge(lines, self.memory.cache.line_size());
             self.note_write();
             let copies = match class {
                 Class::Table => self.table_copies(),
@@ -97,7 +99,7 @@ impl<D: BlockDevice> Volume<D> {
             .await?;
             self.note_write();
             for offset in written {
-                self.cache.set_clean(offset);
+                self.memory.cache.set_clean(offset);
             }
         }
     }
@@ -105,29 +107,29 @@ impl<D: BlockDevice> Volume<D> {
     /// Writes the dirty table sectors when they take up much of the cache. That is safe at any
     /// time: what must not be written yet is pending and not in the cache.
     pub(crate) async fn relieve(&self) -> Result<(), Error> {
-        if self.cache.dirty_count(Class::Table) > self.cache.capacity() / 4 {
+        if self.memory.cache.dirty_count(Class::Table) > self.memory.cache.capacity() / 4 {
             self.write_dirty(Class::Table).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        let writes = self.writes.get();
-        self.unflushed_bytes.set(0);
+        let writes = self.memory.writes.get();
+        self.memory.unflushed_bytes.set(0);
         self.device.flush().await?;
-        self.flushed.set(self.flushed.get().max(writes));
+        self.memory.flushed.set(self.memory.flushed.get().max(writes));
         Ok(())
     }
 
     /// Whether something was written that no flush has followed which succeeded.
     pub(crate) fn is_unflushed(&self) -> bool {
-        self.writes.get() > self.flushed.get()
+        self.memory.writes.get() > self.memory.flushed.get()
     }
 
     /// To be called when a write begins and when it ends: a flush that began in between may have
     /// come too early for it.
     pub(crate) fn note_write(&self) {
-        self.writes.set(self.writes.get().saturating_add(1));
+        self.memory.writes.set(self.memory.writes.get().saturating_add(1));
     }
 
     /// Writes past the cache.
@@ -140,7 +142,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Reads a sector past the cache, changes it and writes it when that made a difference.
     pub(crate) async fn patch(&self, base: u64, f: impl FnOnce(&mut [u8])) -> Result<(), Error> {
-        let mut data = vec![0; usize::try_from(self.cache.line_size()).unwrap_or(512)];
+        let mut data = vec![0; usize::try_from(self.memory.cache.line_size()).unwrap_or(512)];
         self.device.read(base, &mut data).await?;
         let before = data.clone();
         f(&mut data);

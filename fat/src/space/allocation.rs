@@ -42,9 +42,9 @@ impl<D: BlockDevice> Volume<D> {
                 self.set_entry(before, start).await?;
             }
             new.push(start, got);
-            self.free.set(self.free.get().saturating_sub(got));
+            self.space.free.set(self.space.free.get().saturating_sub(got));
             let next = last.saturating_add(1);
-            self.next_free.set(if self.is_cluster(next) { next } else { 2 });
+            self.space.next.set(if self.is_cluster(next) { next } else { 2 });
             if let Some(owner) = owner {
                 self.claim(owner, next);
             }
@@ -59,14 +59,14 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn require(&self, count: u32) -> Result<(), Error> {
         // Closed files may hold clusters too, and what was cut off takes two commits.
         for _ in 0..2 {
-            if self.free.get() < count {
+            if self.space.free.get() < count {
                 self.commit().await?;
             }
         }
-        if self.free.get() < count && !self.counted.get() {
+        if self.space.free.get() < count && !self.space.counted.get() {
             self.count_free().await?;
         }
-        if self.free.get() < count { Err(Error::NoSpace) } else { Ok(()) }
+        if self.space.free.get() < count { Err(Error::NoSpace) } else { Ok(()) }
     }
 
     /// Up to `want` free neighbouring clusters, after `after` when they are free, else from where
@@ -88,13 +88,13 @@ impl<D: BlockDevice> Volume<D> {
         if start.is_none() {
             start = self.search(owner).await?;
         }
-        if start.is_none() && !self.claims.borrow().is_empty() {
-            self.claims.borrow_mut().clear();
+        if start.is_none() && !self.space.claims.borrow().is_empty() {
+            self.space.claims.borrow_mut().clear();
             start = self.search(owner).await?;
         }
         let Some(start) = start else {
             // Less is free than was thought.
-            self.free.set(0);
+            self.space.free.set(0);
             return Ok(None);
         };
         let mut count = 1u32;
@@ -112,7 +112,7 @@ impl<D: BlockDevice> Volume<D> {
 
     async fn search(&self, owner: Owner<'_>) -> Result<Option<u32>, Error> {
         let end = self.geometry.clusters.saturating_add(2);
-        let hint = self.next_free.get().clamp(2, end);
+        let hint = self.space.next.get().clamp(2, end);
         for (from, to) in [(hint, end), (2, hint)] {
             let mut at = from;
             while let Some(found) = self.first_free(at, to).await? {
@@ -127,14 +127,16 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Gives clusters back after the next commit.
     pub(crate) fn free_later(&self, runs: &[Run]) {
-        self.pending.borrow_mut().frees.extend_from_slice(runs);
+        self.space.pending.borrow_mut().frees.extend_from_slice(runs);
     }
 
     /// Gives the clusters of a file back whose entry is gone.
     pub(crate) fn free_file(&self, freed: &Freed) {
         match freed {
             Freed::Runs(extents) => self.free_later(extents.runs()),
-            Freed::Chain(first, count) => self.pending.borrow_mut().chains.push((*first, *count)),
+            Freed::Chain(first, count) => {
+                self.space.pending.borrow_mut().chains.push((*first, *count))
+            }
         }
     }
 
@@ -144,7 +146,7 @@ impl<D: BlockDevice> Volume<D> {
         match extents.last() {
             Some(_) if rest.is_empty() => {}
             Some(last) => {
-                let mut pending = self.pending.borrow_mut();
+                let mut pending = self.space.pending.borrow_mut();
                 pending.ends.push(last);
                 pending.cut.extend_from_slice(&rest);
             }
@@ -160,34 +162,34 @@ impl<D: BlockDevice> Volume<D> {
         since: Option<u64>,
         first: u32,
     ) -> Result<(), Error> {
-        if since == Some(self.epoch.get()) {
+        if since == Some(self.epoch()) {
             return self.set_entry(last, first).await;
         }
-        self.pending.borrow_mut().links.push((last, first));
+        self.space.pending.borrow_mut().links.push((last, first));
         Ok(())
     }
 
     /// Links the chains that `join_chains` left to the commit. All of their clusters are on the
     /// disk. Returns whether there were any.
     pub(crate) async fn apply_links(&self) -> Result<bool, Error> {
-        let links = self.pending.borrow().links.clone();
+        let links = self.space.pending.borrow().links.clone();
         for (last, first) in &links {
             self.set_entry(*last, *first).await?;
         }
         self.write_dirty(Class::Table).await?;
-        self.pending.borrow_mut().links.clear();
+        self.space.pending.borrow_mut().links.clear();
         Ok(!links.is_empty())
     }
 
     /// Changes the table as `free_later` and `cut_later` asked. The directories on the disk no
     /// longer refer to these clusters.
     pub(crate) async fn apply_frees(&self) -> Result<(), Error> {
-        let pending = self.pending.take();
+        let pending = self.space.pending.take();
         for last in pending.ends {
             self.set_entry(last, END).await?;
         }
         // The new ends must be on the disk first.
-        self.pending.borrow_mut().frees = pending.cut;
+        self.space.pending.borrow_mut().frees = pending.cut;
         for run in pending.frees {
             let end = run.cluster.saturating_add(run.count);
             for cluster in run.cluster..end {
@@ -212,7 +214,7 @@ impl<D: BlockDevice> Volume<D> {
             Link::Next(_) | Link::End => {}
         }
         self.set_entry(cluster, 0).await?;
-        self.free.set(self.free.get().saturating_add(1).min(self.geometry.clusters));
+        self.space.free.set(self.space.free.get().saturating_add(1).min(self.geometry.clusters));
         if cluster.is_multiple_of(FREE_STEP) {
             self.relieve().await?;
         }

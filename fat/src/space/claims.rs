@@ -47,7 +47,7 @@ impl Claim {
 impl<D: BlockDevice> Volume<D> {
     /// Where somebody else's claim on this cluster ends.
     pub(super) fn claimed(&self, cluster: u32, owner: Owner<'_>) -> Option<u32> {
-        let claims = self.claims.borrow();
+        let claims = self.space.claims.borrow();
         let mut others = claims.iter().filter(|claim| !claim.owner.none() && !claim.is_of(owner));
         others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
     }
@@ -55,7 +55,7 @@ impl<D: BlockDevice> Volume<D> {
     pub(super) fn claim(&self, owner: &Rc<Opens>, start: u32) {
         let few = self.geometry.clusters / 64;
         let ahead = (CLAIM / self.geometry.cluster_size.max(1)).min(few);
-        let mut claims = self.claims.borrow_mut();
+        let mut claims = self.space.claims.borrow_mut();
         claims.retain(|claim| !claim.owner.none() && !claim.is_of(Some(owner)));
         if claims.len() >= CLAIMS {
             claims.remove(0);
@@ -65,7 +65,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Forgets what closed files claimed.
     pub(crate) fn drop_claims(&self) {
-        let mut claims = self.claims.borrow_mut();
+        let mut claims = self.space.claims.borrow_mut();
         claims.retain(|claim| !claim.owner.none());
     }
 }

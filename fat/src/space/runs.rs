@@ -2,7 +2,6 @@
 //! that are being read.
 use crate::space::extents::Run;
 use crate::{BlockDevice, Error, Volume};
-use alloc::rc::Rc;
 use core::cell::Cell;
 
 /// Runs of one chain that are not worth counting.
@@ -24,7 +23,7 @@ impl Drop for Reading<'_> {
 
 impl<D: BlockDevice> Volume<D> {
     pub(crate) fn begin_reading(&self) -> Reading<'_> {
-        Reading { all: &self.runs_read, counted: 0 }
+        Reading { all: &self.space.runs_read, counted: 0 }
     }
 
     /// To be asked before a chain has more than `runs` of them.
@@ -45,30 +44,19 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Fails when there is no room for so many more runs, also not by forgetting what nobody uses.
     fn require_runs(&self, more: usize) -> Result<(), Error> {
-        let most = self.extent_bytes / size_of::<Run>();
+        let most = self.space.extent_bytes / size_of::<Run>();
         let fit = || self.runs().saturating_add(more) <= most;
         if fit() {
             return Ok(());
         }
         self.drop_idle_nodes(0);
-        let mut directories = self.directories.borrow_mut();
-        directories.retain(|_, directory| {
-            Rc::strong_count(directory) > 1 || directory.has_grown_in(self.epoch.get())
-        });
-        drop(directories);
+        self.tree.forget_unused(self.epoch());
         if fit() { Ok(()) } else { Err(Error::TooManyExtents) }
     }
 
     fn runs(&self) -> usize {
-        let (nodes, orphans) = (self.nodes.borrow(), self.orphans.borrow());
-        let nodes = nodes.values().chain(orphans.iter());
-        let nodes = nodes.map(|node| node.state.borrow().extents.runs().len());
-        let directories = self.directories.borrow();
-        let directories = directories.values().map(|directory| directory.runs());
-        let pending = self.pending.borrow().len();
-        nodes
-            .chain(directories)
-            .chain([pending, self.runs_read.get()])
+        [self.files.runs(), self.tree.runs(), self.space.pending(), self.space.runs_read.get()]
+            .into_iter()
             .fold(0, usize::saturating_add)
     }
 }

@@ -235,7 +235,7 @@ impl<D: BlockDevice> Volume<D> {
         let mut free = 0u32;
         if let Some(width) = self.width() {
             // The count reads past the cache.
-            if self.cache.dirty_count(Class::Table) > 0 {
+            if self.memory.cache.dirty_count(Class::Table) > 0 {
                 self.write_dirty(Class::Table).await?;
             }
             let skip = 2 * width as usize;
@@ -259,8 +259,8 @@ impl<D: BlockDevice> Volume<D> {
                 free += u32::from(self.entry(cluster).await? == 0);
             }
         }
-        self.free.set(free);
-        self.counted.set(true);
+        self.space.free.set(free);
+        self.space.counted.set(true);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ pub struct DirEntry {
 impl<D: BlockDevice> Volume<D> {
     /// Opens a directory at its first entry.
     pub async fn open_dir(&self, path: &str) -> Result<Dir, Error> {
-        let _lock = self.lock.shared().await;
+        let _lock = self.memory.lock.shared().await;
         let directory = self.directory_at(path).await?;
         Ok(Dir { directory, next: Cell::new(0) })
     }
@@ -31,7 +31,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Up to `most` further entries; none at the end. What exists all the while is listed exactly
     /// once, whatever is added and removed meanwhile. `.` and `..` are left out.
     pub async fn read_dir(&self, dir: &Dir, most: usize) -> Result<Vec<DirEntry>, Error> {
-        let _lock = self.lock.shared().await;
+        let _lock = self.memory.lock.shared().await;
         let mut entries = Vec::new();
         let mut next = dir.next.get();
         while entries.len() < most && !dir.directory.removed.get() {

@@ -56,9 +56,9 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) async fn directory(&self, id: u32) -> Result<Rc<Directory>, Error> {
-        self.clock.set(self.clock.get().wrapping_add(1));
-        if let Some(directory) = self.directories.borrow().get(&id) {
-            directory.used.set(self.clock.get());
+        self.tree.clock.set(self.tree.clock.get().wrapping_add(1));
+        if let Some(directory) = self.tree.directories.borrow().get(&id) {
+            directory.used.set(self.tree.clock.get());
             return Ok(directory.clone());
         }
         let fixed = id == 0 && !self.wide();
@@ -70,12 +70,12 @@ impl<D: BlockDevice> Volume<D> {
             removed: Cell::new(false),
             entry_place: Cell::new(0),
             grown_in: Cell::new(None),
-            used: Cell::new(self.clock.get()),
+            used: Cell::new(self.tree.clock.get()),
         });
         if !fixed && self.slots(&directory) > MAX_SLOTS {
             return Err(self.damage("a directory larger than 2 MiB"));
         }
-        let mut directories = self.directories.borrow_mut();
+        let mut directories = self.tree.directories.borrow_mut();
         Ok(directories.entry(id).or_insert(directory).clone())
     }
 
@@ -128,7 +128,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Drops the indexes least recently used until another one of `size` bytes fits.
     fn trim_indexes(&self, size: usize) {
-        let mut directories = self.directories.borrow_mut();
+        let mut directories = self.tree.directories.borrow_mut();
         let mut by_use: Vec<(u64, u32, usize)> = directories
             .values()
             .map(|dir| (dir.used.get(), dir.id, dir.index.borrow().as_ref().map_or(0, Index::size)))
@@ -143,7 +143,7 @@ impl<D: BlockDevice> Volume<D> {
             if let Some(directory) = directories.get(&id) {
                 directory.index.take();
                 // Who holds it must see when it is removed; what it grew by is not linked yet.
-                let grown = directory.has_grown_in(self.epoch.get());
+                let grown = directory.has_grown_in(self.epoch());
                 if Rc::strong_count(directory) == 1 && !grown {
                     directories.remove(&id);
                 }
@@ -174,7 +174,7 @@ impl<D: BlockDevice> Volume<D> {
                 self.join_chains(last, directory.grown_in.get(), new.first()).await?;
             }
             directory.extents.borrow_mut().push(new.first(), 1);
-            directory.grown_in.set(Some(self.epoch.get()));
+            directory.grown_in.set(Some(self.epoch()));
         }
         Ok(())
     }
@@ -201,12 +201,12 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) fn forget(&self, directory: &Directory) {
         directory.removed.set(true);
         directory.index.take();
-        self.directories.borrow_mut().remove(&directory.id);
+        self.tree.directories.borrow_mut().remove(&directory.id);
         let runs = directory.extents.take().truncate(0);
         let cluster_size = u64::from(self.geometry.cluster_size);
         for run in &runs {
             let len = u64::from(run.count).saturating_mul(cluster_size);
-            self.cache.discard(self.cluster_offset(run.cluster), len);
+            self.memory.cache.discard(self.cluster_offset(run.cluster), len);
         }
         self.free_later(&runs);
     }

@@ -6,7 +6,6 @@ use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Volume};
-use alloc::vec::Vec;
 
 impl<D: BlockDevice> Volume<D> {
     /// Makes an empty directory; its parent must exist.
@@ -84,7 +83,7 @@ impl<D: BlockDevice> Volume<D> {
     /// The clusters of a file that nobody has open.
     pub(crate) async fn clusters_to_free(&self, found: &Found) -> Result<Freed, Error> {
         let first = found.entry.cluster(self.wide());
-        if first == 0 || self.nodes.borrow().contains_key(&found.place) {
+        if first == 0 || self.files.at(found.place).is_some() {
             return Ok(Freed::Runs(Extents::default()));
         }
         match self.chain(first).await {
@@ -98,12 +97,8 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Parts a file from its entry: an open one lives on without a name.
     pub(crate) fn unlink_node(&self, place: u64, clusters: &Freed) {
-        match self.nodes.borrow_mut().remove(&place) {
-            Some(node) => {
-                node.state.borrow_mut().place = None;
-                self.orphans.borrow_mut().push(node);
-            }
-            None => self.free_file(clusters),
+        if !self.files.unlink(place) {
+            self.free_file(clusters);
         }
     }
 
@@ -129,11 +124,8 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The entries of orphans that were closed meanwhile go for good.
     pub(crate) fn sweep_orphans(&self) {
-        let mut orphans = self.orphans.borrow_mut();
-        let (closed, open): (Vec<_>, Vec<_>) = orphans.drain(..).partition(|node| node.is_closed());
-        *orphans = open;
-        for node in closed {
-            self.free_later(&node.state.borrow_mut().extents.truncate(0));
+        for node in self.files.take_closed_orphans() {
+            self.free_later(&node.take_clusters());
         }
     }
 

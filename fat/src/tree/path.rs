@@ -96,7 +96,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// What is known of a file or directory; of an open file what its writers have made of it.
     pub async fn metadata(&self, path: &str) -> Result<Metadata, Error> {
-        let _lock = self.lock.shared().await;
+        let _lock = self.memory.lock.shared().await;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(Metadata::root());
         };
@@ -105,7 +105,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) fn metadata_of(&self, found: &Found) -> Metadata {
-        match self.nodes.borrow().get(&found.place) {
+        match self.files.at(found.place) {
             Some(node) => node.metadata(),
             None => Metadata::new(&found.entry, found.place),
         }

@@ -40,7 +40,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The contents of the record `name`, or nothing when it was never written.
     pub async fn read_record(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        let _lock = self.lock.shared().await;
+        let _lock = self.memory.lock.shared().await;
         let Some(folder) = self.system_folder().await? else {
             return Ok(None);
         };

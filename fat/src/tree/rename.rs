@@ -34,10 +34,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The entry with what an open file knows better.
     fn current(&self, found: &Found) -> Entry {
-        match self.nodes.borrow().get(&found.place) {
-            Some(node) => node.state.borrow().settled(),
-            None => found.entry,
-        }
+        self.files.at(found.place).map_or(found.entry, |node| node.settled())
     }
 
     async fn move_entry(
@@ -108,16 +105,7 @@ impl<D: BlockDevice> Volume<D> {
         target: &Parent<'_>,
         dots: bool,
     ) -> Result<(), Error> {
-        let node = self.nodes.borrow_mut().remove(&old.place);
-        if let Some(node) = node {
-            {
-                let mut state = node.state.borrow_mut();
-                state.place = Some(new.place);
-                let (name, case) = (new.entry.name(), new.entry.case());
-                state.entry.set_name(name, case);
-            }
-            self.nodes.borrow_mut().insert(new.place, node);
-        }
+        self.files.moved(old.place, new.place, new.entry.name(), new.entry.case());
         if dots && new.entry.is_dir() {
             self.set_dots(&new.entry, &target.directory).await?;
         }

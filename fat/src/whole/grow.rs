@@ -46,11 +46,11 @@ impl<D: BlockDevice> Volume<D> {
             return Err(GrowError::Refused(why));
         }
         self.unmount().await?;
-        let _lock = self.lock.exclusive().await;
+        let _lock = self.memory.lock.exclusive().await;
         if self.found_dirty().await? {
             return Err(GrowError::Refused("it needs a repair first, by fsck.fat"));
         }
-        let walk = Walk::take(&self.device, &self.geometry, self.walk_bytes).await;
+        let walk = Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await;
         let mut walk = walk.map_err(|stop| match stop {
             Stop::Device(error) => GrowError::Volume(error.into()),
             Stop::Unfit(why) => GrowError::Refused(why),
