@@ -2,106 +2,20 @@
 //! files in many pieces, directories with many entries.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
-use common::block_on;
-use fat::{
-    BlockDevice, DeviceError, Error, FatKind, FormatOptions, MountOptions, OpenOptions, Volume,
-};
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use common::{Sparse, block_on};
+use fat::{BlockDevice, Error, FatKind, FormatOptions, MountOptions, OpenOptions, Volume};
 use std::io::Write;
-use std::rc::Rc;
 use std::time::Instant;
 
-const BLOCK: usize = 4096;
-static ZEROS: [u8; BLOCK] = [0; BLOCK];
-
-#[derive(Default)]
-struct Inner {
-    size: u64,
-    blocks: RefCell<HashMap<u64, Box<[u8; BLOCK]>>>,
-    requests: Cell<usize>,
-    bytes_read: Cell<usize>,
+fn formatted(size: u64) -> Sparse {
+    let disk = Sparse::new(size);
+    let options = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
+    block_on(fat::format(&disk, &options, &mut |_, _| ())).unwrap();
+    disk
 }
 
-#[derive(Clone)]
-struct Sparse(Rc<Inner>);
-
-impl Sparse {
-    fn new(size: u64) -> Self {
-        Self(Rc::new(Inner { size, ..Inner::default() }))
-    }
-
-    fn formatted(size: u64) -> Self {
-        let disk = Self::new(size);
-        let options = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
-        block_on(fat::format(&disk, &options, &mut |_, _| ())).unwrap();
-        disk
-    }
-
-    fn mount(&self) -> Volume<Self> {
-        block_on(Volume::mount(self.clone(), &MountOptions::default())).unwrap()
-    }
-
-    fn put(&self, at: u64, data: &[u8]) {
-        let mut blocks = self.0.blocks.borrow_mut();
-        let (mut at, mut rest) = (at, data);
-        while !rest.is_empty() {
-            let inside = at as usize % BLOCK;
-            let (part, after) = rest.split_at(rest.len().min(BLOCK - inside));
-            let number = at / BLOCK as u64;
-            if blocks.contains_key(&number) || part != &ZEROS[..part.len()] {
-                let block = blocks.entry(number).or_insert_with(|| Box::new([0; BLOCK]));
-                block[inside..inside + part.len()].copy_from_slice(part);
-            }
-            at += part.len() as u64;
-            rest = after;
-        }
-    }
-}
-
-impl BlockDevice for Sparse {
-    fn sector_size(&self) -> usize {
-        512
-    }
-
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    fn read_only(&self) -> bool {
-        false
-    }
-
-    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
-        assert!(offset + buf.len() as u64 <= self.0.size);
-        self.0.requests.set(self.0.requests.get() + 1);
-        self.0.bytes_read.set(self.0.bytes_read.get() + buf.len());
-        let blocks = self.0.blocks.borrow();
-        let (mut at, mut rest) = (offset, buf);
-        while !rest.is_empty() {
-            let inside = at as usize % BLOCK;
-            let (part, after) = rest.split_at_mut((BLOCK - inside).min(rest.len()));
-            match blocks.get(&(at / BLOCK as u64)) {
-                Some(block) => part.copy_from_slice(&block[inside..inside + part.len()]),
-                None => part.fill(0),
-            }
-            at += part.len() as u64;
-            rest = after;
-        }
-        Ok(())
-    }
-
-    async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        assert!(offset + data.len() as u64 <= self.0.size);
-        self.0.requests.set(self.0.requests.get() + 1);
-        self.put(offset, data);
-        Ok(())
-    }
-
-    async fn flush(&self) -> Result<(), DeviceError> {
-        self.0.requests.set(self.0.requests.get() + 1);
-        Ok(())
-    }
+fn mount(disk: &Sparse) -> Volume<Sparse> {
+    block_on(Volume::mount(disk.clone(), &MountOptions::default())).unwrap()
 }
 
 const WRITE: OpenOptions =
@@ -110,8 +24,8 @@ const WRITE: OpenOptions =
 #[test]
 fn a_file_of_4_gib_less_one_byte() {
     const MOST: u64 = u32::MAX as u64;
-    let disk = Sparse::formatted(5 << 30);
-    let volume = disk.mount();
+    let disk = formatted(5 << 30);
+    let volume = mount(&disk);
     block_on(async {
         let free = volume.space().await.unwrap().free_clusters;
         let file = volume.open("/file", &WRITE).await.unwrap();
@@ -139,7 +53,7 @@ fn files_in_many_pieces_are_opened_while_there_is_room_for_where_they_lie() {
     let options = FormatOptions { kind: Some(FatKind::Fat16), ..FormatOptions::default() };
     block_on(fat::format(&disk, &options, &mut |_, _| ())).unwrap();
     block_on(async {
-        let volume = disk.mount();
+        let volume = mount(&disk);
         assert_eq!(volume.geometry().cluster_size, 1024);
         for n in 0..6000 {
             if n % 1000 == 0 {
@@ -196,10 +110,10 @@ fn files_in_many_pieces_are_opened_while_there_is_room_for_where_they_lie() {
 
 #[test]
 fn a_large_volume_is_repaired_where_there_is_memory_for_it() {
-    let disk = Sparse::formatted(u64::from(u32::MAX) * 512);
-    let clusters = disk.mount().geometry().clusters;
+    let disk = formatted(u64::from(u32::MAX) * 512);
+    let clusters = mount(&disk).geometry().clusters;
     assert!(clusters > 60 << 20);
-    let leaking = disk.mount();
+    let leaking = mount(&disk);
     block_on(async {
         for name in ["/kept", "/lost"] {
             let file = leaking.open(name, &WRITE).await.unwrap();
@@ -224,7 +138,7 @@ fn a_large_volume_is_repaired_where_there_is_memory_for_it() {
     assert_eq!(block_on(small.metadata("/kept")).unwrap().len, 100_000);
     drop(small);
     assert_eq!(problems(), leaked);
-    let repaired = disk.mount();
+    let repaired = mount(&disk);
     block_on(repaired.unmount()).unwrap();
     assert_eq!(problems(), "");
 }
@@ -232,12 +146,12 @@ fn a_large_volume_is_repaired_where_there_is_memory_for_it() {
 /// As many sectors as a boot sector can say.
 #[test]
 fn a_volume_of_2_tib_mounts_without_its_table() {
-    let disk = Sparse::formatted(u64::from(u32::MAX) * 512);
-    disk.0.requests.set(0);
-    disk.0.bytes_read.set(0);
-    let volume = disk.mount();
+    let disk = formatted(u64::from(u32::MAX) * 512);
+    let before = disk.count();
+    let volume = mount(&disk);
     let space = block_on(volume.space()).unwrap();
-    let (requests, bytes) = (disk.0.requests.get(), disk.0.bytes_read.get());
+    let count = disk.count().since(&before);
+    let (requests, bytes) = (count.requests(), count.read);
     assert!(volume.geometry().table_size > 200 << 20);
     assert!(requests <= 10 && bytes <= 256 << 10, "{requests} requests, {bytes} bytes");
     assert_eq!(space.free_clusters, space.total_clusters - 1);
@@ -247,18 +161,18 @@ fn a_volume_of_2_tib_mounts_without_its_table() {
         drop(file);
         volume.unmount().await.unwrap();
     });
-    disk.0.bytes_read.set(0);
-    let again = disk.mount();
+    let before = disk.count();
+    let again = mount(&disk);
     let left = block_on(again.space()).unwrap().free_clusters;
     assert_eq!(left, space.free_clusters - 100_000u32.div_ceil(space.cluster_size));
-    assert!(disk.0.bytes_read.get() <= 256 << 10);
+    assert!(disk.count().since(&before).read <= 256 << 10);
 }
 
 /// 2 GiB in 65,000 pieces: opening reads the chain, and from then on each read is one request.
 #[test]
 fn seeks_in_a_fragmented_file_walk_no_chain() {
-    let disk = Sparse::formatted(8 << 30);
-    let volume = disk.mount();
+    let disk = formatted(8 << 30);
+    let volume = mount(&disk);
     block_on(async {
         let file = volume.open("/fragmented", &WRITE).await.unwrap();
         volume.write(&file, 0, b"x").await.unwrap();
@@ -297,9 +211,9 @@ fn seeks_in_a_fragmented_file_walk_no_chain() {
         geometry.data_start + before
     };
     (0..PIECES).step_by(977).for_each(|piece| disk.put(marker(piece), &piece.to_le_bytes()));
-    let volume = disk.mount();
+    let volume = mount(&disk);
     let file = block_on(volume.open("/fragmented", &WRITE)).unwrap();
-    disk.0.requests.set(0);
+    let before = disk.count();
     let mut seeks = 0;
     let mut buf = [0; 4096];
     for piece in (0..PIECES).step_by(977).rev() {
@@ -308,7 +222,7 @@ fn seeks_in_a_fragmented_file_walk_no_chain() {
         assert_eq!(buf[..4], piece.to_le_bytes());
         seeks += 1;
     }
-    let requests = disk.0.requests.get();
+    let requests = disk.count().since(&before).requests();
     assert!(requests <= seeks, "{requests} requests for {seeks} reads");
 }
 
@@ -316,26 +230,26 @@ fn seeks_in_a_fragmented_file_walk_no_chain() {
 #[test]
 fn fifty_thousand_files_in_a_directory() {
     const FILES: usize = 50_000;
-    let disk = Sparse::formatted(1 << 30);
-    let volume = disk.mount();
+    let disk = formatted(1 << 30);
+    let volume = mount(&disk);
     block_on(volume.create_dir("/many")).unwrap();
     let name = |number: usize| format!("/many/f{number:06}.txt");
     let mut cost = Vec::new();
     for thousand in 0..FILES / 1000 {
-        let (before, began) = (disk.0.requests.get(), Instant::now());
+        let (before, began) = (disk.count(), Instant::now());
         for number in 0..1000 {
             drop(block_on(volume.open(&name(thousand * 1000 + number), &WRITE)).unwrap());
         }
         block_on(volume.sync()).unwrap();
-        cost.push((disk.0.requests.get() - before, began.elapsed()));
+        cost.push((disk.count().since(&before).requests(), began.elapsed()));
     }
     let (first, last) = (cost[0], cost[cost.len() - 1]);
     let mut looked = Vec::new();
     for from in [0, FILES - 1000] {
         (from..from + 1000).for_each(|n| _ = block_on(volume.metadata(&name(n))).unwrap());
-        let (before, began) = (disk.0.requests.get(), Instant::now());
+        let (before, began) = (disk.count(), Instant::now());
         (from..from + 1000).for_each(|n| _ = block_on(volume.metadata(&name(n))).unwrap());
-        looked.push((disk.0.requests.get() - before, began.elapsed()));
+        looked.push((disk.count().since(&before).requests(), began.elapsed()));
     }
     let said = format!(
         "50,000 files in a directory: created the first thousand in {} requests and {:?}, the last \

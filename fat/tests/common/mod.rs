@@ -1,10 +1,13 @@
 //! A disk in memory, images made by mkfs.fat, and the verdicts of fsck.fat and mtools.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, unused_imports)] // Each test file uses its part.
 use fat::{BlockDevice, DeviceError, File, MountOptions, OpenOptions, Volume};
+#[path = "../ground/mod.rs"]
+mod ground;
+pub use ground::{Random, Sparse, block_on};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::process::{Command, Output};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -176,17 +179,6 @@ impl BlockDevice for Disk {
     }
 }
 
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..100_000_000u64 {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
-            return done;
-        }
-    }
-    panic!("the future never got ready");
-}
-
 /// Polls all in turn until all are done, as the server's loop does.
 pub fn run_all<'a>(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + 'a>>>) {
     let mut context = Context::from_waker(Waker::noop());
@@ -321,20 +313,4 @@ pub fn pattern(seed: usize, len: usize) -> Vec<u8> {
     (0..len)
         .map(|at| (at.wrapping_mul(31).wrapping_add(at >> 9).wrapping_add(seed * 17)) as u8)
         .collect()
-}
-
-/// A small generator for tests: xorshift with 64 bits.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % most.max(1)
-    }
 }

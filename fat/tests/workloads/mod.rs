@@ -1,15 +1,11 @@
-//! What clients do to a volume, and a disk that counts what comes of it.
-use fat::{
-    BlockDevice, DeviceError, FatKind, File, FormatOptions, MountOptions, OpenOptions, Volume,
-};
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+//! What clients do to a volume, and what comes of it.
+use fat::{FatKind, File, FormatOptions, MountOptions, OpenOptions, Volume};
 
-const CHUNK: usize = 64 * 1024;
+#[path = "../ground/mod.rs"]
+mod ground;
+use ground::Random;
+pub use ground::{Count, Sparse as Disk, block_on as wait};
+
 const PART: usize = 32 * 1024;
 const FILE: usize = 256 << 20;
 
@@ -19,125 +15,6 @@ pub const KINDS: [(FatKind, u64, [usize; 4]); 2] = [
     (FatKind::Fat16, 512 << 20, [421, 2169, 4087, 1028]),
     (FatKind::Fat32, 2 << 30, [850, 2553, 4471, 1062]),
 ];
-
-/// What a disk was asked to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Count {
-    pub reads: usize,
-    pub writes: usize,
-    pub flushes: usize,
-    pub read: usize,
-    pub written: usize,
-}
-
-impl Count {
-    pub fn requests(&self) -> usize {
-        self.reads + self.writes + self.flushes
-    }
-
-    fn since(&self, before: &Self) -> Self {
-        Self {
-            reads: self.reads - before.reads,
-            writes: self.writes - before.writes,
-            flushes: self.flushes - before.flushes,
-            read: self.read - before.read,
-            written: self.written - before.written,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Inner {
-    chunks: RefCell<BTreeMap<usize, Box<[u8]>>>,
-    count: Cell<Count>,
-    size: u64,
-}
-
-/// A disk in memory that takes no room where it is zeros.
-#[derive(Clone, Default)]
-pub struct Disk(Rc<Inner>);
-
-impl Disk {
-    pub fn new(size: u64) -> Self {
-        Self(Rc::new(Inner { size, ..Inner::default() }))
-    }
-
-    pub fn count(&self) -> Count {
-        self.0.count.get()
-    }
-
-    fn note(&self, change: impl FnOnce(&mut Count)) {
-        let mut count = self.0.count.get();
-        change(&mut count);
-        self.0.count.set(count);
-    }
-}
-
-impl BlockDevice for Disk {
-    fn sector_size(&self) -> usize {
-        512
-    }
-
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    fn read_only(&self) -> bool {
-        false
-    }
-
-    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
-        self.note(|count| {
-            count.reads += 1;
-            count.read += buf.len();
-        });
-        let (chunks, mut at, mut buf) = (self.0.chunks.borrow(), offset as usize, buf);
-        while !buf.is_empty() {
-            let inside = at % CHUNK;
-            let len = buf.len().min(CHUNK - inside);
-            let (part, rest) = buf.split_at_mut(len);
-            match chunks.get(&(at / CHUNK)) {
-                Some(chunk) => part.copy_from_slice(&chunk[inside..inside + len]),
-                None => part.fill(0),
-            }
-            (at, buf) = (at + len, rest);
-        }
-        Ok(())
-    }
-
-    async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.note(|count| {
-            count.writes += 1;
-            count.written += data.len();
-        });
-        let (mut chunks, mut at, mut data) = (self.0.chunks.borrow_mut(), offset as usize, data);
-        while !data.is_empty() {
-            let inside = at % CHUNK;
-            let (part, rest) = data.split_at(data.len().min(CHUNK - inside));
-            if chunks.contains_key(&(at / CHUNK)) || part.iter().any(|byte| *byte != 0) {
-                let chunk = chunks.entry(at / CHUNK).or_insert_with(|| vec![0; CHUNK].into());
-                chunk[inside..inside + part.len()].copy_from_slice(part);
-            }
-            (at, data) = (at + part.len(), rest);
-        }
-        Ok(())
-    }
-
-    async fn flush(&self) -> Result<(), DeviceError> {
-        self.note(|count| count.flushes += 1);
-        Ok(())
-    }
-}
-
-pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    loop {
-        // Only an operation that gives way is not ready at once.
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return value;
-        }
-    }
-}
 
 pub fn mount(disk: &Disk) -> Volume<Disk> {
     let volume = wait(Volume::mount(disk.clone(), &MountOptions::default())).unwrap();
@@ -161,17 +38,6 @@ pub struct Cost {
 fn parts() -> Vec<Vec<u8>> {
     let part = |n: usize| (0..PART).map(|at| (at ^ (at >> 8) ^ (n * 7)) as u8).collect();
     (0..64).map(part).collect()
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % most
-    }
 }
 
 fn open(volume: &Volume<Disk>, path: &str, options: &OpenOptions) -> File {
@@ -210,7 +76,7 @@ pub fn run(kind: FatKind, size: u64, linux: [usize; 4]) -> Vec<Cost> {
         }
     });
     let places = || {
-        let mut random = Random(88_172_645_463_325_252);
+        let mut random = Random::of_state(88_172_645_463_325_252);
         (0..4096).map(move |_| random.below(FILE / 4096)).collect::<Vec<_>>()
     };
     let distinct = places().into_iter().collect::<std::collections::BTreeSet<_>>().len();
