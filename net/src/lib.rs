@@ -12,11 +12,15 @@ extern crate alloc;
 
 mod auth;
 mod channel;
+mod ended;
+mod rekey;
 mod session;
 mod stream;
 pub mod tcp;
 
-pub use session::{Ended, Event, HostKey, Session};
+pub use ended::Ended;
+pub use rekey::RekeyLimit;
+pub use session::{Event, HostKey, Session};
 pub use stream::{Closed, Listener, Stream};
 pub use sunset::config::MAX_CHANNELS;
 

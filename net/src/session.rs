@@ -5,11 +5,12 @@
 //! all channel data, and only then `input()`.
 use crate::auth::Auth;
 use crate::channel::Channel;
+use crate::ended::Ended;
+use crate::rekey::{Due, Rekey, RekeyLimit};
 use crate::stream::Stream;
 use crate::{MAX_CHANNELS, WINDOW};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 use log::{debug, info};
 use sunset::{ChanData, ServEvent, SignKey};
 
@@ -42,43 +43,12 @@ pub enum Event {
     Idle,
 }
 
-/// Why a session is over.
-#[derive(Debug)]
-pub enum Ended {
-    /// The client went away.
-    Closed,
-    /// The client did something that the protocol or its bounds forbid.
-    Protocol(sunset::Error),
-    TooManyAttempts,
-    /// More bytes than any login needs.
-    TooMuchBeforeLogin,
-    /// More data than the window allowed.
-    WindowExceeded,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("closed by the client"),
-            Self::Protocol(e) => write!(f, "protocol error: {e}"),
-            Self::TooManyAttempts => f.write_str("too many failed logins"),
-            Self::TooMuchBeforeLogin => f.write_str("too much data before a login"),
-            Self::WindowExceeded => f.write_str("the client sent more than its window"),
-        }
-    }
-}
-
-impl From<sunset::Error> for Ended {
-    fn from(e: sunset::Error) -> Self {
-        Self::Protocol(e)
-    }
-}
-
 /// Bytes that a client may send before it has logged in: ten times what logins need.
 const BEFORE_LOGIN: usize = 64 * 1024;
 
 pub struct Session {
     runner: sunset::Runner<'static, sunset::Server>,
+    rekey: Rekey,
     auth: Auth,
     authenticated: bool,
     /// Bytes that came before the login.
@@ -93,11 +63,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new() -> Result<Self, Ended> {
+    pub fn new(rekey: RekeyLimit) -> Result<Self, Ended> {
         let mut runner = sunset::Runner::new_server_owned();
         runner.only_public_keys()?;
         Ok(Self {
             runner,
+            rekey: Rekey::new(rekey),
             auth: Auth::default(),
             authenticated: false,
             before_login: 0,
@@ -127,14 +98,39 @@ impl Session {
         self.full = full;
     }
 
+    /// Tells the time, in milliseconds that never go back: it ends the life of keys, and the patience with
+    /// a client that takes no part in an exchange of new ones.
+    pub fn set_time(&mut self, now: u64) {
+        self.rekey.set_time(now, self.runner.is_exchanging());
+    }
+
+    /// When `step` has something to do though nothing came, on the clock of `set_time`.
+    pub fn deadline(&self) -> Option<u64> {
+        self.rekey
+            .deadline(self.runner.is_exchanging(), self.runner.keys_are_used())
+            .filter(|_| self.authenticated)
+    }
+
     /// Answers `Event::Login` with the user's public keys in SSH wire format.
     pub fn set_keys(&mut self, keys: Vec<Vec<u8>>) {
         self.asked = false;
         self.auth.set_keys(keys);
     }
 
-    /// Goes on until there is something to tell. Call it again after every event but `Idle`.
+    /// Goes on until there is something to tell. Call it again after every event but `Idle`. At the end the
+    /// client is told why (RFC 4253 11.1).
     pub fn step(&mut self, stream: &mut impl Stream, host_key: &HostKey) -> Result<Event, Ended> {
+        let event = self.advance(stream, host_key);
+        if let Err(ended) = &event
+            && let Some(reason) = ended.reason()
+        {
+            self.disconnect(stream, reason, &ended.to_string());
+        }
+        event
+    }
+
+    fn advance(&mut self, stream: &mut impl Stream, host_key: &HostKey) -> Result<Event, Ended> {
+        self.renew()?;
         loop {
             self.flush(stream)?;
             if self.asked {
@@ -159,6 +155,24 @@ impl Session {
                 return Ok(Event::Idle);
             }
         }
+    }
+
+    /// Begins an exchange of keys that have served long enough, and ends one that lasts too long.
+    fn renew(&mut self) -> Result<(), Ended> {
+        if self.authenticated
+            && let Some(bytes) = self.rekey.limit.bytes
+        {
+            self.runner.set_rekey_bytes(bytes);
+        }
+        let due = self.rekey.due(self.runner.is_exchanging(), self.runner.keys_are_used());
+        match due {
+            // Before, LoginGraceTime holds, and OpenSSH's client bears no second exchange.
+            _ if !self.authenticated => (),
+            Due::Nothing => (),
+            Due::Exchange => self.runner.exchange_keys(),
+            Due::End => return Err(Ended::NoNewKeys),
+        }
+        Ok(())
     }
 
     /// Writes what is pending; true when something was written.
@@ -397,7 +411,11 @@ impl Session {
     /// Tells the client that the server stops (RFC 4253 11.1, SSH_DISCONNECT_BY_APPLICATION).
     pub fn goodbye(&mut self, stream: &mut impl Stream, text: &str) {
         const BY_APPLICATION: u32 = 11;
-        self.runner.disconnect(BY_APPLICATION, text);
+        self.disconnect(stream, BY_APPLICATION, text);
+    }
+
+    fn disconnect(&mut self, stream: &mut impl Stream, reason: u32, text: &str) {
+        self.runner.disconnect(reason, text);
         if self.flush(stream).is_err() {
             debug!("the client was gone before it was told");
         }

@@ -39,6 +39,18 @@ const CHANGES: &[Change] = &[
     },
     // OpenSSH's MaxSessions.
     Change { file: "config.rs", from: "MAX_CHANNELS: usize = 4;", to: "MAX_CHANNELS: usize = 10;" },
+    // The ciphers are ours.
+    Change { file: "lib.rs", from: "mod ssh_chapoly;\n", to: "" },
+    Change {
+        file: "kex.rs",
+        from: "let enc = KeysSend::new(&output, sess_id, &algos);\n        s.rekey_send(enc);",
+        to: "let enc = KeysSend::new(&output, sess_id, &algos)?;\n        s.rekey_send(enc);",
+    },
+    Change {
+        file: "kex.rs",
+        from: "let dec = KeysRecv::new(&output, sess_id, &algos);\n            s.rekey_recv(dec);",
+        to: "let dec = KeysRecv::new(&output, sess_id, &algos)?;\n            s.rekey_recv(dec);",
+    },
     // A client's EOF does not end our direction: `finish_channel` does, after the last reply.
     Change {
         file: "channel.rs",
@@ -49,6 +61,12 @@ const CHANGES: &[Change] = &[
 
 /// Our methods, added to the end of sunset's own files because they need its private fields.
 const ADDITIONS: &[&str] = &["channel.rs", "conn.rs", "runner.rs", "traffic.rs"];
+
+/// Files of ours in the place of sunset's.
+const REPLACED: &[&str] = &["encrypt.rs"];
+
+/// Files that nothing needs then.
+const REMOVED: &[&str] = &["ssh_chapoly.rs"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -66,6 +84,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = entry?.path();
         let name =
             path.file_name().and_then(|n| n.to_str()).ok_or("a file name that is not text")?;
+        if REMOVED.contains(&name) {
+            continue;
+        }
+        if REPLACED.contains(&name) {
+            fs::copy(manifest_dir.join("additions").join(name), out.join(name))?;
+            continue;
+        }
         let mut text = fs::read_to_string(&path)?;
         for change in CHANGES.iter().filter(|c| c.file == name) {
             let found = text.matches(change.from).count();

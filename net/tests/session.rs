@@ -1,62 +1,10 @@
 //! A session against the in-memory client: logins, data both ways, windows, the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-use client::{Client, End, Failed, pair};
-use net::{Ended, Event, HostKey, Session, Stream, WINDOW};
+mod rig;
 
-const SEED: [u8; 32] = [1; 32];
-
-fn blob(seed: [u8; 32]) -> Vec<u8> {
-    let pair = ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new(seed));
-    let part = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes(), bytes].concat();
-    [part(b"ssh-ed25519"), part(&*pair.pk)].concat()
-}
-
-struct Pair {
-    session: Session,
-    ours: End,
-    client: Client,
-    theirs: End,
-    host_key: HostKey,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let (ours, theirs) = pair();
-        Self {
-            session: Session::new().unwrap(),
-            ours,
-            client: Client::new("mirage", &SEED),
-            theirs,
-            host_key: HostKey::from_seed(&[9; 32]),
-        }
-    }
-
-    /// The next event but Idle, or None when neither side moves any more.
-    fn event(&mut self) -> Result<Option<Event>, Ended> {
-        loop {
-            match self.session.step(&mut self.ours, &self.host_key)? {
-                Event::Idle => match self.client.step(&mut self.theirs) {
-                    Ok(true) => (),
-                    _ => {
-                        let last = self.session.step(&mut self.ours, &self.host_key)?;
-                        return Ok(Some(last).filter(|event| *event != Event::Idle));
-                    }
-                },
-                event => return Ok(Some(event)),
-            }
-        }
-    }
-
-    fn open() -> Self {
-        let mut pair = Self::new();
-        assert_eq!(pair.event().unwrap(), Some(Event::Login("mirage".into())));
-        pair.session.set_keys(vec![blob([2; 32]), blob(SEED)]);
-        assert_eq!(pair.event().unwrap(), Some(Event::Authenticated));
-        assert_eq!(pair.session.accepted_key(), blob(SEED));
-        assert_eq!(pair.event().unwrap(), Some(Event::Sftp(0)));
-        pair
-    }
-}
+use client::{End, Failed};
+use net::{Ended, Event, Stream, WINDOW};
+use rig::{Pair, SEED, blob};
 
 #[test]
 fn data_goes_both_ways_unchanged() {

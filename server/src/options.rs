@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use net::RekeyLimit;
 
 /// What the command line asks for. `Options::default()` is an empty command line.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub seed: Option<String>,
     pub levels: Levels,
     pub read_only: bool,
+    /// What one set of keys may serve.
+    pub rekey_limit: RekeyLimit,
     pub shown: Shown,
     /// Format a disk that holds nothing but zeros.
     pub format_if_blank: bool,
@@ -44,6 +47,7 @@ impl Default for Options {
             seed: None,
             levels: Levels::default(),
             read_only: false,
+            rekey_limit: RekeyLimit::default(),
             shown: Shown::default(),
             format_if_blank: false,
             grow: false,
@@ -109,6 +113,7 @@ impl Options {
                 | "--uid"
                 | "--gid"
                 | "--umask"
+                | "--rekey-limit"
         )
     }
 
@@ -140,6 +145,7 @@ impl Options {
                 self.shown.umask =
                     umask.ok_or_else(|| format!("--umask {value:?}: not octal, as in 022"))?;
             }
+            "--rekey-limit" => self.rekey_limit = rekey_limit(value)?,
             "--disk" => self.disk = Some(value.to_owned()),
             "--ipv4" => {
                 let parts = value.split_once('/').unwrap_or((value, "24"));
@@ -162,6 +168,54 @@ impl Options {
 
 fn id(name: &str, value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
+}
+
+/// OpenSSH's RekeyLimit: a size in bytes, with K, M or G behind it, and then a time in seconds or as in
+/// 1h30m; `default` (or 0) leaves the size to the cipher, `none` (or 0) means that no time is set.
+fn rekey_limit(value: &str) -> Result<RekeyLimit, String> {
+    let wrong = |why: &str| Err(format!("--rekey-limit {value:?}: {why}"));
+    let mut words = value.split_ascii_whitespace();
+    let (Some(size), time, None) = (words.next(), words.next(), words.next()) else {
+        return wrong("not a size and perhaps a time, as in \"1G 1h\"");
+    };
+    let bytes = match size {
+        "default" | "none" => None,
+        size => match amount(size, &[('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)]) {
+            Some(0) => None,
+            Some(bytes @ 16..) => Some(bytes),
+            _ => return wrong("the size is not a number of at least 16, as in 512M"),
+        },
+    };
+    let seconds = match time {
+        None | Some("none") => None,
+        Some(time) => {
+            const UNITS: [(char, u64); 5] =
+                [('S', 1), ('M', 60), ('H', 3600), ('D', 86_400), ('W', 604_800)];
+            match amount(time, &UNITS) {
+                Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
+                None => return wrong("the time is not one as in 3600 or 1h30m"),
+            }
+        }
+    };
+    Ok(RekeyLimit { bytes, seconds })
+}
+
+/// The sum of numbers with units behind them, of which the last may have none; none of another form.
+fn amount(text: &str, units: &[(char, u64)]) -> Option<u64> {
+    let mut sum = 0u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, unit) = rest.split_at_checked(digits)?;
+        let mut after = unit.chars();
+        let factor = match after.next() {
+            None => 1,
+            Some(c) => units.iter().find(|(name, _)| *name == c.to_ascii_uppercase())?.1,
+        };
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        rest = after.as_str();
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 /// The rule of `is_user_name` in words.
@@ -199,6 +253,23 @@ mod tests {
             (22022, "alice", true)
         );
         assert!(options.levels.enabled(Level::Debug, "sftp"));
+    }
+
+    #[test]
+    fn a_rekey_limit_is_read_as_openssh_reads_it() {
+        let read = |value| {
+            let (options, problems) = Options::parse(["--rekey-limit", value]);
+            (options.rekey_limit.bytes, options.rekey_limit.seconds, problems.len())
+        };
+        assert_eq!(read("16"), (Some(16), None, 0));
+        assert_eq!(read("64k 90"), (Some(65_536), Some(90), 0));
+        assert_eq!(read("1G 1h30m"), (Some(1 << 30), Some(5_400), 0));
+        assert_eq!(read("default 2w"), (None, Some(1_209_600), 0));
+        assert_eq!(read("default none"), (None, None, 0));
+        assert_eq!(read("0 0"), (None, None, 0));
+        for wrong in ["", "15", "x", "1T", "1G 1y", "1G 1h 1", "99999999999G", "-1", "1G h"] {
+            assert_eq!(read(wrong), (None, None, 1), "{wrong:?}");
+        }
     }
 
     #[test]

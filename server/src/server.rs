@@ -217,7 +217,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
     }
 
     fn connect(&mut self, stream: Box<dyn Stream>, peer: String, now: Now) {
-        match Connection::new(stream, peer, now.monotonic) {
+        match Connection::new(stream, peer, now.monotonic, self.shared.options.rekey_limit) {
             Ok(connection) => {
                 debug!("{}: connected", connection.peer());
                 self.connections.push(connection);
@@ -255,7 +255,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         let (mut at, mut first) = (0, None);
         connections.retain_mut(|connection| {
             let started = tasks.started();
-            let turn = connection.turn(shared, tasks);
+            let turn = connection.turn(shared, tasks, now.monotonic);
             first = first.or_else(|| tasks.next_first(at, started));
             match turn {
                 Ok(m) => moved |= m,
@@ -309,7 +309,9 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         let grace = waiting
             .map(|c| c.accepted.saturating_add(LOGIN_GRACE).saturating_sub(now.monotonic))
             .min();
-        sync.into_iter().chain(grace).chain(self.calls.deadline()).min()
+        let keys = self.connections.iter().filter_map(Connection::deadline).min();
+        let keys = keys.map(|due| due.saturating_sub(now.monotonic));
+        sync.into_iter().chain(grace).chain(keys).chain(self.calls.deadline()).min()
     }
 }
 

@@ -52,11 +52,43 @@ class Rekey(Case):
         self.expected["file"] = digest
 
     def test_rekey_with_each_cipher(self):
-        self.write("up", content(5_000_000))
+        """After bytes, after more of them, and after a second."""
+        for limit, size, least in [("16K", 1_000_000, 20), ("1M", 5_000_000, 8), ("default 1", 100_000, 2)]:
+            self.write("up", content(size))
+            for cipher in CIPHERS:
+                pause = "!sleep 2.2\nls" if " " in limit else ""
+                result = self.sftp("put up file", pause, "get file down",
+                                   options=("-v", "-c", cipher, "-o", f"RekeyLimit={limit}"))
+                self.assertEqual(self.read("down"), content(size))
+                self.assertGreaterEqual(result.err.count("SSH2_MSG_KEXINIT sent"), least, (cipher, limit))
+            self.expected["file"] = content(size)
+
+
+class OurRekey(Case):
+    """New keys that the server asks for, after bytes in either direction or after a time."""
+    seconds = 90
+    size = "100M"
+    serve = False
+
+    def transfer(self, limit, size, least, options=(), pause=""):
+        server = self.start(self.make_image(f"{size}.img"), "--rekey-limit", limit)
+        self.write("up", content(size))
         for cipher in CIPHERS:
-            self.sftp("put up file", "get file down", options=("-c", cipher, "-o", "RekeyLimit=256K"))
-            self.assertEqual(self.read("down"), content(5_000_000))
-        self.expected["file"] = content(5_000_000)
+            result = self.sftp("put up file", pause, "get file down", options=("-v", "-c", cipher, *options))
+            self.assertEqual(self.read("down"), content(size), cipher)
+            # The client says it for each exchange that the server began.
+            self.assertGreaterEqual(result.err.count("SSH2_MSG_KEXINIT received"), least, cipher)
+        server.stop()
+
+    def test_limits_of_bytes(self):
+        self.transfer("16K", 1_000_000, 8)
+        self.transfer("1M", 8_000_000, 8)
+
+    def test_limit_of_time(self):
+        self.transfer("default 1", 100_000, 3, pause="!sleep 2.5\nls")
+
+    def test_both_sides(self):
+        self.transfer("100K", 1_000_000, 8, options=("-o", "RekeyLimit=64K"))
 
 
 class LongLived(Case):

@@ -8,4 +8,9 @@ impl<CS: CliServ> Conn<CS> {
             self.kex.start_kexinit(s);
         }
     }
+
+    /// Whether a key exchange is under way.
+    pub(crate) fn is_exchanging(&self) -> bool {
+        !matches!(self.kex, Kex::Idle)
+    }
 }

@@ -66,7 +66,7 @@ impl<'a, CS: CliServ> Runner<'a, CS> {
         self.finished_read_channel(chan, len)
     }
 
-    /// Starts a new key exchange, as sunset does by itself after 32 GiB.
+    /// Starts a new key exchange, as happens by itself when the keys have served long enough.
     pub fn exchange_keys(&mut self) {
         let mut s = self.traf_out.sender(&mut self.keys);
         self.conn.exchange_keys(&mut s);
@@ -79,5 +79,22 @@ impl<'a, CS: CliServ> Runner<'a, CS> {
             return Ok(false);
         }
         self.traf_out.send_message(payload, &mut self.keys)
+    }
+}
+
+impl<'a> Runner<'a, server::Server> {
+    /// Whether an exchange of keys is under way, in whatever state.
+    pub fn is_exchanging(&self) -> bool {
+        self.conn.is_exchanging()
+    }
+
+    /// Whether packets went with the present keys.
+    pub fn keys_are_used(&self) -> bool {
+        self.keys.is_used()
+    }
+
+    /// New keys are due after this many bytes in one direction, if the cipher does not want them before.
+    pub fn set_rekey_bytes(&mut self, bytes: u64) {
+        self.keys.set_rekey_bytes(bytes);
     }
 }

@@ -13,7 +13,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::{info, warn};
-use net::{Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
+use net::{Ended, Event, HostKey, MAX_CHANNELS, RekeyLimit, Session, Stream};
 use sftp::HandleMemory;
 
 /// Events that one connection may handle before the others have their turn.
@@ -84,9 +84,9 @@ impl From<Over> for Gone {
 }
 
 impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
-    pub fn new(stream: S, peer: String, accepted: u64) -> Result<Self, Ended> {
+    pub fn new(stream: S, peer: String, accepted: u64, rekey: RekeyLimit) -> Result<Self, Ended> {
         let transfers = Default::default();
-        let (ssh, keys) = (Session::new()?, Vec::new());
+        let (ssh, keys) = (Session::new(rekey)?, Vec::new());
         Ok(Self {
             stream,
             peer,
@@ -117,8 +117,14 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         self.transfers.iter().flatten().count().max(1)
     }
 
+    /// When it has something to do though nothing came, in milliseconds of the loop's clock.
+    pub fn deadline(&self) -> Option<u64> {
+        self.ssh.deadline()
+    }
+
     /// Goes on as far as its share of a turn allows; true when something moved.
-    pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks) -> Result<bool, Gone> {
+    pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks, now: u64) -> Result<bool, Gone> {
+        self.ssh.set_time(now);
         if let Some(keys) = self.lookup.as_ref().and_then(|keys| keys.borrow_mut().take()) {
             self.lookup = None;
             self.ssh.set_keys(keys.iter().map(|key| key.key.blob.clone()).collect());

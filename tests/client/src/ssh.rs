@@ -101,7 +101,8 @@ impl Client {
         }
     }
 
-    fn flush(&mut self, stream: &mut impl Stream) -> Result<bool, Failed> {
+    /// Writes what is pending, and reads nothing.
+    pub fn flush(&mut self, stream: &mut impl Stream) -> Result<bool, Failed> {
         let mut moved = false;
         loop {
             let written = match self.runner.output_buf() {

@@ -28,6 +28,8 @@ Usage: mirage-sshfs [OPTION]...
       --read-only          change nothing on the volume
       --uid N, --gid N     the owner that every file shows [1000]
       --umask OCTAL        permission bits that no file shows [022]
+      --rekey-limit 'SIZE [TIME]'
+                           new keys after so many bytes or so long, as in '1G 1h'
       --format-if-blank    format the image if it holds nothing but zeros
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
