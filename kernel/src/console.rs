@@ -1,8 +1,9 @@
-//! Where the log goes: the consoles at hand before any driver runs, port 0xe9 and the first serial
-//! port, and Xen's console once it is known. Writing to the first two neither allocates nor locks,
+//! Where the log goes: under Xen port 0xe9 and Xen's console, once it is known, and else the first serial
+//! port, if there is one. Writing to the ports neither allocates nor locks,
 //! so that it works in an exception and out of memory.
 use crate::cpu::clock;
 use crate::cpu::port::Port;
+use crate::cpu::{self, Host};
 use alloc::format;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,9 @@ static LEVELS: Mutex<Option<Levels>> = Mutex::new(None);
 
 /// Sets the serial port to 115200 baud, 8N1, when there is one, and makes the consoles the log.
 pub fn init() {
-    Port::Com1Scratch.write(0x5a);
-    if Port::Com1Scratch.read() == 0x5a {
+    /// Where no port is, all bits are set, which those of errors never are together.
+    const NO_PORT: u8 = 0xff;
+    if cpu::host() == Host::Pc && Port::Com1LineStatus.read() != NO_PORT {
         Port::Com1InterruptEnable.write(0);
         Port::Com1LineControl.write(0x80); // The next two are the divisor: 1.
         Port::Com1Data.write(1);
@@ -54,7 +56,7 @@ pub fn set_levels(levels: Levels) {
 pub fn print(text: fmt::Arguments<'_>) {
     // `write_str` never fails.
     let _ = Console.write_fmt(text);
-    // In an exception the console may be in use: the other two have the text.
+    // In an exception the console may be in use: the port has the text.
     if let Some(mut xen) = XEN.try_lock()
         && let Some(xen) = xen.as_mut()
     {
@@ -67,8 +69,9 @@ struct Console;
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            Port::DebugConsole.write(byte);
-            if HAS_SERIAL.load(Ordering::Relaxed) {
+            if cpu::host() == Host::Xen {
+                Port::DebugConsole.write(byte);
+            } else if HAS_SERIAL.load(Ordering::Relaxed) {
                 if byte == b'\n' {
                     send(b'\r');
                 }

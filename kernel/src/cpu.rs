@@ -1,6 +1,7 @@
 //! The instructions that have no safe form in `core`: time stamps, random numbers, stopping.
 pub mod apic;
 pub mod clock;
+pub mod keyboard;
 pub mod mem;
 pub mod pci;
 pub mod port;
@@ -9,6 +10,27 @@ pub mod rtc;
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdseed64_step, _rdtsc};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// What this machine is, where that decides what may be touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A PC, as QEMU, Firecracker and cloud-hypervisor make one.
+    Pc,
+    Xen,
+}
+
+static IS_XEN: AtomicBool = AtomicBool::new(false);
+
+/// Finds out what this machine is, before anything else is touched.
+pub fn find_host() {
+    IS_XEN.store(xen_leaves().is_some(), Ordering::Relaxed);
+}
+
+/// What `find_host` found.
+pub fn host() -> Host {
+    if IS_XEN.load(Ordering::Relaxed) { Host::Xen } else { Host::Pc }
+}
 
 /// Counts up at a constant rate on every CPU that this kernel runs on.
 pub fn time_stamp() -> u64 {

@@ -15,8 +15,7 @@ mod entropy;
 mod machine;
 
 use boot::{heap, memory, paging, pvh, traps};
-use cpu::{clock, power};
-use drivers::virtio::mmio;
+use cpu::{Host, clock, power};
 
 /// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
 ///
@@ -24,6 +23,7 @@ use drivers::virtio::mmio;
 /// Once, in long mode on the kernel's stack, with the low 4 GiB mapped to themselves, interrupts off, and
 /// memory as the loader left it but for the image.
 pub unsafe fn start(start_info: u64) -> ! {
+    cpu::find_host();
     console::init();
     let info = {
         // SAFETY: the caller mapped the low 4 GiB to themselves, and only the image is written to
@@ -41,15 +41,15 @@ pub unsafe fn start(start_info: u64) -> ! {
     let clients = budget::Budget::new(free).server.connections;
     log::info!("memory: {} KiB for the heap, enough for {clients} clients", free >> 10);
     log::info!("command line: {}", info.command_line.escape_ascii());
-    let (options, places) = words(&info.command_line);
-    let window = cpu::xen_leaves()
-        .map(|_| info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages")));
+    let (options, told) = words(&info.command_line);
+    let window = (cpu::host() == Host::Xen)
+        .then(|| info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages")));
     // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves. `window` took
     // addresses that the memory map leaves empty, under Xen alone.
     let ended = unsafe {
         match window {
             Some(window) => machine::xen::run(window, options, free),
-            None => machine::virtio::run(&info, &places, options, free),
+            None => machine::virtio::run(&info, &told, options, free),
         }
     };
     match ended {
@@ -63,17 +63,14 @@ const WINDOW: u64 = 65 + drivers::xen::qrexec::PAGES;
 
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.
-fn words(command_line: &[u8]) -> (server::Options, alloc::vec::Vec<mmio::Place>) {
+fn words(command_line: &[u8]) -> (server::Options, machine::virtio::Told) {
     let line = alloc::string::String::from_utf8_lossy(command_line);
-    let mut places = alloc::vec::Vec::new();
+    let mut told = machine::virtio::Told::default();
     let mut problems = alloc::vec::Vec::new();
     let mut words = server::words(&line);
-    words.retain(|word| match mmio::parse(word) {
+    words.retain(|word| match told.take(word) {
         None => true,
-        Some(Ok(place)) => {
-            places.push(place);
-            false
-        }
+        Some(Ok(())) => false,
         Some(Err(e)) => {
             problems.push(alloc::format!("{word}: {e}"));
             false
@@ -84,7 +81,7 @@ fn words(command_line: &[u8]) -> (server::Options, alloc::vec::Vec<mmio::Place>)
     for problem in problems.iter().chain(&others) {
         log::warn!("ignored on the command line: {problem}");
     }
-    (options, places)
+    (options, told)
 }
 
 /// Ends the machine after a fault of the kernel's own.

@@ -6,7 +6,10 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use fat::{BlockDevice, FormatError, FormatOptions, Geometry, MountError, MountOptions, Volume};
+use fat::{
+    BlockDevice, DeviceError, FormatError, FormatOptions, Geometry, MountError, MountOptions,
+    Volume,
+};
 use log::{info, warn};
 
 /// Why a disk cannot be served.
@@ -95,6 +98,19 @@ pub async fn prepare<D: BlockDevice>(
     Ok(Ready { volume: Rc::new(volume), host_key, users })
 }
 
+/// Whether the disk takes no write of the volume's first sector, which has to change with the first change of
+/// all. What is there is written again.
+async fn refuses_start<D: BlockDevice>(device: &D) -> bool {
+    let Ok(geometry) = Geometry::read(device).await else {
+        return false;
+    };
+    let mut sector = alloc::vec![0; device.sector_size()];
+    if device.read_only() || device.read(geometry.start, &mut sector).await.is_err() {
+        return false;
+    }
+    device.write(geometry.start, &sector).await == Err(DeviceError::Io)
+}
+
 /// Mounts the volume on `device`.
 async fn open_volume<D: BlockDevice>(
     device: D,
@@ -118,7 +134,14 @@ async fn open_volume<D: BlockDevice>(
         let format = FormatOptions { volume_id, time, ..FormatOptions::default() };
         fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
-    let mount = MountOptions { read_only: options.read_only, ..memory.clone() };
+    let refused = !options.read_only && refuses_start(&device).await;
+    if refused {
+        warn!(
+            "the disk refuses to be written where its volume begins, so it is served read-only; a disk of \
+             cloud-hypervisor's needs image_type=raw"
+        );
+    }
+    let mount = MountOptions { read_only: options.read_only || refused, ..memory.clone() };
     let mut volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
     if options.grow && volume.geometry().room > volume.geometry().size {
         match volume.grow().await {

@@ -84,6 +84,9 @@ class Machine:
     def press_power_button(self):
         self.qemu.ask("system_powerdown")
 
+    def press_ctrl_alt_del(self):
+        self.qemu.ask("human-monitor-command", command_line="sendkey ctrl-alt-delete")
+
     def press_ctrl_c(self):
         with socket.socket(socket.AF_UNIX) as keys:
             keys.connect(f"{self.folder}/keys")

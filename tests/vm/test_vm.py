@@ -1,4 +1,5 @@
 """The kernel on QEMU's q35 (virtio over PCI) and microvm (virtio over MMIO)."""
+import json
 import subprocess
 import time
 import unittest
@@ -55,6 +56,13 @@ class Ends(Case):
         self.server.wait()
         self.assertIn("the volume is flushed and clean", self.server.log())
 
+    def test_ctrl_alt_del(self):
+        """As Firecracker asks: by the keyboard controller."""
+        self.server.vm.press_ctrl_alt_del()
+        self.server.wait()
+        for said in ("asked to end by Ctrl-Alt-Del", "the volume is flushed and clean"):
+            self.assertIn(said, self.server.log())
+
     def test_asked_while_clients_write(self):
         self.write("up", content(6 * MIB))
         # More than it can have done by then.
@@ -87,6 +95,23 @@ class Devices(Case):
         before = self.read("disk.img")
         self.server = self.start((image, ",readonly=on"))
         self.assertIn("read-only", self.server.log())
+        self.write("up", "x")
+        self.sftp("put up file", ok=False)
+        self.sftp("get mirage.pub down")
+        self.server.stop()
+        self.assertEqual(self.read("disk.img"), before)
+
+    def test_first_sector_refused(self):
+        """A disk that takes no write of its first sector, as cloud-hypervisor's without image_type=raw: one line
+        says so, and what is there can be read."""
+        image = self.make_image("disk.img")
+        before = self.read("disk.img")
+        disk = {"driver": "blkdebug", "node-name": "d", "image": {"driver": "file", "filename": image},
+                "inject-error": [{"event": "none", "iotype": "write", "sector": 0, "errno": 5}]}
+        more = ("-blockdev", json.dumps(disk), "-device", "virtio-blk-pci,drive=d,werror=report")
+        self.server = self.boot(more=more).wait_listening()
+        self.configure(self.server)
+        self.assertEqual(self.server.log().count("image_type=raw"), 1)
         self.write("up", "x")
         self.sftp("put up file", ok=False)
         self.sftp("get mirage.pub down")
@@ -139,13 +164,13 @@ class Missing(Case):
     def test_bad_command_lines(self):
         words = ['virtio_mmio.device=', 'virtio_mmio.device=4K@0x200000:5', 'virtio_mmio.device=4K@0xfffffffff000:5',
                  'virtio_mmio.device=4K@0xd0000000:5', 'virtio_mmio.device=4K@0xd0000800:5', '--port', '70000',
-                 '--ipv4', '10.0.2/24', '--nonsense', 'root=/dev/vda', '\\', '"open']
+                 'pci=off', '--ipv4', '10.0.2/24', '--nonsense', 'root=/dev/vda', '\\', '"open']
         for machine in ("q35", "microvm"):
             with self.subTest(machine):
                 self.ends_saying("ignored on the command line: virtio_mmio.device=: not SIZE@ADDRESS:INTERRUPT",
                                  "virtio_mmio.device at 0x200000: not device memory of its own",
                                  "virtio_mmio.device at 0xfffffffff000: not device memory of its own",
-                                 "virtio_mmio.device at 0xd0000000: Invalid magic value",
+                                 "virtio_mmio.device at 0xd0000000: no virtio device",
                                  "virtio_mmio.device at 0xd0000800: not device memory of its own",
                                  '--port "70000"', '--ipv4 "10.0.2/24"', '"--nonsense"', '"root=/dev/vda"',
                                  "error kernel: no disk", machine=machine, network=False, line=" ".join(words))

@@ -2,8 +2,8 @@
 mod ring;
 mod transfer;
 
+use super::device::{Device, DeviceError};
 use super::queue::Queue;
-use super::{Device, DeviceError};
 use crate::data::Data;
 use crate::turns::Turns;
 use alloc::rc::Rc;

@@ -1,8 +1,8 @@
 //! Devices whose registers are in memory (4.2), as the command line tells of them in Linux' words:
 //! `virtio_mmio.device=SIZE@ADDRESS:INTERRUPT[:ID]`.
-use super::{Device, Transport};
-use core::ptr::{NonNull, with_exposed_provenance_mut};
-use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
+use super::device::Device;
+use super::registers::Mapped;
+use super::transport::Transport;
 
 const WORD: &str = "virtio_mmio.device=";
 
@@ -57,12 +57,10 @@ fn number(text: &str) -> Option<u64> {
 /// # Safety
 /// The place is mapped to itself, holds no memory that the program uses, and is given once.
 #[allow(unsafe_code)]
-pub unsafe fn open(place: &Place) -> Result<Device<Transport>, MmioError> {
-    let header: *mut VirtIOHeader = with_exposed_provenance_mut(place.address as usize);
-    let header = NonNull::new(header).ok_or(MmioError::MmioRegionTooSmall)?;
-    // SAFETY: the caller's promise; `parse` checked the alignment.
-    let transport = unsafe { MmioTransport::new(header, place.size as usize)? };
-    Ok(Device::new(Transport::Mmio(transport), None))
+pub unsafe fn open(place: &Place) -> Result<Device, &'static str> {
+    // SAFETY: the caller's promise.
+    let registers = unsafe { Mapped::new(place.address as usize, place.size as usize) };
+    Ok(Device::new(Transport::mmio(registers)?, false))
 }
 
 #[cfg(test)]

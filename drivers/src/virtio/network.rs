@@ -1,8 +1,8 @@
 //! Network interfaces (5.1): the device under smoltcp. One queue in each direction; frames are built
 //! and read where the device reads and writes them. Segmentation and checksums of what is sent are
 //! left to the device when it offers that.
+use super::device::{Device, DeviceError};
 use super::queue::{Broken, Chain, Queue, SIZE};
-use super::{Device, DeviceError};
 use crate::checksum::prepare_tcp;
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,14 +1,13 @@
 //! Devices on a PCI bus (4.1). Each sends one message for all that happens (MSI-X), written to the
 //! local interrupt controller.
-use super::memory::Memory;
-use super::{Device, Transport};
+use super::device::Device;
+use super::registers::{Mapped, Registers};
+use super::transport::{Pci, Transport};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ptr::{NonNull, with_exposed_provenance_mut};
-use safe_mmio::UniqueMmioPointer;
-use safe_mmio::fields::ReadPureWrite;
+use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::pci::bus::{Command, HeaderType, PciRoot};
-use virtio_drivers::transport::pci::{PciTransport, VIRTIO_PCI_CAP_COMMON_CFG, virtio_device_type};
+use virtio_drivers::transport::pci::virtio_device_type;
 
 pub use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
@@ -20,10 +19,12 @@ const MSIX: u8 = 0x11;
 const ENABLE: u32 = 1 << 31;
 const MASK_ALL: u32 = 1 << 30;
 
-/// queue_select and queue_msix_vector in the common configuration (4.1.4.3), in words of 16 bits.
-const COMMON_WORDS: usize = 28;
-const QUEUE_SELECT: usize = 11;
-const QUEUE_VECTOR: usize = 13;
+/// The types of virtio's structures (4.1.4).
+const COMMON: u8 = 1;
+const NOTIFY: u8 = 2;
+const CONFIG: u8 = 4;
+/// The least that the common one may be.
+const COMMON_LEN: usize = 56;
 
 /// Buses whose numbers bridges tell; more there cannot be.
 const BUSES: usize = 256;
@@ -35,26 +36,10 @@ pub struct Message {
     pub data: u32,
 }
 
-/// Where a device is told which message a queue sends.
-pub struct Vectors {
-    common: UniqueMmioPointer<'static, [ReadPureWrite<u16>; COMMON_WORDS]>,
-}
-
-impl Vectors {
-    /// Lets this queue send the first message, the only one.
-    pub fn assign(&mut self, queue: u16) {
-        for (at, value) in [(QUEUE_SELECT, queue), (QUEUE_VECTOR, 0)] {
-            if let Some(mut register) = self.common.get(at) {
-                register.write(value);
-            }
-        }
-    }
-}
-
 /// What there is on the buses.
 #[derive(Default)]
 pub struct Found {
-    pub devices: Vec<Device<Transport>>,
+    pub devices: Vec<Device>,
     /// Every device's vendor and number, virtio's included.
     pub numbers: Vec<(u16, u16)>,
 }
@@ -85,8 +70,8 @@ pub unsafe fn find<C: ConfigurationAccess + Copy>(
                     buses.push(secondary);
                 }
             }
-            if virtio_device_type(&info).is_some() {
-                match open(&mut root, access, place, message, map) {
+            if let Some(kind) = virtio_device_type(&info) {
+                match open(&mut root, access, kind, place, message, map) {
                     Ok(device) => found.devices.push(device),
                     Err(e) => log::warn!("PCI device {place}: {e}"),
                 }
@@ -99,10 +84,11 @@ pub unsafe fn find<C: ConfigurationAccess + Copy>(
 fn open<C: ConfigurationAccess + Copy>(
     root: &mut PciRoot<C>,
     access: C,
+    kind: DeviceType,
     place: DeviceFunction,
     message: Message,
     map: &mut dyn FnMut(u64, u64) -> bool,
-) -> Result<Device<Transport>, &'static str> {
+) -> Result<Device, &'static str> {
     let bars = root.bars(place).map_err(|_| "its memory cannot be told")?;
     for (address, size) in bars.iter().flatten().filter_map(|bar| bar.memory_address_size()) {
         if address != 0 && !map(address, size) {
@@ -113,11 +99,36 @@ fn open<C: ConfigurationAccess + Copy>(
         place,
         Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE,
     );
-    let transport = PciTransport::new::<Memory, C>(root, place);
-    let transport = transport.map_err(|_| "no modern virtio device")?;
-    let vectors = message_interrupts(root, access, place, message)
+    let device = structures(root, access, place).ok_or("no modern virtio device")?;
+    message_interrupts(root, access, place, message)
         .ok_or("it cannot send interrupts as messages (MSI-X)")?;
-    Ok(Device::new(Transport::Pci(transport), Some(vectors)))
+    Ok(Device::new(Transport::pci(kind, device), true))
+}
+
+/// The device's structures, whose memory is mapped.
+fn structures<C: ConfigurationAccess + Copy>(
+    root: &mut PciRoot<C>,
+    access: C,
+    place: DeviceFunction,
+) -> Option<Pci<Mapped>> {
+    let capabilities: Vec<_> = root.capabilities(place).filter(|c| c.id == VENDOR).collect();
+    // The first of a type that can be used is the one to use (4.1.4.1).
+    let mut find = |wanted: u8| {
+        capabilities.iter().find_map(|capability| {
+            let [_, kind] = capability.private_header.to_le_bytes();
+            let word = |at: u8| Some(access.read_word(place, capability.offset.checked_add(at)?));
+            let [bar, ..] = word(4)?.to_le_bytes();
+            let (offset, len) = (word(8)?, word(12)?);
+            let registers =
+                (kind == wanted).then(|| registers(root, place, bar, offset, len))??;
+            // The word after the capability of `NOTIFY`.
+            Some((registers, word(16).unwrap_or_default()))
+        })
+    };
+    let (common, _) = find(COMMON).filter(|(common, _)| common.len() >= COMMON_LEN)?;
+    let (notify, multiplier) = find(NOTIFY)?;
+    let config = find(CONFIG).map(|(config, _)| config);
+    Some(Pci::new(common, notify, multiplier, config))
 }
 
 /// Sets up the device's table of messages. The device's memory is mapped.
@@ -126,45 +137,33 @@ fn message_interrupts<C: ConfigurationAccess + Copy>(
     mut access: C,
     place: DeviceFunction,
     message: Message,
-) -> Option<Vectors> {
+) -> Option<()> {
+    /// An entry: address, upper address, data, and the vector's mask.
+    const ENTRY: u32 = 16;
     let msix = root.capabilities(place).find(|capability| capability.id == MSIX)?.offset;
-    let common = root.capabilities(place).find(|capability| {
-        let [_, kind] = capability.private_header.to_le_bytes();
-        capability.id == VENDOR && kind == VIRTIO_PCI_CAP_COMMON_CFG
-    })?;
-    let common = common.offset;
     // The low three bits of a table's offset are the number of its BAR.
     let table = access.read_word(place, msix.checked_add(4)?);
-    let table = registers::<[ReadPureWrite<u32>; 4], C>(root, place, table as u8 & 7, table & !7)?;
-    let [bar, ..] = access.read_word(place, common.checked_add(4)?).to_le_bytes();
-    let offset = access.read_word(place, common.checked_add(8)?);
-    let common = registers(root, place, bar, offset)?;
-    // SAFETY: `registers` gave where the device says that they are, inside its own memory. The crate's
-    // transport has no use for the table. It has the same common registers for the same thread, but
-    // none of their values outlasts a call of either.
-    let (mut table, common) =
-        unsafe { (UniqueMmioPointer::new(table), UniqueMmioPointer::new(common)) };
-    // Address, upper address, data, and the vector's mask.
+    let mut table = registers(root, place, table as u8 & 7, table & !7, ENTRY)?;
     let words = [message.address as u32, (message.address >> 32) as u32, message.data, 0];
-    for (at, word) in words.into_iter().enumerate() {
-        table.get(at)?.write(word);
-    }
+    (0usize..).step_by(4).zip(words).for_each(|(at, word)| table.set_word(at, word));
     let control = access.read_word(place, msix);
     access.write_word(place, msix, control & !MASK_ALL | ENABLE);
-    Some(Vectors { common })
+    Some(())
 }
 
-/// Registers of this type at an offset in one of the device's BARs, if they lie inside.
-fn registers<T, C: ConfigurationAccess>(
+/// Registers at an offset in one of the device's BARs, if they lie inside.
+fn registers<C: ConfigurationAccess>(
     root: &mut PciRoot<C>,
     place: DeviceFunction,
     bar: u8,
     offset: u32,
-) -> Option<NonNull<T>> {
+    len: u32,
+) -> Option<Mapped> {
     let (address, size) =
         root.bars(place).ok()?.get(usize::from(bar))?.as_ref()?.memory_address_size()?;
-    let end = u64::from(offset).checked_add(size_of::<T>() as u64)?;
-    let at = usize::try_from(address.checked_add(offset.into())?).ok()?;
-    let inside = address != 0 && end <= size && at.is_multiple_of(align_of::<T>());
-    NonNull::new(with_exposed_provenance_mut(at)).filter(|_| inside)
+    let inside = u64::from(offset).checked_add(len.into())? <= size;
+    let start = usize::try_from(address.checked_add(offset.into())?).ok()?;
+    // SAFETY: the device says that its registers are there, inside its own memory, which is mapped. No two
+    // structures of a device are the same but for reading.
+    (address != 0 && inside).then(|| unsafe { Mapped::new(start, len as usize) })
 }

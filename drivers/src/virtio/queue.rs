@@ -1,7 +1,8 @@
 //! A queue of a device (2.6, 2.7) with buffers that belong to it while the device has them.
+use super::device::{Device, DeviceError};
 use super::memory::Memory;
-use super::{Device, DeviceError};
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::{Ordering, fence};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
@@ -56,11 +57,13 @@ pub struct Used {
     pub written: usize,
 }
 
+/// What the device may reach is never freed: it need not let go of it, even when asked to (Firecracker knows
+/// no reset of a device that runs).
 pub struct Queue {
-    queue: VirtQueue<Memory, SIZE>,
+    queue: ManuallyDrop<VirtQueue<Memory, SIZE>>,
     number: u16,
     /// What the device has, by the first of its descriptors.
-    sent: [Option<(u64, Chain)>; SIZE],
+    sent: ManuallyDrop<[Option<(u64, Chain)>; SIZE]>,
     tickets: u64,
     /// There is something that the device was not told of.
     unpublished: bool,
@@ -69,9 +72,9 @@ pub struct Queue {
 
 impl Queue {
     pub fn new<T: Transport>(device: &mut Device<T>, number: u16) -> Result<Self, DeviceError> {
-        let mut queue = device.queue(number)?;
+        let mut queue = ManuallyDrop::new(device.queue(number)?);
         queue.set_dev_notify(false);
-        let sent = [const { None }; SIZE];
+        let sent = ManuallyDrop::new([const { None }; SIZE]);
         Ok(Self { queue, number, sent, tickets: 0, unpublished: false, armed: false })
     }
 
@@ -88,8 +91,8 @@ impl Queue {
         }
         let queue = &mut self.queue;
         // SAFETY: the chain is kept in `sent`, where nothing touches it, until `take` pops the same
-        // buffers; the heap memory of its vectors stays where it is when they move. The queue goes
-        // only together with its device, whose transport resets it first.
+        // buffers; the heap memory of its vectors stays where it is when they move, and
+        // neither `sent` nor the queue is ever dropped.
         let token =
             chain.with(|readable, writable| unsafe { queue.add(readable, writable) }).ok()?;
         self.tickets = self.tickets.wrapping_add(1);

@@ -2,3 +2,4 @@
 mod disk;
 mod host;
 mod network;
+mod strict;

@@ -80,8 +80,12 @@ impl Apic {
             return Err(NoTimer::NoApic);
         }
         // What firmware left on.
-        Port::Pic1Mask.write(0xff);
-        Port::Pic2Mask.write(0xff);
+        for mask in [Port::Pic1Mask, Port::Pic2Mask] {
+            // All are masked where there is no such controller.
+            if mask.read() != 0xff {
+                mask.write(0xff);
+            }
+        }
         // SAFETY: the addresses are mapped, aligned and never RAM on a PC; by the caller's promise
         // nobody else has them. Where no controller is, writes are ignored.
         let (local, io) = unsafe {

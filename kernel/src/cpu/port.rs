@@ -14,7 +14,10 @@ pub enum Port {
     /// The clock that has a battery (Motorola MC146818): a register's number, and its value.
     ClockIndex = 0x70,
     ClockData = 0x71,
-    /// Xen's debug log, and QEMU's `-debugcon`.
+    /// The keyboard controller (Intel 8042).
+    KeyboardData = 0x60,
+    KeyboardStatus = 0x64,
+    /// Xen's debug log.
     DebugConsole = 0xe9,
     /// QEMU's isa-debug-exit, as tests/kernel/boot.py sets it up.
     DebugExit = 0xf4,
@@ -25,7 +28,6 @@ pub enum Port {
     Com1LineControl = 0x3fb,
     Com1ModemControl = 0x3fc,
     Com1LineStatus = 0x3fd,
-    Com1Scratch = 0x3ff,
     /// ACPI's PM1a registers where QEMU's firmware puts them (ACPI 4.8.3): status, enable, control.
     Pm1aStatus = 0x600,
     Pm1aEnable = 0x602,

@@ -1,37 +1,83 @@
 //! How the machine ends: switched off when all went well, reset when the kernel failed.
 use crate::cpu::port::Port;
-use crate::cpu::{self, clock};
+use crate::cpu::{self, Host, clock, keyboard};
 use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
+
+/// How a PC is switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Switch {
+    /// It is reset, which ends Firecracker, and QEMU with `-no-reboot`.
+    None,
+    /// QEMU's power management.
+    Pm1a,
+    /// cloud-hypervisor's register for sleeping.
+    SleepControl,
+}
+
+static SWITCH: AtomicU8 = AtomicU8::new(Switch::None as u8);
+
+/// Tells how this machine is switched off.
+pub fn set_switch(switch: Switch) {
+    SWITCH.store(switch as u8, Ordering::Relaxed);
+}
 
 /// Switches the machine off. The clock runs.
 pub fn off() -> ! {
-    if cpu::xen_leaves().is_some() {
+    /// SLP_EN with the sleep type of S5, which is 0 in QEMU's tables (ACPI 16.1.6).
+    const SLEEP: u16 = 0x2000;
+    /// The same with cloud-hypervisor's, 5 (ACPI 4.8.3.7).
+    const SLEEP_CONTROL: u8 = 1 << 5 | 5 << 2;
+    if cpu::host() == Host::Xen {
         cpu::halt();
     }
-    /// cloud-hypervisor's only register for sleeping: SLP_EN with its sleep type of S5, 5 (ACPI 4.8.3.7).
-    /// On QEMU it clears bits of the power button's register.
-    const SLEEP_CONTROL: u8 = 1 << 5 | 5 << 2;
-    // ACPI 16.1.6: SLP_EN with the sleep type of S5, which is 0 in QEMU's tables.
-    Port::Pm1aControl.write_word(0x2000);
-    Port::Pm1aStatus.write(SLEEP_CONTROL);
-    // QEMU goes on with the next instructions before it stops.
-    let deadline = clock::since_boot() + Duration::from_secs(1);
-    while clock::since_boot() < deadline {
-        spin_loop();
+    match SWITCH.load(Ordering::Relaxed) {
+        switch if switch == Switch::Pm1a as u8 => {
+            Port::Pm1aControl.write_word(SLEEP);
+            wait();
+        }
+        switch if switch == Switch::SleepControl as u8 => {
+            Port::Pm1aStatus.write(SLEEP_CONTROL);
+            wait();
+        }
+        _ => (),
     }
-    // A machine without ACPI ports, such as microvm.
-    Port::DebugExit.write(0);
-    cpu::triple_fault()
+    reset(0)
 }
 
 /// Ends the machine after an error that was printed. Under Xen the domain has crashed; QEMU's
 /// isa-debug-exit makes it exit with 3, and without it the machine is reset.
 pub fn fail() -> ! {
-    if cpu::xen_leaves().is_some() {
+    if cpu::host() == Host::Xen {
         // SAFETY: this is ring 0, and the low 4 GiB have been mapped to themselves since boot.s.
         unsafe { drivers::Hypervisor::crash() }
     }
-    Port::DebugExit.write(1);
+    reset(1)
+}
+
+fn reset(code: u8) -> ! {
+    /// What a port without a device reads as.
+    const NOTHING: u8 = 0xff;
+    if Port::DebugExit.read() != NOTHING {
+        Port::DebugExit.write(code);
+    }
+    keyboard::reset();
+    wait();
     cpu::triple_fault()
+}
+
+/// A monitor goes on with the next instructions before it stops. Does not wait while the clock stands.
+fn wait() {
+    const LONG: Duration = Duration::from_secs(1);
+    const TRIES: usize = 1_000_000_000;
+    let start = clock::since_boot();
+    let over = || clock::since_boot().saturating_sub(start) > LONG || start.is_zero();
+    for _ in 0..TRIES {
+        if over() {
+            return;
+        }
+        spin_loop();
+    }
 }

@@ -6,8 +6,10 @@ use crate::budget::{Budget, PAGE};
 use crate::console;
 use crate::cpu::apic::Apic;
 use crate::cpu::clock;
+use crate::cpu::keyboard::Keyboard;
 use crate::cpu::pci::Configuration;
 use crate::cpu::port::Port;
+use crate::cpu::power::{self, Switch};
 use crate::machine::{self, Machine, Server, Wanted, random};
 use alloc::boxed::Box;
 use alloc::format;
@@ -29,11 +31,30 @@ const LOOK: Duration = Duration::from_secs(1);
 
 type Disk = VirtioDisk<Transport>;
 
+/// What the command line tells of the machine's devices, in Linux' words.
+#[derive(Default)]
+pub struct Told {
+    places: Vec<Place>,
+    /// There are no PCI buses: Firecracker's `pci=off`.
+    no_pci: bool,
+}
+
+impl Told {
+    /// Takes a word; None when it is about something else. An error has what is wrong with it.
+    pub fn take(&mut self, word: &str) -> Option<Result<(), &'static str>> {
+        if word == "pci=off" {
+            self.no_pci = true;
+            return Some(Ok(()));
+        }
+        Some(mmio::parse(word)?.map(|place| self.places.push(place)))
+    }
+}
+
 /// What the machine has.
 #[derive(Default)]
 struct Devices {
-    disks: Vec<Device<Transport>>,
-    nets: Vec<Device<Transport>>,
+    disks: Vec<Device>,
+    nets: Vec<Device>,
     /// QEMU's power management, with a power button.
     button: bool,
 }
@@ -41,25 +62,21 @@ struct Devices {
 struct Vm {
     apic: Apic,
     button: bool,
+    keyboard: Keyboard,
     /// When somebody looks next whether the machine is to end.
     look: Duration,
     asked: bool,
 }
 
-/// Serves until the machine is told to end. `places` are devices that the command line tells of.
+/// Serves until the machine is told to end. `told` is what the command line tells of.
 ///
 /// # Safety
 /// Once, on a machine other than Xen's, with the low 4 GiB mapped to themselves.
-pub unsafe fn run(
-    info: &BootInfo,
-    places: &[Place],
-    options: Options,
-    heap: u64,
-) -> Result<(), String> {
+pub unsafe fn run(info: &BootInfo, told: &Told, options: Options, heap: u64) -> Result<(), String> {
     // SAFETY: the caller's promise.
     let (apic, devices) = unsafe {
         let mut apic = Apic::start().map_err(|e| format!("{e}"))?;
-        let devices = find(info, places, &mut apic);
+        let devices = find(info, told, &mut apic);
         (apic, devices)
     };
     let button = devices.button;
@@ -68,7 +85,8 @@ pub unsafe fn run(
         Port::Pm1aEnable.write_word(BUTTON);
         Port::Pm1aStatus.write_word(BUTTON);
     }
-    let mut vm = Vm { apic, button, look: Duration::ZERO, asked: false };
+    let keyboard = Keyboard::default();
+    let mut vm = Vm { apic, button, keyboard, look: Duration::ZERO, asked: false };
     let ended = vm.serve(devices, options, heap);
     if let Err(reason) = ended {
         error!("{reason}");
@@ -81,30 +99,40 @@ pub unsafe fn run(
 ///
 /// # Safety
 /// Once, with the low 4 GiB mapped to themselves.
-unsafe fn find(info: &BootInfo, places: &[Place], apic: &mut Apic) -> Devices {
+unsafe fn find(info: &BootInfo, told: &Told, apic: &mut Apic) -> Devices {
     /// PM of Intel's 82371AB and ICH9, which QEMU's machines with PCI have.
     const WITH_BUTTON: [(u16, u16); 2] = [(0x8086, 0x7113), (0x8086, 0x2918)];
+    /// Its host bridge.
+    const CLOUD_HYPERVISOR: (u16, u16) = (0x8086, 0x0d57);
     let mut devices = Devices::default();
     let mut known: Vec<&Place> = Vec::new();
-    for place in places {
-        let told = format!("virtio_mmio.device at {:#x}", place.address);
+    for place in &told.places {
+        let name = format!("virtio_mmio.device at {:#x}", place.address);
         if !info.is_device(place.address, place.size) || known.iter().any(|k| overlap(k, place)) {
-            warn!("{told}: not device memory of its own");
+            warn!("{name}: not device memory of its own");
             continue;
         }
         known.push(place);
         // SAFETY: below 4 GiB, where all is mapped, outside all RAM, and not given before.
         match unsafe { mmio::open(place) } {
             Ok(device) if apic.route(place.interrupt) => devices.add(device),
-            Ok(_) => warn!("{told}: there is no interrupt {}", place.interrupt),
-            Err(e) => warn!("{told}: {e}"),
+            Ok(_) => warn!("{name}: there is no interrupt {}", place.interrupt),
+            Err(e) => warn!("{name}: {e}"),
         }
+    }
+    if told.no_pci {
+        return devices;
     }
     let mut map = |address: u64, size| paging::map_device(address, size);
     // SAFETY: this is the only access, and `pci::find` writes what makes devices use the memory that
     // they are given. Hosts set up the buses before they start a PVH kernel.
     let found = unsafe { pci::find(Configuration::new(), apic.message(), &mut map) };
     devices.button = found.numbers.iter().any(|number| WITH_BUTTON.contains(number));
+    if devices.button {
+        power::set_switch(Switch::Pm1a);
+    } else if found.numbers.contains(&CLOUD_HYPERVISOR) {
+        power::set_switch(Switch::SleepControl);
+    }
     found.devices.into_iter().for_each(|device| devices.add(device));
     devices
 }
@@ -114,7 +142,7 @@ fn overlap(a: &Place, b: &Place) -> bool {
 }
 
 impl Devices {
-    fn add(&mut self, device: Device<Transport>) {
+    fn add(&mut self, device: Device) {
         match device.kind() {
             DeviceType::Block => self.disks.push(device),
             DeviceType::Network => self.nets.push(device),
@@ -204,17 +232,22 @@ impl Machine for Vm {
         self.asked = true;
     }
 
-    /// Whether somebody pressed the power button, or sent Ctrl-C to the serial port.
+    /// Whether somebody pressed the power button or Ctrl-Alt-Del, or sent Ctrl-C to the serial port.
     fn asked(&mut self) -> bool {
         const PRESSED: u16 = 1 << 8;
         let now = clock::since_boot();
         if now >= self.look && !self.asked {
             self.look = now + LOOK;
-            let key = core::iter::from_fn(console::received).take(64).any(|key| key == CTRL_C);
-            self.asked = key || self.button && Port::Pm1aStatus.read_word() & PRESSED != 0;
-            if self.asked {
-                info!("asked to end by {}", if key { "Ctrl-C" } else { "the power button" });
-            }
+            let ctrl_c = core::iter::from_fn(console::received).take(64).any(|key| key == CTRL_C);
+            let button = self.button && Port::Pm1aStatus.read_word() & PRESSED != 0;
+            let by = match (ctrl_c, self.keyboard.poll(), button) {
+                (true, ..) => "Ctrl-C",
+                (_, true, _) => "Ctrl-Alt-Del",
+                (.., true) => "the power button",
+                _ => return false,
+            };
+            self.asked = true;
+            info!("asked to end by {by}");
         }
         self.asked
     }

@@ -1,6 +1,6 @@
 //! A disk's device, and the requests that are with it.
 use crate::turns::Turns;
-use crate::virtio::Device;
+use crate::virtio::device::Device;
 use crate::virtio::queue::{Chain, Queue};
 use alloc::collections::BTreeMap;
 use alloc::string::String;

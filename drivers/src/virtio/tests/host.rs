@@ -89,7 +89,7 @@ impl Host {
     }
 
     pub fn device(&self) -> Device<Self> {
-        Device::new(self.clone(), None)
+        Device::new(self.clone(), true)
     }
 
     pub fn accepted(&self) -> u64 {
