@@ -43,13 +43,16 @@ tools:
 	done; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ]; then \
+			echo "installing the packages that the tests need, some minutes the first time:$$missing"; \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 		else \
 			echo "the tests need packages; type: sudo apt-get install --no-install-recommends$$missing"; exit 1; \
 		fi; \
 	fi
-	@rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy rustfmt
-	@test -x $(CARGO_TOOLS)/bin/fsx || cargo install fsx --version 0.3.2 --locked --quiet --root $(CARGO_TOOLS)
+	@rustup component list --installed 2>/dev/null | grep -q clippy || { \
+		echo "installing clippy and rustfmt"; rustup component add clippy rustfmt; }
+	@test -x $(CARGO_TOOLS)/bin/fsx || { echo "building fsx, which the tests need, into $(CARGO_TOOLS)"; \
+		cargo install fsx --version 0.3.2 --locked --quiet --root $(CARGO_TOOLS); }
 
 fmt:
 	cargo fmt --all --check

@@ -19,6 +19,7 @@ xen-tools:
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 	done; \
 	test -z "$$missing" || if [ "$$(id -u)" = 0 ]; then \
+		echo "installing the packages that Xen needs:$$missing"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	else \
 		echo "Xen needs packages; type: sudo apt-get install --no-install-recommends$$missing"; exit 1; \

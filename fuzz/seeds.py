@@ -15,7 +15,7 @@ OPTIONS = [
 
 COMMAND_LINES = [
     ["--port", "22022", "--user=alice", "-l", "sftp:debug,*:info", "--read-only"], ["--key", KEY, "--seed", "s"],
-    ["--uid=0", "--gid", "1", "--umask=077"], ["--ipv4=10.0.0.2/24", "--ipv4-gateway", "10.0.0.1", "--disk=xvdb"],
+    ["--uid=0", "--gid", "1", "--umask=077", "--fmask=133", "--dmask", "0"], ["--ipv4=10.0.0.2/24", "--ipv4-gateway", "10.0.0.1", "--disk=xvdb"],
 ]
 
 

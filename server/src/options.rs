@@ -113,6 +113,8 @@ impl Options {
                 | "--uid"
                 | "--gid"
                 | "--umask"
+                | "--fmask"
+                | "--dmask"
                 | "--rekey-limit"
         )
     }
@@ -140,11 +142,9 @@ impl Options {
             "-l" | "--logs" => self.levels = Levels::parse(value)?,
             "--uid" => self.shown.uid = id(name, value)?,
             "--gid" => self.shown.gid = id(name, value)?,
-            "--umask" => {
-                let umask = u32::from_str_radix(value, 8).ok().filter(|umask| *umask <= 0o777);
-                self.shown.umask =
-                    umask.ok_or_else(|| format!("--umask {value:?}: not octal, as in 022"))?;
-            }
+            "--umask" => self.shown.umask = mask(name, value)?,
+            "--fmask" => self.shown.fmask = Some(mask(name, value)?),
+            "--dmask" => self.shown.dmask = Some(mask(name, value)?),
             "--rekey-limit" => self.rekey_limit = rekey_limit(value)?,
             "--disk" => self.disk = Some(value.to_owned()),
             "--ipv4" => {
@@ -216,6 +216,11 @@ fn amount(text: &str, units: &[(char, u64)]) -> Option<u64> {
         rest = after.as_str();
     }
     (!text.is_empty()).then_some(sum)
+}
+
+fn mask(name: &str, value: &str) -> Result<u32, String> {
+    let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| format!("{name} {value:?}: not octal, as in 022"))
 }
 
 /// The rule of `is_user_name` in words.
@@ -308,8 +313,29 @@ mod tests {
     fn what_attributes_show() {
         let (options, problems) = Options::parse(["--uid=0", "--gid", "4294967295", "--umask=077"]);
         assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(options.shown, Shown { uid: 0, gid: u32::MAX, umask: 0o077 });
-        for bad in ["--uid=-1", "--gid=users", "--umask=8", "--umask=1000", "--umask="] {
+        let mut shown = Shown { uid: 0, gid: u32::MAX, umask: 0o077, ..Shown::default() };
+        assert_eq!(options.shown, shown);
+        // Which of them comes first does not matter.
+        let (options, problems) = Options::parse([
+            "--dmask=027",
+            "--uid=0",
+            "--gid=4294967295",
+            "--umask=077",
+            "--fmask=0",
+        ]);
+        assert!(problems.is_empty(), "{problems:?}");
+        (shown.fmask, shown.dmask) = (Some(0), Some(0o027));
+        assert_eq!(options.shown, shown);
+        for bad in [
+            "--fmask=8",
+            "--dmask=1000",
+            "--dmask=x",
+            "--uid=-1",
+            "--gid=users",
+            "--umask=8",
+            "--umask=1000",
+            "--umask=",
+        ] {
             assert_eq!(Options::parse([bad]).1.len(), 1, "{bad}");
         }
     }

@@ -59,7 +59,7 @@ class Curl(Case):
         self.curl("-Q", "chmod 444 /d/moved", "-Q", "mtime 20200304 /d/moved", "-Q", "chown 5 /d/moved", "-Q", "pwd",
                   "-Q", "statvfs /", "-Q", "*rm /absent", "-Q", "mkdir /e", "-Q", "rmdir /e")
         listed = self.curl(path="d/").out
-        self.assertRegex(listed, r"-r--r--r--.* 1 Mar  4  2020 moved\n")
+        self.assertRegex(listed, r"-r-xr-xr-x.* 1 Mar  4  2020 moved\n")
         self.expected.update({"d/moved": b"x", "d/file": None})
 
     def test_folders_that_are_missing_are_made(self):

@@ -85,6 +85,7 @@ class Sshfs(Mounted):
     def test_name_that_cannot_be_kept(self):
         self.says("Bad message", r": > $(printf 'photo\357\277\277.jpg')")
         self.says("Bad message", r"mkdir $(printf '\357\277\276')")
+
     def test_name_that_is_not_utf8(self):
         for script in ["mkdir", "touch", "mv mirage.pub"]:
             self.says("Bad message", f'{script} "$(printf "caf\\351")"')

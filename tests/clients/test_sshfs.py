@@ -6,6 +6,11 @@ from tools import big_file, content, sha256, tool
 
 
 class Files(Mounted):
+    def test_scripts_and_programs_run(self):
+        self.sh(r"""printf '#!/bin/sh\necho from a script\n' > script; cp "$(readlink -f /bin/echo)" program""")
+        self.assertEqual(self.sh("./script; ./program from a program").out, "from a script\nfrom a program\n")
+        self.assertEqual(self.sh("chmod a-w script; stat -c %a script program .").out, "555\n755\n755\n")
+
     def test_copy_and_read(self):
         self.write("up", content(2_000_000))
         self.sh('cp "$2/up" file; cat file > "$2/down"')

@@ -22,12 +22,16 @@ pub struct Shown {
     pub gid: u32,
     /// Permission bits that no file and no directory has.
     pub umask: u32,
+    /// In its place for files.
+    pub fmask: Option<u32>,
+    /// In its place for directories.
+    pub dmask: Option<u32>,
 }
 
 impl Default for Shown {
     /// The first user of a Qubes VM and of most Linux machines.
     fn default() -> Self {
-        Self { uid: 1000, gid: 1000, umask: 0o022 }
+        Self { uid: 1000, gid: 1000, umask: 0o022, fmask: None, dmask: None }
     }
 }
 
@@ -72,19 +76,20 @@ impl<D: BlockDevice> Share<D> {
         if self.access.read_only { Err(MAY_ONLY_READ) } else { Ok(()) }
     }
 
+    /// As Linux' vfat shows what has no modes: any file may be run.
     fn attributes_of(&self, metadata: &Metadata) -> Attributes {
-        let Shown { uid, gid, umask } = self.shown;
+        let Shown { uid, gid, umask, fmask, dmask } = self.shown;
         let mode = match (metadata.is_dir, metadata.read_only) {
             // A directory's read-only bit means nothing in FAT.
-            (true, _) => S_IFDIR | 0o777,
-            (false, false) => S_IFREG | 0o666,
-            (false, true) => S_IFREG | 0o444,
+            (true, _) => S_IFDIR | 0o777 & !dmask.unwrap_or(umask),
+            (false, false) => S_IFREG | 0o777 & !fmask.unwrap_or(umask),
+            (false, true) => S_IFREG | 0o555 & !fmask.unwrap_or(umask),
         };
         let seconds = |t: u64| u32::try_from(t).unwrap_or(u32::MAX);
         Attributes {
             size: Some(metadata.len),
             owner: Some((uid, gid)),
-            permissions: Some(mode & !umask),
+            permissions: Some(mode),
             times: Some((seconds(metadata.accessed), seconds(metadata.modified))),
         }
     }

@@ -344,11 +344,11 @@ fn a_confined_reader_has_both_bounds() {
 fn what_attributes_show_is_one_thing_everywhere() {
     let line = key_line(1, "me");
     let (ours, theirs) = pair();
-    let words = ["--uid=7", "--gid=8", "--umask=027"];
+    let words = ["--uid=7", "--gid=8", "--umask=027", "--fmask=126"];
     let mut rig = Rig::new(&[("/mirage.pub", &line)], vec![ours], LIMITS, &words);
     let mut user = rig.log_in("mirage", 1, theirs).unwrap();
     let handle = user.open(&mut rig, "/mirage.pub", TO_READ).unwrap();
-    let owner_and_mode = [[0, 0, 0, 7], [0, 0, 0, 8], 0o100_640u32.to_be_bytes()].concat();
+    let owner_and_mode = [[0, 0, 0, 7], [0, 0, 0, 8], 0o100_651u32.to_be_bytes()].concat();
     for (kind, what) in [(STAT, b"/mirage.pub".as_slice()), (LSTAT, b"/mirage.pub"), (8, &handle)] {
         let reply = user.ask(&mut rig, kind, &[what], &[]);
         assert_eq!(&reply.body[12..24], owner_and_mode);
@@ -357,7 +357,7 @@ fn what_attributes_show_is_one_thing_everywhere() {
     assert_eq!(mode(&root), 0o040_750);
     // chmod keeps the read-only bit, and what cannot be kept is no error.
     let chmod = |mode: u32| [4u32.to_be_bytes(), mode.to_be_bytes()].concat();
-    for (asked, shown) in [(0o400, 0o100_440), (0o4777, 0o100_640)] {
+    for (asked, shown) in [(0o400, 0o100_451), (0o4777, 0o100_651)] {
         assert_eq!(user.code(&mut rig, SETSTAT, &[b"/mirage.pub"], &chmod(asked)), OK);
         assert_eq!(mode(&user.ask(&mut rig, 8, &[&handle], &[])), shown);
     }
@@ -367,6 +367,6 @@ fn what_attributes_show_is_one_thing_everywhere() {
     let opened = user.ask(&mut rig, OPENDIR, &[b"/"], &[]);
     let listed = user.ask(&mut rig, READDIR, &[opened.string()], &[]);
     let listed = String::from_utf8_lossy(&listed.body).into_owned();
-    assert!(listed.contains("-rw-r-----   1 7        8  "), "{listed}");
+    assert!(listed.contains("-rw-r-x--x   1 7        8  "), "{listed}");
     assert!(listed.contains("drwxr-x---   1 7        8  "), "{listed}");
 }

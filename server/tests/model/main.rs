@@ -12,13 +12,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::rc::Rc;
-use tree::{Answer, Attributes, File, Node, Tree, resolve};
+use tree::{Answer, Attributes, File, Node, Tree, has_dots, has_slash};
 
 /// Of the time that the operations take, which is even because FAT counts in steps of two seconds.
 const START: u32 = 1_700_000_000;
 const HANDLES: usize = 8;
 /// Operations between two restarts of the server.
 const RESTART: usize = 3000;
+
+/// What may stand behind a path; mostly nothing does.
+const ENDS: [&str; 6] = ["/", "//", "/.", "/..", "/../", ""];
 
 const NAMES: [&str; 14] = [
     "a",
@@ -127,7 +130,7 @@ fn expected(node: &Node) -> (u64, u32, u32) {
 }
 
 fn of_file(file: &File) -> (u64, u32, u32) {
-    let mode = if file.read_only { 0o100_444 } else { 0o100_644 };
+    let mode = if file.read_only { 0o100_555 } else { 0o100_755 };
     (file.bytes.len() as u64, mode, file.modified)
 }
 
@@ -173,12 +176,12 @@ impl Model {
             path = path + "/" + NAMES[self.random.below(NAMES.len())];
             let Ok(Node::Dir(_)) = self.look_up(&path) else { break };
         }
-        path
+        path + ENDS[self.random.below(ENDS.len() * 3).min(ENDS.len() - 1)]
     }
 
     /// What is there; the root is a directory without a name.
     fn look_up(&mut self, path: &str) -> Answer<Node> {
-        match resolve(path).as_slice() {
+        match self.tree.walk(path)?.as_slice() {
             [] => Ok(Node::Dir(tree::Dir::new())),
             path => self.tree.get(path).cloned(),
         }
@@ -259,7 +262,8 @@ impl Model {
             14 => self.fstat(),
             15 | 16 => {
                 let (attributes, wanted) = self.wanted();
-                let answer = self.tree.set(&resolve(&path), &wanted);
+                let at = self.tree.walk(&path);
+                let answer = at.and_then(|at| self.tree.set(&at, &wanted));
                 let lsetstat = [b"lsetstat@openssh.com".as_slice(), bytes];
                 match self.random.one_in(4) {
                     true => self.status(200, &lsetstat, &attributes, answer),
@@ -268,24 +272,40 @@ impl Model {
             }
             17 => self.fsetstat(),
             18 | 19 => {
-                let answer = self.tree.mkdir(&resolve(&path));
+                let at = self.tree.walk_new(&path);
+                let answer = at.and_then(|at| self.tree.mkdir(&at));
                 self.status(14, &[bytes], &[0; 4], answer);
             }
             20 => {
-                let answer = self.tree.rmdir(&resolve(&path));
+                let dots = match has_dots(&path) {
+                    true if path.trim_end_matches('/').ends_with("..") => Err(StatusCode::Failure),
+                    true => Err(StatusCode::BadMessage),
+                    false => Ok(()),
+                };
+                let at = self.tree.walk(&path);
+                let answer = at.and_then(|at| dots.and_then(|()| self.tree.rmdir(&at)));
                 self.status(15, &[bytes], &[], answer);
             }
             21 => {
-                let answer = self.tree.remove(&resolve(&path));
+                let at = self.tree.walk(&path);
+                let answer = at.and_then(|at| self.tree.remove(&at));
                 self.status(13, &[bytes], &[], answer);
             }
             22..=24 => self.rename(&path),
             25 | 26 => self.list(&path),
             27 => {
                 let reply = self.ask(16, &[bytes], &[]);
-                let resolved = format!("/{}", resolve(&path).join("/"));
-                let length = (resolved.len() as u32).to_be_bytes();
-                assert!(reply.body[4..].starts_with(&[&length, resolved.as_bytes()].concat()));
+                let at = self.tree.walk(&path);
+                let at = at.and_then(|at| self.tree.has_parent(&at).map(|()| at));
+                match at {
+                    Ok(at) => {
+                        let resolved = format!("/{}", at.join("/"));
+                        let length = (resolved.len() as u32).to_be_bytes();
+                        let name = [&length, resolved.as_bytes()].concat();
+                        assert!(reply.body[4..].starts_with(&name), "{path}: {reply:?}");
+                    }
+                    Err(expected) => assert_eq!(code(&reply), expected, "{path}"),
+                }
             }
             28 => self.copy(),
             _ => self.others(&path),
@@ -302,7 +322,14 @@ impl Model {
         let answer = match (truncate && !write, self.open.len() < HANDLES) {
             (true, _) => Err(StatusCode::PermissionDenied),
             (false, false) => Err(StatusCode::Failure),
-            _ => self.tree.open(&resolve(path), [write, create, truncate, exclusive]),
+            _ if create && has_slash(path) => {
+                let at = self.tree.walk_new(path);
+                at.and_then(|at| self.tree.has_parent(&at)).and(Err(StatusCode::Failure))
+            }
+            _ => {
+                let at = self.tree.walk(path);
+                at.and_then(|at| self.tree.open(&at, [write, create, truncate, exclusive]))
+            }
         };
         let reply = self.ask(3, &[path.as_bytes()], &rest);
         match answer {
@@ -392,7 +419,10 @@ impl Model {
                 Err(StatusCode::PermissionDenied)
             }
             Some(Open::File { file, .. }) => file.borrow_mut().set(&wanted, now),
-            Some(Open::Dir(path)) => self.tree.set(&resolve(path), &wanted),
+            Some(Open::Dir(path)) => {
+                let at = self.tree.walk(path);
+                at.and_then(|at| self.tree.set(&at, &wanted))
+            }
             None => Err(StatusCode::Failure),
         };
         self.status(10, &[&handle], &attributes, answer);
@@ -400,7 +430,7 @@ impl Model {
 
     fn rename(&mut self, from: &str) {
         let (to, replace) = (self.path(), self.random.one_in(2));
-        let answer = self.tree.rename(&resolve(from), &resolve(&to), replace);
+        let answer = self.renamed(from, &to, replace);
         let paths = [from.as_bytes(), to.as_bytes()];
         match replace {
             true => {
@@ -411,11 +441,32 @@ impl Model {
         }
     }
 
+    fn renamed(&mut self, from: &str, to: &str, replace: bool) -> Answer<()> {
+        let old = self.tree.walk(from)?;
+        if has_dots(to) {
+            self.tree.walk(to)?;
+        }
+        if has_dots(from) || has_dots(to) {
+            return Err(StatusCode::Failure);
+        }
+        let new = self.tree.walk_new(to)?;
+        if has_slash(to) && !new.is_empty() {
+            // Only a directory comes there, and only in the place of one.
+            self.tree.list(&old)?;
+            if let Ok(Node::File(_)) = self.tree.get(&new) {
+                return Err(StatusCode::NoSuchFile);
+            }
+        }
+        self.tree.rename(&old, &new, replace)
+    }
+
     /// Lists a directory to its end; sometimes the handle stays open.
     fn list(&mut self, path: &str) {
         let full = self.open.len() >= HANDLES;
         let reply = self.ask(11, &[path.as_bytes()], &[]);
-        let answer = match self.tree.list(&resolve(path)) {
+        let at = self.tree.walk(path);
+        let plain = at.as_ref().map(|at| format!("/{}", at.join("/"))).unwrap_or_default();
+        let answer = match at.and_then(|at| self.tree.list(&at)) {
             _ if full => Err(StatusCode::Failure),
             Ok(dir) => Ok(dir.values().map(|(name, node)| (name.clone(), expected(node)))),
             Err(code) => Err(code),
@@ -450,7 +501,7 @@ impl Model {
         }
         assert!(names.is_empty(), "not listed: {names:?}");
         match self.random.one_in(8) {
-            true => drop(self.open.insert(handle, Open::Dir(path.into()))),
+            true => drop(self.open.insert(handle, Open::Dir(plain))),
             false => self.status(4, &[&handle], &[], Ok(())),
         }
     }
@@ -526,7 +577,7 @@ impl Model {
         let mut paths = vec![String::from("/")];
         while let Some(path) = paths.pop() {
             self.list(&path);
-            let dir = self.tree.list(&resolve(&path)).unwrap();
+            let dir = self.tree.walk(&path).and_then(|at| self.tree.list(&at)).unwrap();
             let dirs = dir.values().filter(|(_, node)| matches!(node, Node::Dir(_)));
             paths.extend(dirs.map(|(name, _)| format!("{path}/{name}")));
         }

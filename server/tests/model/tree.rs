@@ -38,19 +38,6 @@ pub struct Tree {
     pub now: u32,
 }
 
-/// A resolved path in its components.
-pub fn resolve(path: &str) -> Vec<&str> {
-    let mut components = Vec::new();
-    for component in path.split('/') {
-        match component {
-            "" | "." => (),
-            ".." => drop(components.pop()),
-            name => components.push(name),
-        }
-    }
-    components
-}
-
 impl File {
     pub fn write(&mut self, offset: u64, data: &[u8], now: u32) -> Answer<()> {
         if data.is_empty() {
@@ -84,7 +71,40 @@ impl File {
     }
 }
 
+/// Whether a path ends with a name and slashes behind it.
+pub fn has_slash(path: &str) -> bool {
+    path.ends_with('/') && !has_dots(path)
+}
+
+/// Whether a path ends with `.` or `..`.
+pub fn has_dots(path: &str) -> bool {
+    matches!(path.split('/').rfind(|name| !name.is_empty()), Some("." | ".."))
+}
+
 impl Tree {
+    /// The names that a path leads through, of which the last may be missing. Whatever has something
+    /// behind it is a directory, slashes too.
+    pub fn walk<'p>(&mut self, path: &'p str) -> Answer<Vec<&'p str>> {
+        let mut at = Vec::new();
+        for component in path.split('/') {
+            match component {
+                "" | "." => drop(self.list(&at)?),
+                ".." => {
+                    self.list(&at)?;
+                    at.pop();
+                }
+                name => at.push(name),
+            }
+        }
+        Ok(at)
+    }
+
+    /// As `walk`, where slashes at the end do not matter.
+    pub fn walk_new<'p>(&mut self, path: &'p str) -> Answer<Vec<&'p str>> {
+        let end = if has_dots(path) { path } else { path.trim_end_matches('/') };
+        self.walk(end)
+    }
+
     /// The directory of all components but the last.
     fn parent(&mut self, path: &[&str]) -> Answer<&mut Dir> {
         let mut dir = &mut self.root;
@@ -95,6 +115,11 @@ impl Tree {
             };
         }
         Ok(dir)
+    }
+
+    /// Fails when the last name of a path is in nothing.
+    pub fn has_parent(&mut self, path: &[&str]) -> Answer<()> {
+        self.parent(path).map(drop)
     }
 
     /// A node but the root; none when there is nothing.

@@ -27,7 +27,9 @@ Usage: mirage-sshfs [OPTION]...
       --seed TEXT          derive the host key from TEXT instead of keeping one on the volume
       --read-only          change nothing on the volume
       --uid N, --gid N     the owner that every file shows [1000]
-      --umask OCTAL        permission bits that no file shows [022]
+      --umask OCTAL        permission bits that no file and no directory shows [022]
+      --fmask OCTAL, --dmask OCTAL
+                           in its place for files, for directories
       --rekey-limit 'SIZE [TIME]'
                            new keys after so many bytes or so long, as in '1G 1h'
       --format-if-blank    format the image if it holds nothing but zeros
