@@ -4,16 +4,17 @@
 use crate::cpu::clock;
 use crate::cpu::port::Port;
 use crate::cpu::{self, Host};
-use alloc::format;
+use alloc::string::String;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use server::Levels;
+use server::logging::{Gate, Line, Printable};
 use spin::Mutex;
 
 static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
 static XEN: Mutex<Option<drivers::Console>> = Mutex::new(None);
-static LEVELS: Mutex<Option<Levels>> = Mutex::new(None);
+static GATE: Mutex<Gate> = Mutex::new(Gate::new());
 
 /// Sets the serial port to 115200 baud, 8N1, when there is one, and makes the consoles the log.
 pub fn init() {
@@ -50,17 +51,26 @@ pub fn add_xen(console: drivers::Console) {
 /// What is logged from here on.
 pub fn set_levels(levels: Levels) {
     log::set_max_level(levels.most());
-    *LEVELS.lock() = Some(levels);
+    GATE.lock().set_levels(levels);
 }
 
+/// Last words, which may come before there is memory to allocate and out of an exception.
 pub fn print(text: fmt::Arguments<'_>) {
     // `write_str` never fails.
-    let _ = Console.write_fmt(text);
+    let _ = Printable(Console).write_fmt(text);
+    if XEN.try_lock().is_some_and(|xen| xen.is_some()) {
+        let mut copy = Printable(String::new());
+        let _ = copy.write_fmt(text);
+        write_xen(&copy.0);
+    }
+}
+
+fn write_xen(text: &str) {
     // In an exception the console may be in use: the port has the text.
     if let Some(mut xen) = XEN.try_lock()
         && let Some(xen) = xen.as_mut()
     {
-        xen.write(format!("{text}").replace('\n', "\r\n").as_bytes());
+        xen.write(text.replace('\n', "\r\n").as_bytes());
     }
 }
 
@@ -93,41 +103,24 @@ fn send(byte: u8) {
     }
 }
 
-/// A line has the seconds since the start, the level, the crate and the message, as under Unix.
 impl Log for Console {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        match LEVELS.try_lock() {
-            Some(levels) => levels
-                .as_ref()
-                .is_none_or(|levels| levels.enabled(metadata.level(), metadata.target())),
-            None => true,
-        }
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
         let now = clock::since_boot();
-        print(format_args!(
-            "[{:6}.{:03}] {:5} {}: {}\n",
-            now.as_secs(),
-            now.subsec_millis(),
-            level_name(record.level()),
-            record.target().split("::").next().unwrap_or_default(),
-            record.args(),
-        ));
+        let mut write = |line: &Line| {
+            // `write_str` never fails.
+            let _ = Console.write_str(line.as_str());
+            write_xen(line.as_str());
+        };
+        match GATE.try_lock() {
+            Some(mut gate) => gate.pass(now, record, &mut write),
+            // In an exception the gate may be in use.
+            None => write(&Line::new(now, record.level(), record.target(), *record.args())),
+        }
     }
 
     fn flush(&self) {}
-}
-
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    }
 }

@@ -40,7 +40,6 @@ pub unsafe fn start(start_info: u64) -> ! {
     entropy::init().unwrap_or_else(|e| stop(&e));
     let clients = budget::Budget::new(free).server.connections;
     log::info!("memory: {} KiB for the heap, enough for {clients} clients", free >> 10);
-    log::info!("command line: {}", info.command_line.escape_ascii());
     let (options, told) = words(&info.command_line);
     let window = (cpu::host() == Host::Xen)
         .then(|| info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages")));
@@ -68,6 +67,7 @@ fn words(command_line: &[u8]) -> (server::Options, machine::virtio::Told) {
     let mut told = machine::virtio::Told::default();
     let mut problems = alloc::vec::Vec::new();
     let mut words = server::words(&line);
+    log::info!("command line:{}", server::Options::shown(words.iter().map(|word| word.as_str())));
     words.retain(|word| match told.take(word) {
         None => true,
         Some(Ok(())) => false,

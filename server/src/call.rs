@@ -8,6 +8,7 @@ mod shell;
 pub use line::{Line, LineStream};
 pub use service::{Asked, Service};
 
+use crate::logging::{Source, about, cut};
 use crate::serve::connection::Shared;
 use crate::serve::tasks::Tasks;
 use crate::serve::transfer::Transfer;
@@ -78,7 +79,7 @@ pub enum Begun {
     /// It runs, or has been refused.
     Here,
     /// It is to be a connection of the SSH server.
-    Ssh(LineStream, String),
+    Ssh(LineStream, Source),
 }
 
 impl<D: BlockDevice + 'static> Calls<D> {
@@ -103,6 +104,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
         let name = name_of(&call.command);
         let line = Line::new(call.stream, call.detached);
         let (service, source) = Service::of(&call.command, shared.options.port);
+        let _about = about(Source::qube(&source));
         let ours = self.running.iter().filter(|call| call.source == source).count();
         if self.running.len() >= CALLS || ours >= CALLS_OF_ONE {
             warn!("{name} for {source}: refused, {} calls run", self.running.len());
@@ -116,7 +118,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
         let (line, work) = match service {
             Service::Ssh => {
                 info!("{name} for {source}");
-                return Begun::Ssh(LineStream(line), format!("qube {source}"));
+                return Begun::Ssh(LineStream(line), Source::qube(&source));
             }
             Service::Refused(code, why) => {
                 warn!("{name} for {source}: refused, {why}");
@@ -172,6 +174,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
         let count = self.running.len().max(1);
         self.running.rotate_left(1 % count);
         self.running.retain_mut(|call| {
+            let _about = about(Source::qube(&call.source));
             let (went_on, goes_on) = call.turn(tasks, now);
             moved |= went_on | !goes_on;
             goes_on
@@ -195,6 +198,14 @@ impl<D: BlockDevice + 'static> Calls<D> {
 impl<D: BlockDevice + 'static> Running<D> {
     /// Whether something moved, and whether the call goes on.
     fn turn(&mut self, tasks: &mut Tasks, now: u64) -> (bool, bool) {
+        let meter = self.line.borrow().meter();
+        meter.begin_turn();
+        tasks.begin_share();
+        let (moved, goes_on) = self.go_on(tasks, now);
+        (moved | meter.has_more() | tasks.is_share_spent(), goes_on)
+    }
+
+    fn go_on(&mut self, tasks: &mut Tasks, now: u64) -> (bool, bool) {
         let mut moved = self.line.borrow_mut().poll();
         let closed = self.line.borrow().is_closed();
         let waker = tasks.waker();
@@ -256,16 +267,37 @@ impl<D: BlockDevice + 'static> Running<D> {
     }
 }
 
+/// Whether the root has a folder whose name is written exactly so: dom0's policy knows no other.
 async fn is_folder<D: BlockDevice>(volume: &Volume<D>, path: &str) -> bool {
-    volume.metadata(path).await.is_ok_and(|found| found.is_dir)
+    const NAMES_AT_ONCE: usize = 64;
+    if !volume.metadata(path).await.is_ok_and(|found| found.is_dir) {
+        return false;
+    }
+    let Ok(root) = volume.open_dir("/").await else {
+        return false;
+    };
+    loop {
+        match volume.read_dir(&root, NAMES_AT_ONCE).await {
+            Ok(entries) if entries.is_empty() => return false,
+            Ok(entries) => {
+                if entries.iter().any(|entry| path.strip_prefix('/') == Some(&entry.name)) {
+                    return true;
+                }
+            }
+            Err(_) => return false,
+        }
+    }
 }
 
 /// What a command is called in the log.
 fn name_of(command: &Command) -> String {
+    const MOST: usize = 60;
     match command {
-        Command::Service { name, argument, .. } if argument.is_empty() => name.clone(),
-        Command::Service { name, argument, .. } => format!("{name}+{argument}"),
-        Command::Shell(text) => format!("{text:?}"),
+        Command::Service { name, argument, .. } if argument.is_empty() => cut(name, MOST),
+        Command::Service { name, argument, .. } => {
+            format!("{}+{}", cut(name, MOST), cut(argument, MOST))
+        }
+        Command::Shell(text) => format!("\"{}\"", cut(text, MOST)),
         Command::Malformed => "a command".into(),
     }
 }

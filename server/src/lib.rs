@@ -13,6 +13,7 @@ extern crate std;
 mod call;
 mod disk;
 mod levels;
+pub mod logging;
 mod login;
 mod options;
 mod serve;

@@ -1,5 +1,6 @@
 //! The command line: the same for the Unix program and for a guest's kernel options.
 use crate::levels::Levels;
+use crate::logging::cut;
 use crate::login::authorized_key::AuthorizedKey;
 use crate::serve::share::Shown;
 use alloc::borrow::ToOwned;
@@ -66,6 +67,8 @@ impl Options {
         let mut options = Self::default();
         let mut problems = Vec::new();
         let mut words = words.into_iter();
+        // Words behind it may be the rest of a secret that nobody quoted: they are not repeated.
+        let mut secret = "";
         while let Some(word) = words.next() {
             let (name, joined) = match word.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => (name, Some(value)),
@@ -77,15 +80,51 @@ impl Options {
                     *flag = true;
                     Ok(())
                 }
-                None if !Self::takes_value(name) => Err(format!("unknown option {word:?}")),
+                None if !Self::takes_value(name) => match secret {
+                    _ if word.starts_with('-') => Err(format!("unknown option {name:?}")),
+                    "" => Err(format!("unknown option {word:?}")),
+                    before => Err(format!("a word too many after {before}")),
+                },
                 None => match joined.or_else(|| words.next()) {
                     Some(value) => options.set(name, value),
                     None => Err(format!("{name} needs a value")),
                 },
             };
             problems.extend(result.err());
+            if word.starts_with('-') {
+                secret = if options.is_secret(name) { name } else { "" };
+            }
         }
         (options, problems)
+    }
+
+    /// What a log may show of a command line: no secrets, which may be what follows a misspelt option,
+    /// too.
+    pub fn shown<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+        const MOST: usize = 100;
+        let mut options = Self::default();
+        let mut shown = String::new();
+        let (mut secret, mut first) = (false, false);
+        for word in words {
+            let (name, joined) =
+                word.split_once('=').map_or((word, false), |(name, _)| (name, true));
+            let text = if word.starts_with('-') && !first {
+                secret = options.is_secret(name);
+                first = secret && !joined && name == "--seed";
+                if secret && joined { format!("{name}=…") } else { cut(word, MOST) }
+            } else {
+                first = false;
+                if secret { "…".into() } else { cut(word, MOST) }
+            };
+            shown.push(' ');
+            shown.push_str(&text);
+        }
+        shown
+    }
+
+    /// Whether what belongs to an option is nobody's business, as far as one can know.
+    fn is_secret(&mut self, name: &str) -> bool {
+        name == "--seed" || !Self::takes_value(name) && self.flag(name).is_none()
     }
 
     fn flag(&mut self, name: &str) -> Option<&mut bool> {
@@ -285,6 +324,27 @@ mod tests {
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(problems[1].contains("70000"));
         assert!(problems[3].contains("--seed needs a value"));
+    }
+
+    #[test]
+    fn a_seed_is_never_shown() {
+        let line = r#"--port=22 --seed "correct -horse" battery --key 'x' --sed staple -l debug -x q quiet"#;
+        let words = crate::words(line);
+        let words = || words.iter().map(String::as_str);
+        let shown = Options::shown(words());
+        assert_eq!(shown, " --port=22 --seed … … --key 'x' --sed … -l debug -x … …");
+        let mut said = Options::parse(words()).1.join("\n");
+        for line in ["--seed=correct", "--seed -horse battery", "--seed=a --sed=staple staple"] {
+            let words = crate::words(line);
+            let words = || words.iter().map(String::as_str);
+            said += &Options::shown(words());
+            said += &Options::parse(words()).1.join("\n");
+        }
+        for secret in ["correct", "horse", "battery", "staple"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        let long = Options::shown(["--key", &"k".repeat(5000)]);
+        assert!(long.len() < 200, "{long}");
     }
 
     #[test]

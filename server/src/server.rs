@@ -1,14 +1,16 @@
 //! The server's one turn, which every machine runs in its own loop.
 use crate::call::{Asked, Begun, Call, Calls};
+use crate::logging::{Source, about};
 use crate::login::host_key::HostKey;
 use crate::login::users::{ToldKeys, told_users};
 use crate::options::Options;
 use crate::serve::connection::{Connection, Gone, Shared};
+use crate::serve::meter::{Meter, Metered};
 use crate::serve::tasks::Tasks;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use fat::{BlockDevice, Volume};
@@ -24,6 +26,9 @@ const SYNC_AFTER: u64 = 5;
 
 /// Connections accepted in one turn.
 const ACCEPTS_A_TURN: usize = 16;
+
+/// Bytes that one connection takes in a turn.
+const CONNECTION_SHARE: usize = 128 << 10;
 
 /// What the server may use. Beyond a bound it refuses the new thing, and nothing else notices.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +201,8 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 break;
             };
             moved = true;
+            let source = stream.peer_address().map_or(Source::Others, Source::of_address);
+            let _about = about(source);
             if self.places() >= self.limits.connections {
                 // A client that never logs in must not keep others out: the oldest of them goes.
                 let waiting = self.connections.iter().enumerate();
@@ -211,13 +218,22 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                     }
                 }
             }
-            self.connect(Box::new(stream), peer, now);
+            let meter = Meter::new(CONNECTION_SHARE);
+            let stream = Box::new(Metered::new(stream, &meter));
+            self.connect((stream, meter), peer, source, now);
         }
         moved
     }
 
-    fn connect(&mut self, stream: Box<dyn Stream>, peer: String, now: Now) {
-        match Connection::new(stream, peer, now.monotonic, self.shared.options.rekey_limit) {
+    fn connect(
+        &mut self,
+        stream: (Box<dyn Stream>, Meter),
+        peer: String,
+        source: Source,
+        now: Now,
+    ) {
+        let rekey = self.shared.options.rekey_limit;
+        match Connection::new(stream, peer, source, now.monotonic, rekey) {
             Ok(connection) => {
                 debug!("{}: connected", connection.peer());
                 self.connections.push(connection);
@@ -233,7 +249,10 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
             let places = self.limits.connections.saturating_sub(self.places());
             match self.calls.begin(call, &self.shared, places, now.monotonic) {
                 Begun::Here => (),
-                Begun::Ssh(stream, peer) => self.connect(Box::new(stream), peer, now),
+                Begun::Ssh(stream, source) => {
+                    let meter = stream.0.meter();
+                    self.connect((Box::new(stream), meter), source.to_string(), source, now);
+                }
             }
         }
         if !self.calls.is_empty() {
@@ -254,6 +273,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         let mut moved = false;
         let (mut at, mut first) = (0, None);
         connections.retain_mut(|connection| {
+            let _about = about(connection.source());
             let started = tasks.started();
             let turn = connection.turn(shared, tasks, now.monotonic);
             first = first.or_else(|| tasks.next_first(at, started));

@@ -1,35 +1,39 @@
-//! The log on standard error: seconds since the start, level, source, message.
+//! The log on standard error, behind the gate that all lines pass.
 use log::{Log, Metadata, Record};
 use server::Levels;
+use server::logging::Gate;
 use std::io::{Write, stderr};
+use std::sync::Mutex;
 use std::time::Instant;
 
 struct Logger {
-    levels: Levels,
+    gate: Mutex<Gate>,
     start: Instant,
 }
 
 /// Logs what `levels` want from here on.
 pub fn start(levels: Levels) {
     log::set_max_level(levels.most());
-    if log::set_boxed_logger(Box::new(Logger { levels, start: Instant::now() })).is_err() {
+    let mut gate = Gate::new();
+    gate.set_levels(levels);
+    let logger = Logger { gate: Mutex::new(gate), start: Instant::now() };
+    if log::set_boxed_logger(Box::new(logger)).is_err() {
         log::error!("the log was started twice");
     }
 }
 
 impl Log for Logger {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.levels.enabled(metadata.level(), metadata.target())
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let seconds = self.start.elapsed().as_secs_f64();
-            let source = record.target().split("::").next().unwrap_or_default();
-            let source = if source == "mirage_sshfs" { "unix" } else { source };
-            let level = record.level().as_str().to_lowercase();
-            // Nothing can be done about a log that cannot be written.
-            let _ = writeln!(stderr(), "[{seconds:10.3}] {level:5} {source}: {}", record.args());
+        // A panic with the gate in hand is one in the gate, and the end.
+        if let Ok(mut gate) = self.gate.lock() {
+            gate.pass(self.start.elapsed(), record, &mut |line| {
+                // Nothing can be done about a log that cannot be written.
+                let _ = stderr().write_all(line.as_str().as_bytes());
+            });
         }
     }
 

@@ -1,6 +1,6 @@
 //! `qubes.Filecopy`: what `qvm-copy` sends goes into `/QubesIncoming/<source>/`. Nothing that is
 //! there is replaced, and of a file that did not come whole nothing stays.
-use super::line::{SharedLine, read, write};
+use super::line::{SharedLine, give_way, read, write};
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -133,6 +133,7 @@ impl<D: BlockDevice> Copy<'_, D> {
                     if self.handle(event).await? {
                         return Ok(());
                     }
+                    give_way().await;
                 }
             }
         }

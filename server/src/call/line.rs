@@ -1,4 +1,5 @@
 //! The stream of a call: standard input one way, output and the exit code the other.
+use crate::serve::meter::{Meter, Metered};
 use crate::serve::transfer::Channel;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -14,8 +15,12 @@ use qubes::qrexec::{Data, exit};
 /// Bytes of input that a service takes at once.
 const PIECE: usize = 64 << 10;
 
+/// Bytes that a caller's turn shows.
+const SHARE: usize = 64 << 10;
+
 pub struct Line {
-    stream: Box<dyn Stream>,
+    stream: Metered<Box<dyn Stream>>,
+    meter: Meter,
     data: Data,
     closed: bool,
     /// The message that is to be told before the end.
@@ -24,7 +29,14 @@ pub struct Line {
 
 impl Line {
     pub fn new(stream: Box<dyn Stream>, detached: bool) -> Self {
-        Self { stream, data: Data::new(detached), closed: false, last_words: None }
+        let meter = Meter::new(SHARE);
+        let stream = Metered::new(stream, &meter);
+        Self { stream, meter, data: Data::new(detached), closed: false, last_words: None }
+    }
+
+    /// The stream's.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// Looks what came and sends what waits; true when something was sent.
@@ -159,6 +171,19 @@ pub async fn read(line: &RefCell<Line>) -> Option<Vec<u8>> {
             true if line.is_at_end() => Poll::Ready(None),
             true => Poll::Pending,
         }
+    })
+    .await
+}
+
+/// Lets others go on.
+pub async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if core::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     })
     .await
 }

@@ -1,5 +1,5 @@
 //! The shell of `qvm-run`: a few commands, one a line or with `;` between them.
-use super::line::{SharedLine, read, write};
+use super::line::{SharedLine, give_way, read, write};
 use super::service::{Asked, Host};
 use crate::levels::Levels;
 use crate::login::users;
@@ -66,6 +66,7 @@ async fn run_line<D: BlockDevice>(
         let (said, ended) = run_command(name, argument.trim(), host).await;
         *code = ended;
         write(line, said.as_bytes()).await;
+        give_way().await;
     }
     false
 }

@@ -1,4 +1,5 @@
 //! Who may log in. Looked up at each login, so that a new key works without a restart.
+use crate::logging::cut;
 use crate::login::authorized_key::AuthorizedKey;
 use crate::options::{Options, USER_NAME_RULE, is_user_name};
 use alloc::collections::BTreeMap;
@@ -24,7 +25,8 @@ pub type ToldKeys = BTreeMap<String, String>;
 
 /// The keys of `user`, from the first place that has any: the command line, `told` of the user,
 /// `<user>.pub`, `authorized_keys`. Those are left out that a client at `address` may not use now; a
-/// place that has no others still hides the next one.
+/// place that has no others still hides the next one. Names are the same in any case, as the volume has
+/// them: else one written otherwise would find what an earlier place was to hide.
 pub async fn keys_of<D: BlockDevice>(
     volume: &Volume<D>,
     options: &Options,
@@ -33,13 +35,18 @@ pub async fn keys_of<D: BlockDevice>(
     address: Option<IpAddr>,
 ) -> Vec<AuthorizedKey> {
     let mut keys = all_keys_of(volume, options, told, user).await;
+    let (mut first, mut more) = (None, 0usize);
     keys.retain(|key| match key.allow(address, volume.now()) {
         Ok(()) => true,
         Err(why) => {
-            info!("{user}: the key {} is not usable: {why}", key.key.fingerprint());
+            more = more.saturating_add(usize::from(first.is_some()));
+            first.get_or_insert_with(|| (key.key.fingerprint(), why));
             false
         }
     });
+    if let Some((key, why)) = first {
+        info!("{user}: the key {key} is not usable: {why}{}", and_more(more));
+    }
     for root in keys.iter().map(|key| key.access().root).filter(|root| !root.is_empty()) {
         if !volume.metadata(&root).await.is_ok_and(|metadata| metadata.is_dir) {
             warn!("{user}: there is no folder {root}, which is the root of a key");
@@ -55,10 +62,9 @@ async fn all_keys_of<D: BlockDevice>(
     user: &str,
 ) -> Vec<AuthorizedKey> {
     if !is_user_name(user) {
-        info!("login refused for {user:?}: {USER_NAME_RULE}");
         return Vec::new();
     }
-    if let Some(key) = options.key.as_ref().filter(|_| options.user == user) {
+    if let Some(key) = options.key.as_ref().filter(|_| is_same(&options.user, user)) {
         return vec![key.clone()];
     }
     let keys = told.map(|text| keys_of_text(text, user)).unwrap_or_default();
@@ -70,8 +76,20 @@ async fn all_keys_of<D: BlockDevice>(
         return keys;
     }
     let mut keys = keys_in(volume, AUTHORIZED_KEYS).await;
-    keys.retain(|key| key.key.comment == user);
+    keys.retain(|key| is_same(&key.key.comment, user));
     keys
+}
+
+/// Whether two names are one user.
+fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// What the machine was told of a user, however the name is written there.
+pub fn told_of(told: &ToldKeys, user: &str) -> Option<String> {
+    let texts = told.iter().filter(|(name, _)| is_same(name, user)).map(|(_, text)| text.as_str());
+    let texts: Vec<&str> = texts.collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
 /// The users that the volume and the command line know, for the log.
@@ -95,16 +113,15 @@ pub async fn found<D: BlockDevice>(
         Err(e) => warn!("cannot list the volume's root: {e}"),
     }
     let listed = keys_in(volume, AUTHORIZED_KEYS).await;
-    for comment in listed.into_iter().map(|listed| listed.key.comment) {
-        match is_user_name(&comment) {
-            true => users.push(comment),
-            false => {
-                warn!("authorized_keys: the comment {comment:?} names no user; {USER_NAME_RULE}")
-            }
-        }
+    let comments = listed.into_iter().map(|listed| listed.key.comment);
+    let (named, others): (Vec<_>, Vec<_>) = comments.partition(|comment| is_user_name(comment));
+    users.extend(named);
+    if let Some((first, more)) = others.split_first() {
+        let (first, more) = (cut(first, 40), and_more(more.len()));
+        warn!("authorized_keys: the comment \"{first}\" is no user name{more}; {USER_NAME_RULE}");
     }
-    users.sort();
-    users.dedup();
+    users.sort_by_key(|user| user.to_ascii_lowercase());
+    users.dedup_by(|one, other| is_same(one, other));
     users
 }
 
@@ -126,7 +143,10 @@ async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Er
             return Ok(users);
         }
         let files = entries.into_iter().filter(|e| !e.metadata.is_dir);
-        let names = files.filter_map(|e| e.name.strip_suffix(".pub").map(String::from));
+        let names = files.filter_map(|e| match e.name.rsplit_once('.') {
+            Some((name, end)) if is_same(end, "pub") => Some(String::from(name)),
+            _ => None,
+        });
         users.extend(names.filter(|name| is_user_name(name)));
     }
 }
@@ -148,15 +168,22 @@ async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<Authoriz
 fn keys_of_text(text: &str, place: &str) -> Vec<AuthorizedKey> {
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .filter_map(|(number, line)| match AuthorizedKey::parse(line) {
-            Ok(key) => Some(key),
-            Err(e) => {
-                warn!("{place} line {}: {e}; skipped", number.saturating_add(1));
-                None
-            }
-        })
-        .collect()
+    let (mut keys, mut first, mut more) = (Vec::new(), None, 0usize);
+    for (number, line) in lines {
+        match AuthorizedKey::parse(line) {
+            Ok(key) => keys.push(key),
+            Err(_) if first.is_some() => more = more.saturating_add(1),
+            Err(e) => first = Some((number.saturating_add(1), e)),
+        }
+    }
+    if let Some((number, e)) = first {
+        warn!("{place} line {number}: {}; skipped{}", cut(&format!("{e}"), 90), and_more(more));
+    }
+    keys
+}
+
+fn and_more(more: usize) -> String {
+    if more > 0 { format!(", and {more} more") } else { String::new() }
 }
 
 async fn read<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Result<Vec<u8>, Error> {

@@ -1,9 +1,11 @@
 //! One client: its stream, its SSH session and the transfers on its channels.
+use crate::logging::{Source, cut};
 use crate::login::access::Access;
 use crate::login::authorized_key::AuthorizedKey;
 use crate::login::key::fingerprint;
 use crate::login::users::{self, ToldKeys};
-use crate::options::Options;
+use crate::options::{Options, USER_NAME_RULE, is_user_name};
+use crate::serve::meter::Meter;
 use crate::serve::tasks::Tasks;
 use crate::serve::transfer::{Over, SshChannel, Transfer};
 use alloc::rc::Rc;
@@ -18,6 +20,9 @@ use sftp::HandleMemory;
 
 /// Events that one connection may handle before the others have their turn.
 const EVENTS_A_TURN: usize = 64;
+
+/// Bytes of a user name that messages show.
+const LONGEST_NAME: usize = 40;
 
 /// The keys that a look-up found.
 type Lookup = Rc<RefCell<Option<Vec<AuthorizedKey>>>>;
@@ -39,7 +44,13 @@ pub struct Shared<D: BlockDevice> {
 
 pub struct Connection<S, D: BlockDevice> {
     stream: S,
+    /// The stream's.
+    meter: Meter,
     peer: String,
+    /// Whose doing is what it does.
+    source: Source,
+    /// The name that was given at the login, as it may be shown; empty before.
+    user: String,
     /// When it was accepted, in milliseconds of the loop's clock.
     pub accepted: u64,
     ssh: Session,
@@ -84,12 +95,22 @@ impl From<Over> for Gone {
 }
 
 impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
-    pub fn new(stream: S, peer: String, accepted: u64, rekey: RekeyLimit) -> Result<Self, Ended> {
+    /// `meter` is that of the stream, which shows its share of a turn and no more.
+    pub fn new(
+        (stream, meter): (S, Meter),
+        peer: String,
+        source: Source,
+        accepted: u64,
+        rekey: RekeyLimit,
+    ) -> Result<Self, Ended> {
         let transfers = Default::default();
         let (ssh, keys) = (Session::new(rekey)?, Vec::new());
         Ok(Self {
             stream,
+            meter,
             peer,
+            source,
+            user: String::new(),
             accepted,
             ssh,
             transfers,
@@ -104,8 +125,12 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         &self.peer
     }
 
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
     pub fn user(&self) -> &str {
-        self.ssh.user()
+        &self.user
     }
 
     pub fn is_authenticated(&self) -> bool {
@@ -130,6 +155,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             self.ssh.set_keys(keys.iter().map(|key| key.key.blob.clone()).collect());
             self.keys = keys;
         }
+        self.meter.begin_turn();
+        tasks.begin_share();
         let mut moved = self.transfer(tasks)?;
         for _ in 0..EVENTS_A_TURN {
             let more = self.transfers.iter().all(Option::is_none) || shared.more_channels.get() > 0;
@@ -150,7 +177,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
                 break;
             }
         }
-        Ok(moved)
+        Ok(moved | self.meter.has_more() | tasks.is_share_spent())
     }
 
     fn handle(&mut self, event: Event, shared: &Shared<D>, tasks: &mut Tasks) -> Result<(), Gone> {
@@ -198,7 +225,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         let used = self.ssh.accepted_key();
         let access = self.keys.iter().find(|key| key.key.blob == used).map(AuthorizedKey::access);
         if let Some(access) = &access {
-            let (user, peer, key) = (self.ssh.user(), &self.peer, fingerprint(used));
+            let (user, peer, key) = (&self.user, &self.peer, fingerprint(used));
             info!("{user} logged in from {peer} with {key}{access}");
         }
         self.access = access;
@@ -222,15 +249,21 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
     }
 
     fn look_up(&mut self, user: String, shared: &Shared<D>, tasks: &mut Tasks) {
+        self.user = cut(&user, LONGEST_NAME);
         let lookup = Lookup::default();
         self.lookup = Some(lookup.clone());
+        if !is_user_name(&user) {
+            info!("{} from {}: no such user; {USER_NAME_RULE}", self.user, self.peer);
+            *lookup.borrow_mut() = Some(Vec::new());
+            return;
+        }
         let (volume, options) = (shared.volume.clone(), shared.options.clone());
         let (peer, address) = (self.peer.clone(), self.stream.peer_address());
-        let told = shared.told_keys.borrow().get(&user).cloned();
+        let told = users::told_of(&shared.told_keys.borrow(), &user);
         tasks.start(0, async move {
             let keys = users::keys_of(&volume, &options, told.as_deref(), &user, address).await;
             if keys.is_empty() {
-                warn!("{user:?} from {peer}: no usable key; add {user}.pub to the volume's root");
+                warn!("{user} from {peer}: no usable key; add {user}.pub to the volume's root");
             }
             *lookup.borrow_mut() = Some(keys);
         });

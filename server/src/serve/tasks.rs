@@ -1,4 +1,5 @@
 //! File operations in flight: futures in a bounded number of places, polled by the loop.
+use crate::logging::{Source, about, current};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -7,10 +8,15 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Waker};
 
+/// Operations that one connection or call may start in a turn.
+const SHARE: usize = 128;
+
 type Future = Pin<Box<dyn core::future::Future<Output = ()>>>;
 
 struct Task {
     future: Future,
+    /// Whose doing it is.
+    source: Source,
     /// Bytes that it holds.
     bytes: usize,
 }
@@ -35,6 +41,8 @@ pub struct Tasks {
     most_bytes: usize,
     /// Operations that were started so far.
     started: u64,
+    /// Those that may still be started before the others have their turn.
+    share: usize,
     /// One was refused since `round`.
     full: bool,
     gave_way: Arc<GaveWay>,
@@ -49,6 +57,7 @@ impl Tasks {
             most,
             most_bytes,
             started: 0,
+            share: SHARE,
             full: false,
             gave_way: Arc::default(),
         }
@@ -57,6 +66,16 @@ impl Tasks {
     /// Whoever has an operation to start may ask for room once more.
     pub fn round(&mut self) {
         self.full = false;
+    }
+
+    /// Somebody's turn begins.
+    pub fn begin_share(&mut self) {
+        self.share = SHARE;
+    }
+
+    /// Whether as many operations were started as are one's in a turn.
+    pub fn is_share_spent(&self) -> bool {
+        self.share == 0
     }
 
     /// Whether another operation of `bytes` bytes may start; when not, no further request is taken.
@@ -94,7 +113,8 @@ impl Tasks {
         future: impl core::future::Future<Output = ()> + 'static,
     ) {
         self.started = self.started.wrapping_add(1);
-        let mut task = Task { future: Box::pin(future), bytes };
+        self.share = self.share.saturating_sub(1);
+        let mut task = Task { future: Box::pin(future), source: current(), bytes };
         if !is_ready(&mut task, &Waker::from(self.gave_way.clone())) {
             self.bytes = self.bytes.saturating_add(bytes);
             self.running.push(task);
@@ -123,6 +143,7 @@ impl Tasks {
 }
 
 fn is_ready(task: &mut Task, waker: &Waker) -> bool {
+    let _about = about(task.source);
     task.future.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
 }
 

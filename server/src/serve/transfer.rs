@@ -155,6 +155,9 @@ impl<D: BlockDevice + 'static> Transfer<D> {
 
     /// Starts the held request if it may start now.
     fn start(&mut self, tasks: &mut Tasks) -> bool {
+        if tasks.is_share_spent() {
+            return false;
+        }
         let promised = self.held.as_ref().map_or(0, Request::reply_cost);
         let replies = self.replies.borrow().bytes.saturating_add(promised);
         if replies > REPLIES {

@@ -236,7 +236,7 @@ fn status(reply: &Reply) -> u32 {
     u32::from_be_bytes(*reply.body.first_chunk().unwrap())
 }
 
-fn file_header(name: &str, mode: u32, length: u64) -> Vec<u8> {
+pub fn file_header(name: &str, mode: u32, length: u64) -> Vec<u8> {
     let mut bytes = Vec::from((name.len() as u32 + 1).to_le_bytes());
     bytes.extend(mode.to_le_bytes());
     bytes.extend(length.to_le_bytes());
@@ -246,8 +246,8 @@ fn file_header(name: &str, mode: u32, length: u64) -> Vec<u8> {
     bytes
 }
 
-const FILE: u32 = 0o100_644;
-const DIRECTORY: u32 = 0o040_755;
+pub const FILE: u32 = 0o100_644;
+pub const DIRECTORY: u32 = 0o040_755;
 const END: [u8; 32] = [0; 32];
 
 /// The errno of a copy's result, its checksum and its last name, with the exit code.
@@ -346,6 +346,23 @@ fn keys_that_the_machine_is_told_of_come_and_go_and_hide_those_of_the_volume() {
     assert!(!log_in(&mut rig, 1));
     rig.server.set_told_keys(ToldKeys::new());
     assert!(log_in(&mut rig, 1));
+}
+
+/// dom0's policy compares arguments as they are written, where the volume ignores case.
+#[test]
+fn the_folder_of_a_call_is_the_one_that_is_written_so() {
+    let files = [("/Photos/a", "x"), ("/long name of a folder/b", "x"), ("/file", "x")];
+    let code = |argument| {
+        let mut rig = rig(&files);
+        let mut caller = Caller::new(&mut rig, service("mirage.Sftp", argument, "work"));
+        caller.run(&mut rig);
+        caller.code
+    };
+    assert_eq!(code("Photos"), None);
+    for other in ["photos", "PHOTOS", "PhotoS", "LONGNA~1", "file", "Photos.", "Photos ", "absent"]
+    {
+        assert_eq!(code(other), Some(1), "{other}");
+    }
 }
 
 #[test]

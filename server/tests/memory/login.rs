@@ -1,7 +1,7 @@
 //! Who may log in, and how connections end.
 use crate::rig::*;
 use client::{Client, Failed, pair};
-use server::{Limits, Options, PublicKey, Turn};
+use server::{Limits, Options, PublicKey, ToldKeys, Turn};
 
 const ONE: Limits = Limits { connections: 1, ..LIMITS };
 
@@ -33,6 +33,30 @@ fn a_pub_file_hides_the_users_authorized_keys() {
         let (ours, theirs) = pair();
         let mut rig = Rig::new(&files, vec![ours], LIMITS, &[]);
         assert_eq!(rig.log_in(user, seed, theirs).is_ok(), works, "{user} {seed}");
+    }
+}
+
+/// The volume ignores case, so a name is the same user in any.
+#[test]
+fn an_earlier_place_hides_a_later_one_however_a_name_is_written() {
+    let [line, pub_file, listed] = [1, 2, 3].map(|seed| key_line(seed, "Mirage"));
+    let files = [("/mirage.pub", pub_file.as_str()), ("/authorized_keys", listed.as_str())];
+    let told = ToldKeys::from([("miRage".into(), key_line(4, ""))]);
+    let works = |files: &[(&str, &str)], words: &[&str], told: &ToldKeys, user: &str, seed| {
+        let (ours, theirs) = pair();
+        let mut rig = Rig::new(files, vec![ours], LIMITS, words);
+        rig.server.set_told_keys(told.clone());
+        rig.log_in(user, seed, theirs).is_ok()
+    };
+    for user in ["mirage", "MIRAGE", "Mirage"] {
+        let with =
+            |files, words, told| [1, 4, 2, 3].map(|seed| works(files, words, told, user, seed));
+        let none = &ToldKeys::new();
+        let key = ["--user", "mirAge", "--key", &line];
+        assert_eq!(with(&files, &key, &told), [true, false, false, false], "{user}");
+        assert_eq!(with(&files, &[], &told), [false, true, false, false], "{user}");
+        assert_eq!(with(&files, &[], none), [false, false, true, false], "{user}");
+        assert_eq!(with(&files[1..], &[], none), [false, false, false, true], "{user}");
     }
 }
 

@@ -1,4 +1,5 @@
 //! A connection in memory: two ends, each a stream.
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,9 +24,17 @@ pub struct End {
     taken: Vec<u8>,
     used: usize,
     peer: Option<IpAddr>,
+    /// What comes when nothing waits.
+    more: Option<Box<dyn FnMut() -> Vec<u8>>>,
 }
 
 impl End {
+    /// This end as one to which `more` sends, or lets the other end send, whenever nothing waits.
+    pub fn fed(mut self, more: impl FnMut() -> Vec<u8> + 'static) -> Self {
+        self.more = Some(Box::new(more));
+        self
+    }
+
     /// This end as one whose other side has this address.
     pub fn to(mut self, peer: IpAddr) -> Self {
         self.peer = Some(peer);
@@ -41,6 +50,7 @@ pub fn pair() -> (End, End) {
         taken: Vec::new(),
         used: 0,
         peer: None,
+        more: None,
     };
     (end(&a, &b), end(&b, &a))
 }
@@ -48,6 +58,11 @@ pub fn pair() -> (End, End) {
 impl Stream for End {
     fn fill(&mut self) -> Result<&[u8], Closed> {
         if self.used >= self.taken.len() {
+            let nothing = self.incoming.borrow().bytes.is_empty();
+            if let Some(more) = self.more.as_mut().filter(|_| nothing) {
+                let bytes = more();
+                self.incoming.borrow_mut().bytes.extend(bytes);
+            }
             let mut incoming = self.incoming.borrow_mut();
             if incoming.bytes.is_empty() && incoming.closed {
                 return Err(Closed);
