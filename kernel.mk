@@ -1,8 +1,8 @@
 # The freestanding kernel. Its flags hold for its own target folder only: named with --target, they
-# reach neither build scripts nor the programs of the host.
+# reach neither build scripts nor the programs of the host. Lines for a debugger are stripped from what boots.
 KERNEL := target/mirage-sshfs.elf
 KERNEL_TARGET := x86_64-unknown-linux-gnu
-KERNEL_CARGO = flags=$$(kernel/rustflags.sh) && CARGO_ENCODED_RUSTFLAGS="$$flags" cargo
+KERNEL_CARGO = flags=$$(kernel/rustflags.sh) && CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_ENCODED_RUSTFLAGS="$$flags" cargo
 KERNEL_UNSTRIPPED = $${CARGO_TARGET_DIR:-target}/$(KERNEL_TARGET)/release/kernel
 KERNEL_MAX := 2097152
 
