@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use log::debug;
 use sunset::sshwire::write_ssh;
 
-/// Failed attempts after which the session ends; OpenSSH's MaxAuthTries is 6, and agents that
+/// Failed attempts of any kind with which the session ends; OpenSSH's MaxAuthTries is 6, and agents that
 /// offer many keys are common.
 const MAX_ATTEMPTS: u32 = 10;
 
@@ -16,7 +16,8 @@ pub struct Auth {
     user: Option<String>,
     /// Public keys in SSH wire format (RFC 4253 6.6); none until they have been looked up.
     keys: Option<Vec<Vec<u8>>>,
-    attempts: u32,
+    /// The client asked first what it may try: that is no failure.
+    pub asked_first: bool,
     /// The key that was accepted.
     accepted: Option<Vec<u8>>,
 }
@@ -62,9 +63,8 @@ impl Auth {
         allowed
     }
 
-    /// Counts a failed attempt; true when it was one too many.
-    pub fn failed(&mut self) -> bool {
-        self.attempts = self.attempts.saturating_add(1);
-        self.attempts > MAX_ATTEMPTS
+    /// Whether so many failures are enough.
+    pub fn is_enough(&self, failures: u32) -> bool {
+        failures.saturating_sub(u32::from(self.asked_first)) >= MAX_ATTEMPTS
     }
 }

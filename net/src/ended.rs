@@ -22,7 +22,7 @@ impl fmt::Display for Ended {
         match self {
             Self::Closed => f.write_str("closed by the client"),
             Self::Protocol(e) => write!(f, "protocol error: {e}"),
-            Self::TooManyAttempts => f.write_str("too many failed logins"),
+            Self::TooManyAttempts => f.write_str("too many authentication failures"),
             Self::NoNewKeys => f.write_str("the client takes no part in an exchange of keys"),
             Self::TooMuchBeforeLogin => f.write_str("too much data before a login"),
             Self::WindowExceeded => f.write_str("the client sent more than its window"),

@@ -142,7 +142,11 @@ impl Session {
                 self.asked = true;
                 return Ok(Event::Login(self.auth.user().into()));
             }
-            match self.progress(host_key)? {
+            let progress = self.progress(host_key)?;
+            if self.auth.is_enough(self.runner.login_failures()) {
+                return Err(Ended::TooManyAttempts);
+            }
+            match progress {
                 Progress::Event(event) => return Ok(event),
                 Progress::Again => continue,
                 Progress::Quiet => (),
@@ -201,17 +205,16 @@ impl Session {
         };
         match event {
             ServEvent::Hostkeys(request) => request.hostkeys(&[&host_key.0])?,
-            ServEvent::FirstAuth(request) => request.reject()?,
+            ServEvent::FirstAuth(request) => {
+                auth.asked_first = true;
+                request.reject()?;
+            }
             ServEvent::PasswordAuth(request) => request.reject()?,
             ServEvent::PubkeyAuth(request) => {
                 let allowed = auth.allows(&request.pubkey()?);
-                if allowed {
-                    request.allow()?;
-                } else {
-                    request.reject()?;
-                    if auth.failed() {
-                        return Err(Ended::TooManyAttempts);
-                    }
+                match allowed {
+                    true => request.allow()?,
+                    false => request.reject()?,
                 }
             }
             ServEvent::Authenticated => {
@@ -239,7 +242,8 @@ impl Session {
                         return Ok(Progress::Event(Event::Sftp(number)));
                     }
                     (name, _) => {
-                        info!("refused the subsystem {:?}: only sftp is served", name.ok());
+                        let name: String = name.unwrap_or_default().chars().take(20).collect();
+                        info!("refused the subsystem {name:?}: only sftp is served");
                         request.fail()?;
                     }
                 }

@@ -39,6 +39,57 @@ const CHANGES: &[Change] = &[
     },
     // OpenSSH's MaxSessions.
     Change { file: "config.rs", from: "MAX_CHANNELS: usize = 4;", to: "MAX_CHANNELS: usize = 10;" },
+    Change { file: "lib.rs", from: "mod random;\n", to: "mod bounded;\nmod random;\n" },
+    Change {
+        file: "error.rs",
+        from: "use log::{debug, error, info, log, trace, warn};",
+        to: "use crate::bounded::{debug, error, info, log, trace, warn};",
+    },
+    // The first exchange has ended when the client's NEWKEYS is here, not when ours is gone: until then nothing
+    // may come between in strict key exchange, and nobody may log in.
+    Change {
+        file: "conn.rs",
+        from: "if self.sess_id.is_some() {\n                    disp.event",
+        to: "if self.sess_id.is_some() && matches!(self.kex, Kex::Idle) {\n                    disp.event",
+    },
+    Change {
+        file: "conn.rs",
+        from: "let r = if self.is_first_kex() && self.kex.is_strict() {",
+        to: "let r = if self.is_strict_now() {",
+    },
+    Change {
+        file: "conn.rs",
+        from: "trace!(\"Unimplemented packet type {number}\");",
+        to: "if self.is_strict_now() {\n                    return error::SSHProto.fail();\n                }",
+    },
+    // RFC 4252 5.1: what comes after a success is ignored.
+    Change {
+        file: "servauth.rs",
+        from: "trace!(\"Success after already authed\");\n            s.send(packets::UserauthSuccess {})?;",
+        to: "",
+    },
+    // Every failure is counted, bad signatures and passwords among them.
+    Change {
+        file: "servauth.rs",
+        from: "    tried_first: bool,\n\n    /// Username",
+        to: "    tried_first: bool,\n\n    pub failures: u32,\n\n    /// Username",
+    },
+    Change {
+        file: "servauth.rs",
+        from: "tried_first: false,",
+        to: "tried_first: false,\n            failures: 0,",
+    },
+    Change {
+        file: "servauth.rs",
+        from: "fn send_failure(&self, s: &mut TrafSend) -> Result<()> {",
+        to: "fn send_failure(&mut self, s: &mut TrafSend) -> Result<()> {\n        self.failures = self.failures.saturating_add(1);",
+    },
+    // RFC 8731 3: a shared secret of zeros ends the connection.
+    Change {
+        file: "kex.rs",
+        from: "Ok(self.ours.take().trap()?.diffie_hellman(&theirs))",
+        to: "let secret = self.ours.take().trap()?.diffie_hellman(&theirs);\n        if !secret.was_contributory() {\n            return error::BadKex.fail();\n        }\n        Ok(secret)",
+    },
     // The ciphers are ours.
     Change { file: "lib.rs", from: "mod ssh_chapoly;\n", to: "" },
     Change {
@@ -59,11 +110,17 @@ const CHANGES: &[Change] = &[
     },
 ];
 
+/// Where sunset's lines go, in the place of the crate `log`.
+const LOG: (&str, &str) = (
+    "    log::{debug, error, info, log, trace, warn},",
+    "    crate::bounded::{debug, error, info, log, trace, warn},",
+);
+
 /// Our methods, added to the end of sunset's own files because they need its private fields.
 const ADDITIONS: &[&str] = &["channel.rs", "conn.rs", "runner.rs", "traffic.rs"];
 
-/// Files of ours in the place of sunset's.
-const REPLACED: &[&str] = &["encrypt.rs"];
+/// Files of ours, some in the place of sunset's.
+const OURS: &[&str] = &["bounded.rs", "encrypt.rs"];
 
 /// Files that nothing needs then.
 const REMOVED: &[&str] = &["ssh_chapoly.rs"];
@@ -80,18 +137,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let source = registry_source()?;
     let out = PathBuf::from(env::var("OUT_DIR")?).join("sunset");
     fs::create_dir_all(&out)?;
+    for name in OURS {
+        fs::copy(manifest_dir.join("additions").join(name), out.join(name))?;
+    }
     for entry in fs::read_dir(&source)? {
         let path = entry?.path();
         let name =
             path.file_name().and_then(|n| n.to_str()).ok_or("a file name that is not text")?;
-        if REMOVED.contains(&name) {
+        if REMOVED.contains(&name) || OURS.contains(&name) {
             continue;
         }
-        if REPLACED.contains(&name) {
-            fs::copy(manifest_dir.join("additions").join(name), out.join(name))?;
-            continue;
-        }
-        let mut text = fs::read_to_string(&path)?;
+        let mut text = fs::read_to_string(&path)?.replace(LOG.0, LOG.1);
         for change in CHANGES.iter().filter(|c| c.file == name) {
             let found = text.matches(change.from).count();
             if found != 1 {

@@ -1,6 +1,7 @@
 """Who may log in, and what the log says about who may not."""
 
 import re
+import subprocess
 
 from harness import Case
 from tools import content, paramiko, program, tool
@@ -56,6 +57,22 @@ class Refused(Keys):
         text = re.sub(r"  IdentityFile .*id\n", "", self.read("config").decode()) + f"  IdentityFile {self.key}\n"
         self.write("config", text)
         self.sftp("ls")
+
+    def test_too_many_wrong_keys(self):
+        """Ten failures end the connection, and the client is told why."""
+        keys = [word for number in range(11) for word in ("-i", self.make_key(f"wrong{number}"))]
+        result = self.ssh(*keys, "server", "true", ok=False, seconds=15)
+        self.assertRegex(result.err, "(?i)received disconnect.*:2: too many authentication failures")
+
+    def test_server_that_stops(self):
+        """Clients that are connected are told."""
+        client = self.spawn([tool("ssh"), "-F", self.path("config"), "-s", "server", "sftp"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        client.stdin.write(b"\0\0\0\5\1\0\0\0\3")
+        client.stdin.flush()
+        client.stdout.read(9)
+        self.server.stop()
+        self.assertRegex(client.communicate(timeout=10)[1].decode(), "Received disconnect.*:11: the server stops")
 
     def test_rsa(self):
         rsa = self.make_key("rsa", "rsa")

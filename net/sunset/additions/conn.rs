@@ -13,4 +13,15 @@ impl<CS: CliServ> Conn<CS> {
     pub(crate) fn is_exchanging(&self) -> bool {
         !matches!(self.kex, Kex::Idle)
     }
+
+    /// Whether strict key exchange lets nothing but its own messages through: from the first KEXINIT to
+    /// the NEWKEYS of the other side.
+    fn is_strict_now(&self) -> bool {
+        !matches!(self.state, ConnState::PreAuth | ConnState::Authed) && self.kex.is_strict()
+    }
+
+    /// Whether a login may be asked for now.
+    pub(crate) fn may_log_in(&self) -> bool {
+        matches!(self.state, ConnState::PreAuth) && !self.kex.is_receiving()
+    }
 }

@@ -8,13 +8,21 @@ impl<'a> Runner<'a, server::Server> {
     }
 
     /// The user named by the authentication request that the next `progress()` will dispatch, so
-    /// that the keys can be looked up before the event that must be answered at once.
+    /// that the keys can be looked up before the event that must be answered at once. None before the
+    /// first exchange of keys has ended, and for names that sunset refuses for their length.
     pub fn next_auth_user(&self) -> Option<&[u8]> {
-        let (payload, _seq) = self.traf_in.payload()?;
+        let (payload, _seq) = self.traf_in.payload().filter(|_| self.conn.may_log_in())?;
         match self.conn.packet(payload) {
-            Ok(packets::Packet::UserauthRequest(p)) => Some(p.username.0),
+            Ok(packets::Packet::UserauthRequest(p)) => {
+                Some(p.username.0).filter(|name| name.len() <= config::MAX_USERNAME)
+            }
             _ => None,
         }
+    }
+
+    /// How many attempts to log in have failed.
+    pub fn login_failures(&self) -> u32 {
+        self.conn.server().map_or(0, |server| server.auth.failures)
     }
 
     /// Ends a channel from our side. False when there is no room for it yet: try again later.
