@@ -214,10 +214,12 @@ fn unknown_key(name: &[u8]) -> Vec<u8> {
     message
 }
 
+type Attempt = fn(&[u8]) -> Vec<u8>;
+
 /// Ten failures of any kind; the first question of what may be tried is none.
 #[test]
 fn ten_failed_logins_end_a_connection_and_the_client_is_told() {
-    let kinds: [fn(&[u8]) -> Vec<u8>; 4] = [userauth, |n| password(n, b"x"), forged, unknown_key];
+    let kinds: [Attempt; 4] = [userauth, |n| password(n, b"x"), forged, unknown_key];
     for first in 0..kinds.len() + 1 {
         let mut pair = Pair::new();
         assert_eq!(pair.event().unwrap(), Some(Event::Login("mirage".into())));
