@@ -13,6 +13,7 @@ extern crate alloc;
 mod auth;
 mod channel;
 mod ended;
+mod program;
 mod rekey;
 mod session;
 mod stream;

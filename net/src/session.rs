@@ -3,12 +3,13 @@
 //! sunset drops a packet that is read between an event and the next `progress()`, and stops the
 //! whole connection while channel data waits. So: `progress()` until there is no event, then take
 //! all channel data, and only then `input()`.
+use crate::WINDOW;
 use crate::auth::Auth;
-use crate::channel::Channel;
+use crate::channel::{Channel, Channels, channel, may_begin};
 use crate::ended::Ended;
+use crate::program::{NO_PROGRAMS, sftp_server};
 use crate::rekey::{Due, Rekey, RekeyLimit};
 use crate::stream::Stream;
-use crate::{MAX_CHANNELS, WINDOW};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use log::{debug, info};
@@ -31,8 +32,8 @@ pub enum Event {
     Login(String),
     /// The user has logged in.
     Authenticated,
-    /// The client asked for the subsystem "sftp" on this channel.
-    Sftp(usize),
+    /// The client asked for the subsystem "sftp" on this channel, perhaps only to read.
+    Sftp { number: usize, read_only: bool },
     /// Data waits on this channel: `peek` and `take`.
     Data(usize),
     /// The client will send no more on this channel.
@@ -57,7 +58,7 @@ pub struct Session {
     asked: bool,
     /// `Event::Data` was given for the data that lies in sunset's buffer.
     offered: bool,
-    channels: [Option<Channel>; MAX_CHANNELS],
+    channels: Channels,
     /// No further channel may run a subsystem.
     full: bool,
 }
@@ -227,42 +228,51 @@ impl Session {
                 *slot.ok_or(sunset::Error::NoChannels)? = Some(Channel::new(handle));
             }
             ServEvent::SessionSubsystem(request) => {
-                let number = request.channel().0 as usize;
-                let channel = channel(channels, request.channel());
-                match (request.command(), channel) {
-                    (Ok("sftp"), _) if *full => {
-                        info!("refused another sftp channel: all that this server bears are open");
-                        request.fail()?;
-                    }
-                    (Ok("sftp"), Some(channel))
-                        if channel.subsystem.is_none() && channel.finish.is_none() =>
-                    {
-                        channel.subsystem = Some("sftp".into());
+                let number = request.channel();
+                match request.command() {
+                    Ok("sftp") if may_begin(channels, number, *full) => {
                         request.succeed()?;
-                        return Ok(Progress::Event(Event::Sftp(number)));
+                        return Ok(Progress::sftp(number, false));
                     }
-                    (name, _) => {
+                    Ok("sftp") => {}
+                    name => {
                         let name: String = name.unwrap_or_default().chars().take(20).collect();
                         info!("refused the subsystem {name:?}: only sftp is served");
-                        request.fail()?;
                     }
                 }
+                request.fail()?;
             }
             ServEvent::SessionExec(request) => {
-                info!("refused a command: only the sftp subsystem is served");
-                match channel(channels, request.channel()).is_some_and(Channel::refuse) {
-                    true => request.succeed()?,
-                    false => request.fail()?,
+                let number = request.channel();
+                match sftp_server(request.command().unwrap_or_default()) {
+                    Ok(read_only) if may_begin(channels, number, *full) => {
+                        request.succeed()?;
+                        return Ok(Progress::sftp(number, read_only));
+                    }
+                    Ok(_) => request.fail()?,
+                    Err(words) => {
+                        info!("refused a command: only the sftp subsystem is served");
+                        match channel(channels, number).is_some_and(|c| c.refuse(&words)) {
+                            true => request.succeed()?,
+                            false => request.fail()?,
+                        }
+                    }
                 }
             }
             ServEvent::SessionShell(request) => {
                 info!("refused a shell: only the sftp subsystem is served");
-                match channel(channels, request.channel()).is_some_and(Channel::refuse) {
+                let channel = channel(channels, request.channel());
+                match channel.is_some_and(|channel| channel.refuse(NO_PROGRAMS)) {
                     true => request.succeed()?,
                     false => request.fail()?,
                 }
             }
-            ServEvent::SessionPty(request) => request.fail()?,
+            ServEvent::SessionPty(request) => {
+                // There is none, but without it `ssh -tt` would end before it is told why.
+                let channel = channel(channels, request.channel());
+                channel.ok_or(sunset::Error::NoChannels)?.has_terminal = true;
+                request.succeed()?;
+            }
             ServEvent::SessionEnv(request) => request.fail()?,
             ServEvent::Defunct => return Err(Ended::Closed),
             ServEvent::PollAgain => (),
@@ -279,9 +289,9 @@ impl Session {
             let Some(channel) = slot else { continue };
             let closed = self.runner.is_channel_closed(&channel.handle);
             if !closed && !channel.last_words.is_empty() {
-                let words = channel.last_words;
+                let words = &channel.last_words;
                 let sent = self.runner.write_channel(&channel.handle, ChanData::Stderr, words)?;
-                channel.last_words = words.get(sent..).unwrap_or_default();
+                channel.last_words.drain(..sent.min(words.len()));
             }
             if let Some(status) = channel.finish
                 && !channel.finished
@@ -320,7 +330,7 @@ impl Session {
         let (number, length) = (number.0 as usize, data.len());
         let channel = self.channels.get_mut(number).and_then(Option::as_mut);
         match channel {
-            Some(channel) if channel.subsystem.is_some() && channel.finish.is_none() => {
+            Some(channel) if channel.runs && channel.finish.is_none() => {
                 if !self.offered {
                     self.offered = true;
                     return Ok(Some(Event::Data(number)));
@@ -426,15 +436,14 @@ impl Session {
     }
 }
 
-fn channel(
-    channels: &mut [Option<Channel>; MAX_CHANNELS],
-    number: sunset::ChanNum,
-) -> Option<&mut Channel> {
-    channels.get_mut(number.0 as usize)?.as_mut()
-}
-
 enum Progress {
     Event(Event),
     Again,
     Quiet,
+}
+
+impl Progress {
+    fn sftp(number: sunset::ChanNum, read_only: bool) -> Self {
+        Self::Event(Event::Sftp { number: number.0 as usize, read_only })
+    }
 }

@@ -339,6 +339,7 @@ fn say_gone(peer: &str, user: &str, gone: &Gone) {
     match gone {
         Gone::Session(Ended::Closed) if user.is_empty() => debug!("{peer}: {gone}"),
         Gone::Session(Ended::Closed) => info!("{user} from {peer}: {gone}"),
+        _ if user.is_empty() => warn!("{peer}: {gone}"),
         _ => warn!("{user} from {peer}: {gone}"),
     }
 }

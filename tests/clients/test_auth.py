@@ -35,6 +35,11 @@ class Refused(Keys):
             with self.assertRaises((module.AuthenticationException, module.SSHException, EOFError)):
                 self.paramiko(user=name)
 
+    def test_log_before_there_is_a_user(self):
+        self.socket().sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(300))
+        self.server.wait_log(r"warn  server: 127\.0\.0\.1:\d+: protocol error")
+        self.assertNotIn("  from ", self.server.log())
+
     def test_password(self):
         result = self.ssh("-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "PubkeyAuthentication=no",
                           "server", ok=False, seconds=15)
@@ -111,6 +116,26 @@ class Accepted(Keys):
         for user, key, ok in [("ann", ann, True), ("ann", ann2, True), ("ben", ben, True), ("ann", ben, False),
                               ("ben", ann, False), ("mirage", ann, False), ("mirage", self.key, True)]:
             self.try_login(user, key, ok)
+
+    def test_many_keys(self):
+        """More than fit into one read, and one that begins in one and ends in the next."""
+        ann, last = self.make_key("ann-key", comment="ann"), self.make_key("last-key", comment="last")
+        others = [self.public(self.key).replace("test", f"user{number}") for number in range(3000)]
+        others.insert(1500, self.public(ann))
+        for padding in range(0, 120, 7):
+            self.upload("authorized_keys", "#" * padding + "\n" + "\n".join(others) + "\n" + self.public(last))
+            self.try_login("last", last, True)
+        self.try_login("ann", ann, True)
+        self.try_login("user2999", self.key, True)
+
+    def test_too_many_keys(self):
+        """What is not read is said, and so is how much of it could not be used."""
+        ann, last = self.make_key("ann-key", comment="ann"), self.make_key("last-key", comment="last")
+        self.upload("authorized_keys", f"{self.public(ann)}\n" + "no key\n" * 200_000 + self.public(last))
+        self.try_login("ann", ann, True)
+        self.try_login("last", last, False)
+        self.server.wait_log("/authorized_keys has more than 1 MiB: what comes after that is not read")
+        self.server.wait_log(r"/authorized_keys line 2: .*; skipped, and 1\d+ more")
 
     def test_several_keys_in_one_file(self):
         bob, second = self.make_key("bob-key"), self.make_key("bob-second", "ecdsa")

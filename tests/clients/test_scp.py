@@ -68,11 +68,43 @@ class NoShell(Case):
         refused = self.ssh("server", ok=False, seconds=10)
         self.assertEqual(refused.code, 1)
         self.assertIn(NO_PROGRAMS, refused.err)
-        # This one wants a terminal, and ends when it gets none.
-        self.ssh("-tt", "server", ok=False, seconds=10)
+
+    def test_forced_terminal_is_told_why(self):
+        """`ssh -tt` would end without a word if it were refused the terminal."""
+        for command in [], ["top"]:
+            refused = self.ssh("-tt", "server", *command, ok=False, seconds=10)
+            self.assertEqual(refused.code, 1, command)
+            self.assertIn(NO_PROGRAMS + ".\r\n", refused.err, command)
 
     def test_unknown_subsystem_is_refused_at_once(self):
         self.ssh("-s", "server", "netconf", ok=False, seconds=10)
+        self.server.wait_log('refused the subsystem "netconf": only sftp is served')
+
+
+class SftpServer(Case):
+    """The program that OpenSSH's server has, by its path."""
+
+    def test_it_is_the_subsystem(self):
+        self.write("up", b"x")
+        for number, path in enumerate(["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server -e -l INFO"]):
+            self.sftp(f"put up file{number}", options=("-s", path))
+            self.expected[f"file{number}"] = b"x"
+        point = self.mount("-o", "sftp_server=/usr/lib/openssh/sftp-server")
+        self.assertEqual(self.shell('cat "$1/file0"', point).out, "x")
+
+    def test_it_can_be_asked_to_read_only(self):
+        self.write("up", b"x")
+        reader = ("-s", "/usr/lib/openssh/sftp-server -R")
+        self.assertIn("mirage.pub", self.sftp("ls", options=reader).out)
+        for line in "put up file", "rm mirage.pub", "mkdir d":
+            self.assertIn("ermission denied", self.sftp(line, options=reader, ok=False).err, line)
+        self.expected["file"] = None
+
+    def test_options_that_it_has_not_are_named(self):
+        for option, line in ("-d /photos", "-d"), ("-u 077", "-u"), ("-P remove", "-P"):
+            refused = self.ssh("server", f"/usr/lib/openssh/sftp-server {option}", ok=False, seconds=10)
+            self.assertEqual(refused.code, 1)
+            self.assertIn(f"This server's sftp-server takes no {line}.\n", refused.err)
 
     def test_forwarding_is_refused_and_harms_nothing(self):
         self.ssh("-W", "127.0.0.1:22", "server", ok=False, seconds=10)

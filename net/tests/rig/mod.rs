@@ -61,7 +61,7 @@ impl Pair {
         pair.session.set_keys(vec![blob([2; 32]), blob(SEED)]);
         assert_eq!(pair.event().unwrap(), Some(Event::Authenticated));
         assert_eq!(pair.session.accepted_key(), blob(SEED));
-        assert_eq!(pair.event().unwrap(), Some(Event::Sftp(0)));
+        assert_eq!(pair.event().unwrap(), Some(Event::Sftp { number: 0, read_only: false }));
         self
     }
 }

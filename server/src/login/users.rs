@@ -1,6 +1,7 @@
 //! Who may log in. Looked up at each login, so that a new key works without a restart.
 use crate::logging::cut;
 use crate::login::authorized_key::AuthorizedKey;
+use crate::login::key_file::{and_more, keys_in, keys_of_text};
 use crate::options::{Options, USER_NAME_RULE, is_user_name};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -8,11 +9,8 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use fat::{BlockDevice, Error, OpenOptions, Volume};
+use fat::{BlockDevice, Error, Volume};
 use log::{info, warn};
-
-/// The most that is read of a file of keys.
-const MOST_BYTES: u64 = 64 * 1024;
 
 /// Names that are read of the root at once.
 const NAMES_AT_ONCE: usize = 64;
@@ -71,13 +69,11 @@ async fn all_keys_of<D: BlockDevice>(
     if !keys.is_empty() {
         return keys;
     }
-    let keys = keys_in(volume, &format!("/{user}.pub")).await;
+    let keys = keys_in(volume, &format!("/{user}.pub"), &|_| true).await;
     if !keys.is_empty() {
         return keys;
     }
-    let mut keys = keys_in(volume, AUTHORIZED_KEYS).await;
-    keys.retain(|key| is_same(&key.key.comment, user));
-    keys
+    keys_in(volume, AUTHORIZED_KEYS, &|key| is_same(&key.key.comment, user)).await
 }
 
 /// Whether two names are one user.
@@ -105,14 +101,14 @@ pub async fn found<D: BlockDevice>(
     match pub_files(volume).await {
         Ok(names) => {
             for user in names {
-                if !keys_in(volume, &format!("/{user}.pub")).await.is_empty() {
+                if !keys_in(volume, &format!("/{user}.pub"), &|_| true).await.is_empty() {
                     users.push(user);
                 }
             }
         }
         Err(e) => warn!("cannot list the volume's root: {e}"),
     }
-    let listed = keys_in(volume, AUTHORIZED_KEYS).await;
+    let listed = keys_in(volume, AUTHORIZED_KEYS, &|_| true).await;
     let comments = listed.into_iter().map(|listed| listed.key.comment);
     let (named, others): (Vec<_>, Vec<_>) = comments.partition(|comment| is_user_name(comment));
     users.extend(named);
@@ -149,54 +145,4 @@ async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Er
         });
         users.extend(names.filter(|name| is_user_name(name)));
     }
-}
-
-/// The usable keys in a file, one a line. What is not usable is named in the log.
-async fn keys_in<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Vec<AuthorizedKey> {
-    let text = match read(volume, path).await {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(Error::NotFound) => return Vec::new(),
-        Err(e) => {
-            warn!("cannot read {path}: {e}");
-            return Vec::new();
-        }
-    };
-    keys_of_text(&text, path)
-}
-
-/// The usable keys of a text that came from `place`.
-fn keys_of_text(text: &str, place: &str) -> Vec<AuthorizedKey> {
-    let lines = text.lines().map(str::trim).enumerate();
-    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let (mut keys, mut first, mut more) = (Vec::new(), None, 0usize);
-    for (number, line) in lines {
-        match AuthorizedKey::parse(line) {
-            Ok(key) => keys.push(key),
-            Err(_) if first.is_some() => more = more.saturating_add(1),
-            Err(e) => first = Some((number.saturating_add(1), e)),
-        }
-    }
-    if let Some((number, e)) = first {
-        warn!("{place} line {number}: {}; skipped{}", cut(&format!("{e}"), 90), and_more(more));
-    }
-    keys
-}
-
-fn and_more(more: usize) -> String {
-    if more > 0 { format!(", and {more} more") } else { String::new() }
-}
-
-async fn read<D: BlockDevice>(volume: &Volume<D>, path: &str) -> Result<Vec<u8>, Error> {
-    let file = volume.open(path, &OpenOptions { read: true, ..OpenOptions::default() }).await?;
-    let length = volume.file_metadata(&file).len.min(MOST_BYTES);
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    let mut done = 0;
-    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match volume.read(&file, done as u64, rest).await? {
-            0 => break,
-            n => done = done.saturating_add(n),
-        }
-    }
-    bytes.truncate(done);
-    Ok(bytes)
 }

@@ -184,11 +184,13 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         match event {
             Event::Login(user) => self.look_up(user, shared, tasks),
             Event::Authenticated => self.grant(),
-            Event::Sftp(number) => {
+            Event::Sftp { number, read_only } => {
                 let before = self.places();
                 match (self.transfers.get_mut(number), &self.access) {
                     (Some(slot), Some(access)) => {
                         let shown = shared.options.shown;
+                        let read_only = access.read_only || read_only;
+                        let access = &Access { read_only, ..access.clone() };
                         *slot = Some(Transfer::new(&shared.volume, access, shown, &shared.handles));
                     }
                     _ => self.ssh.finish(number, 1),
