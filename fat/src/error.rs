@@ -92,6 +92,13 @@ pub enum MountError {
     Growing(u64),
     /// There is no intact FAT volume here; the text says what was found instead.
     NotFat(&'static str),
+    /// Something else is there, on the whole disk or in a partition of this number.
+    Foreign {
+        what: &'static str,
+        partition: Option<u32>,
+    },
+    /// The disk has no partition of this number.
+    NoPartition(u32),
     /// A FAT volume, but of a shape that this crate does not serve.
     Unsupported(&'static str),
 }
@@ -105,6 +112,14 @@ impl fmt::Display for MountError {
                 "its growth was interrupted: the next start that may write completes it",
             ),
             Self::NotFat(why) => write!(f, "not a FAT volume: {why}"),
+            Self::Foreign { what, partition: None } => write!(f, "not a FAT volume: {what}"),
+            Self::Foreign { what, partition: Some(number) } => {
+                write!(
+                    f,
+                    "not a FAT volume: a partitioned disk, whose partition {number} is {what}"
+                )
+            }
+            Self::NoPartition(number) => write!(f, "the disk has no partition {number}"),
             Self::Unsupported(why) => write!(f, "a FAT volume that cannot be served: {why}"),
         }
     }

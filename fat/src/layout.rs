@@ -1,5 +1,6 @@
 //! Bytes on the disk and nothing else: the boot sector, entries, names, times.
 pub(crate) mod entry;
+pub(crate) mod find;
 pub(crate) mod geometry;
 pub(crate) mod long_name;
 pub(crate) mod metadata;

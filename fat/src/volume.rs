@@ -5,7 +5,7 @@ use crate::memory::Memory;
 use crate::space::Clusters;
 use crate::tree::Tree;
 use crate::whole::grow;
-use crate::{BlockDevice, Error, Geometry, MountError};
+use crate::{BlockDevice, Error, Geometry, MountError, Place};
 use alloc::string::{String, ToString};
 
 /// How to mount.
@@ -13,6 +13,8 @@ use alloc::string::{String, ToString};
 pub struct MountOptions {
     /// Refuse every change, whatever the device allows.
     pub read_only: bool,
+    /// Which part of the disk is the volume.
+    pub place: Place,
     /// The bound of the cache of table and directory sectors. The indexes of directories come on top,
     /// at most about 768 KiB.
     pub cache_bytes: usize,
@@ -31,6 +33,7 @@ impl Default for MountOptions {
     fn default() -> Self {
         Self {
             read_only: false,
+            place: Place::Found,
             cache_bytes: 1 << 20,
             extent_bytes: 8 << 20,
             data_bytes: 2 << 20,
@@ -60,10 +63,10 @@ impl<D: BlockDevice> Volume<D> {
     /// clusters that it leaked, and finds out how many are free. Writes nothing else.
     pub async fn mount(device: D, options: &MountOptions) -> Result<Self, MountError> {
         let writable = !device.read_only() && !options.read_only;
-        let geometry = match Geometry::read(&device).await {
+        let geometry = match Geometry::read_at(&device, options.place).await {
             Err(MountError::Growing(start)) if writable => {
                 grow::finish(&device, start).await?;
-                Geometry::read(&device).await?
+                Geometry::read_at(&device, options.place).await?
             }
             read => read?,
         };
@@ -72,7 +75,7 @@ impl<D: BlockDevice> Volume<D> {
         } else if options.read_only {
             Some("mounted read-only")
         } else {
-            None
+            geometry.read_only
         };
         let memory =
             Memory::new(geometry.bytes_per_sector, options.cache_bytes, options.walk_bytes);

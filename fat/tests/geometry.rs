@@ -63,7 +63,6 @@ fn what_is_wrong_is_named() {
         (Fat32, 36, &[0; 4], "gives the tables no size"),
         (Fat16, 13, &[1], "more clusters than FAT16"),
         (Fat16, 3, b"NTFS    ", "NTFS"),
-        (Fat16, 510, &[0, 0], "no boot sector"),
         (Fat32, 36, &[0xFF; 4], "outside the volume"),
         (Fat32, 40, &[0x82, 0], "active table"),
         (Fat32, 42, &[1], "newer"),
@@ -101,7 +100,18 @@ fn other_disks_are_told_apart() {
     assert_eq!(said(), "not a FAT volume: the disk is blank");
     image.patch(446, &[0x80, 0, 1, 0, 0x0C, 0xFE, 0xFF, 0xFF, 0, 8]);
     image.patch(510, &[0x55, 0xAA]);
-    assert!(said().contains("a FAT partition lies outside the disk"), "{}", said());
+    assert!(said().contains("a partition lies outside the disk"), "{}", said());
+    for (program, words) in [
+        (&["mkfs.ext4", "-q"][..], "an ext2, ext3 or ext4 file system"),
+        (&["mkfs.ext2", "-q", "-b", "1024"], "an ext2, ext3 or ext4 file system"),
+        (&["mkswap"], "Linux swap"),
+    ] {
+        let image = ImageFile::new(8 * MIB, 512);
+        let (code, said) = run(Command::new(program[0]).args(&program[1..]).arg(image.path()));
+        assert_eq!(code, 0, "{said}");
+        let error = block_on(Geometry::read(&image)).unwrap_err();
+        assert_eq!(error, MountError::Foreign { what: words, partition: None });
+    }
     let empty = ImageFile::new(0, 512);
     assert_eq!(
         block_on(Geometry::read(&empty)).unwrap_err(),
@@ -116,6 +126,39 @@ fn large_sectors_need_a_volume_made_for_them() {
     let large = ImageFile::new(64 * MIB, 4096);
     large.patch(0, &bytes);
     assert!(matches!(block_on(Geometry::read(&large)), Err(MountError::Unsupported(_))));
+}
+
+/// As Linux reads them, and as nobody should write them.
+#[test]
+fn what_can_only_be_read() {
+    for kind in [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32] {
+        let size = if kind == FatKind::Fat12 { 8 * MIB } else { 64 * MIB };
+        let whole = formatted(kind, size);
+        let geometry = block_on(Geometry::read(&whole)).unwrap();
+        let bytes = std::fs::read(whole.path()).unwrap();
+        let cluster = u64::from(geometry.cluster_size);
+        // A sector, some clusters, and most of it.
+        for missing in [512, cluster * 5, size - geometry.data_start - cluster - 512] {
+            let cut = ImageFile::new(size - missing, 512);
+            cut.patch(0, &bytes[..(size - missing) as usize]);
+            let read = block_on(Geometry::read(&cut)).unwrap();
+            assert!(read.read_only.unwrap().contains("longer than its disk"), "{kind} {missing}");
+            assert_eq!((read.kind, read.cluster_size), (kind, geometry.cluster_size));
+            let end = read.data_start + u64::from(read.clusters) * cluster;
+            assert!(end <= size - missing && read.size <= size - missing, "{kind} {missing}");
+            assert!(read.clusters > 0 && read.clusters <= geometry.clusters);
+        }
+        let cut = ImageFile::new(geometry.data_start, 512);
+        cut.patch(0, &bytes[..geometry.data_start as usize]);
+        let said = block_on(Geometry::read(&cut)).unwrap_err().to_string();
+        assert!(said.contains("larger than its disk"), "{kind}: {said}");
+        whole.patch(510, &[0, 0]);
+        let read = block_on(Geometry::read(&whole)).unwrap();
+        assert!(read.read_only.unwrap().contains("55 AA"), "{kind}");
+        whole.patch(0, &[0]);
+        let said = block_on(Geometry::read(&whole)).unwrap_err().to_string();
+        assert!(said.contains("no boot sector"), "{kind}: {said}");
+    }
 }
 
 /// Whatever the boot sector says, the answer is an error or a layout inside the disk.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::*;
-use fat::Geometry;
+use fat::{Geometry, MountError, MountOptions, Place, Volume};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -13,7 +13,12 @@ const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 
 /// A disk of `kib` KiB with the partition table that sfdisk makes of a script.
 fn table(kib: usize, script: &str) -> Disk {
-    let file = TempFile::new(&vec![0; kib * KIB]);
+    partition(&Disk::new(vec![0; kib * KIB]), script)
+}
+
+/// The same of a disk that held something before.
+fn partition(before: &Disk, script: &str) -> Disk {
+    let file = TempFile::new(&before.image());
     let mut child = Command::new("sfdisk")
         .args(["--quiet", "--no-reread", "--no-tell-kernel"])
         .arg(&file.0)
@@ -140,27 +145,260 @@ fn a_volume_smaller_than_its_disk_or_partition() {
 
 #[test]
 fn what_cannot_be_served_is_named() {
-    let volume = mkfs(4500, &["-F", "16", "-s", "1"]);
-    let of = |script: &str, at: usize, volume: Option<&Disk>| {
-        let disk = table(8000, script);
-        volume.into_iter().for_each(|volume| place(&disk, at, volume));
-        disk
-    };
-    let none = of("label: dos\nstart=64, type=83\n", 64 * 512, Some(&volume));
-    assert!(refused(&none).contains("without a FAT partition"), "{}", refused(&none));
-    let blank = of("label: dos\nstart=64, type=c\n", 0, None);
+    let of = |script: &str| table(8000, script);
+    let none = of("label: dos\nstart=64, type=83\n");
+    none.poke(64 * 512, &[7; 512]);
+    assert!(refused(&none).contains("without a FAT volume"), "{}", refused(&none));
+    let blank = of("label: dos\nstart=64, type=c\n");
     assert!(refused(&blank).contains("the partition is blank"), "{}", refused(&blank));
-    let short = of("label: dos\nstart=64, size=8000, type=c\n", 64 * 512, Some(&volume));
-    assert!(refused(&short).contains("larger than its partition"), "{}", refused(&short));
-    let other = of("label: dos\nstart=64, type=c\n", 64 * 512, Some(&volume));
-    other.poke(64 * 512 + 3, b"EXFAT   ");
-    assert!(refused(&other).contains("exFAT"), "{}", refused(&other));
+    let marks: [(usize, &[u8], &str); 4] = [
+        (3, b"EXFAT   ", "exFAT"),
+        (3, b"NTFS    ", "NTFS"),
+        (0, b"LUKS\xBA\xBE", "LUKS"),
+        (32_769, b"CD001", "ISO 9660"),
+    ];
+    for (at, bytes, name) in marks {
+        for script in ["label: dos\nstart=64, size=100, type=83\nstart=512, type=7\n".into(), {
+            format!(
+                "label: gpt\nfirst-lba: 34\nstart=64, size=100, type={ESP}\nstart=512, type={LINUX}\n"
+            )
+        }] {
+            let other = table(8000, &script);
+            other.poke(512 * 512 + at, bytes);
+            let said = refused(&other);
+            assert!(said.contains(name) && said.contains("partition 2"), "{name}: {said}");
+            let options = MountOptions { place: Place::Partition(2), ..MountOptions::default() };
+            let said = block_on(Volume::mount(other, &options)).err().unwrap().to_string();
+            assert!(said.contains(name), "{name}: {said}");
+        }
+    }
     // A table that leads past the end of the disk, to its start, or to nothing.
     for (first, count) in [(15_000u32, 2000u32), (u32::MAX, u32::MAX), (0, 100), (64, 0)] {
-        let disk = of("label: dos\nstart=64, type=c\n", 0, None);
+        let disk = of("label: dos\nstart=64, type=c\n");
         disk.poke(446 + 8, &first.to_le_bytes());
         disk.poke(446 + 12, &count.to_le_bytes());
         assert!(refused(&disk).contains("outside the disk"), "{first}: {}", refused(&disk));
+    }
+}
+
+/// Whose reason is not the disk.
+fn only_reads(disk: &Disk, place: Place, start: usize, words: &str) {
+    let before = disk.image();
+    let options = MountOptions { place, ..MountOptions::default() };
+    let volume = block_on(Volume::mount(disk.clone(), &options)).unwrap();
+    assert_eq!(volume.geometry().start, start as u64, "{words}");
+    let why = volume.read_only().unwrap_or_default();
+    assert!(why.contains(words), "{words}: {why:?}");
+    block_on(async {
+        assert_eq!(put(&volume, "/new", b"1").await, Err(fat::Error::ReadOnly));
+        list(&volume, "/").await.unwrap();
+        volume.unmount().await.unwrap();
+    });
+    assert!(disk.image() == before, "{words}");
+    let mut said = String::new();
+    let mut note = |problem: &fat::Problem| said += &problem.to_string();
+    block_on(fat::check_at(disk, place, &mut note, &mut |_, _| {})).unwrap();
+    assert!(said.contains("can only be read"), "{said}");
+}
+
+fn writes(disk: &Disk, place: Place, start: usize) {
+    let options = MountOptions { place, ..MountOptions::default() };
+    let volume = block_on(Volume::mount(disk.clone(), &options)).unwrap();
+    assert_eq!((volume.geometry().start, volume.read_only()), (start as u64, None), "{place:?}");
+    block_on(put(&volume, "/new", b"1")).unwrap();
+    block_on(volume.unmount()).unwrap();
+}
+
+const AT: usize = 2048 * 512;
+
+/// Volumes of every kind on a whole disk, by other programs, on which a partition is made later.
+fn stale() -> Vec<(String, Disk)> {
+    let mut disks = Vec::new();
+    for kind in [&["-F", "12", "-s", "32"][..], &["-F", "16", "-s", "2"], &["-F", "32", "-s", "1"]]
+    {
+        for mbr in ["--mbr=y", "--mbr=n"] {
+            let mut arguments = kind.to_vec();
+            arguments.push(mbr);
+            disks.push((format!("{arguments:?}"), mkfs(20_000, &arguments)));
+        }
+    }
+    let file = TempFile::new(&vec![0; 20_000 * KIB]);
+    let text = file.0.to_str().unwrap();
+    let arguments = ["-i", text, "-T", "40000", "-h", "16", "-s", "63", "::"];
+    assert!(Command::new("mformat").args(arguments).output().unwrap().status.success());
+    disks.push(("mformat".into(), Disk::new(std::fs::read(&file.0).unwrap())));
+    // Longer than the disk, and another system's.
+    let long = mkfs(30_000, &["-F", "16", "-s", "2"]).image();
+    disks.push(("too long".into(), Disk::new(long[..20_000 * KIB].to_vec())));
+    let exfat = mkfs(20_000, &["-F", "16", "-s", "2"]);
+    exfat.poke(3, b"EXFAT   ");
+    disks.push(("exFAT".into(), exfat));
+    disks
+}
+
+#[test]
+fn a_stale_boot_sector_under_a_partition_table() {
+    for (what, before) in stale() {
+        let inner = mkfs(8000, &["-F", "16", "-s", "1"]);
+        let scripts = [
+            ("dos", "label: dos\nstart=2048, size=16000, type=c\n".into()),
+            ("dos, 83", "label: dos\nstart=2048, size=16000, type=83\n".into()),
+            ("gpt", format!("label: gpt\nstart=2048, size=16000, type={BASIC}\n")),
+            ("gpt, linux", format!("label: gpt\nstart=2048, size=16000, type={LINUX}\n")),
+        ];
+        for (label, script) in scripts {
+            let disk = partition(&before, &script);
+            place(&disk, AT, &inner);
+            match label {
+                "dos" | "gpt, linux" => {
+                    assert_usable(&disk, AT, 8000 * KIB, &format!("{what}, {label}"));
+                }
+                _ => writes(&disk, Place::Found, AT),
+            }
+        }
+        // As gdisk's users do it: sgdisk, then another system's volume in the partition.
+        let file = TempFile::new(&before.image());
+        let said =
+            Command::new("sgdisk").args(["-g", "-o", "-n", "1:2048:+8M"]).arg(&file.0).output();
+        let said = said.unwrap_or_else(|error| panic!("sgdisk is needed for this test: {error}"));
+        assert!(said.status.success(), "{said:?}");
+        let disk = Disk::new(std::fs::read(&file.0).unwrap());
+        place(&disk, AT, &inner);
+        assert_usable(&disk, AT, 8000 * KIB, &format!("{what}, sgdisk"));
+        // exFAT in the partition is what the disk is for, too.
+        disk.poke(AT + 3, b"EXFAT   ");
+        assert!(refused(&disk).contains("exFAT"), "{what}: {}", refused(&disk));
+    }
+}
+
+#[test]
+fn a_table_that_tells_nothing_of_the_volume_leaves_it_readable() {
+    for (what, before) in stale() {
+        if what == "exFAT" || what == "too long" {
+            continue;
+        }
+        writes(&Disk::new(before.image()), Place::Found, 0);
+        // The partition is empty, has something else, leads outside, or overlaps another.
+        let empty = partition(&before, "label: dos\nstart=2048, size=16000, type=c\n");
+        only_reads(&empty, Place::Found, 0, "a partition table lies over the volume");
+        let inner = mkfs(8000, &["-F", "16", "-s", "2"]);
+        for (at, bytes) in [(446 + 12, u32::MAX), (462 + 8, 3000)] {
+            let disk = Disk::new(empty.image());
+            place(&disk, AT, &inner);
+            disk.poke(462 + 4, &[0x83]);
+            disk.poke(462 + 8, &30_000u32.to_le_bytes());
+            disk.poke(462 + 12, &1000u32.to_le_bytes());
+            disk.poke(at, &bytes.to_le_bytes());
+            only_reads(&disk, Place::Found, 0, "a partition table lies over the volume");
+        }
+        // Whoever knows says so.
+        writes(&empty, Place::Whole, 0);
+        place(&empty, AT, &inner);
+        writes(&empty, Place::Partition(1), AT);
+        let options = MountOptions { place: Place::Partition(2), ..MountOptions::default() };
+        let none = block_on(Volume::mount(empty, &options)).err().unwrap();
+        assert_eq!(none, MountError::NoPartition(2));
+    }
+    // What is left of a GPT: its protective entry, or its header alone.
+    let before = mkfs(20_000, &["-F", "32", "-s", "1", "-R", "64"]);
+    let gpt = partition(&before, &format!("label: gpt\nstart=2048, size=16000, type={BASIC}\n"));
+    let broken = Disk::new(gpt.image());
+    broken.poke(512, b"no");
+    broken.poke(20_000 * KIB - 512, b"no");
+    only_reads(&broken, Place::Found, 0, "a GUID partition table");
+    let unprotected = Disk::new(gpt.image());
+    unprotected.poke(446, &[0; 64]);
+    only_reads(&unprotected, Place::Found, 0, "a GUID partition table");
+    writes(&unprotected, Place::Whole, 0);
+}
+
+#[test]
+fn fat_in_partitions_of_any_type() {
+    let inner = mkfs(4500, &["-F", "16", "-s", "1"]);
+    for kind in ["83", "7", "ef", "b", "1b", "da", "a5", "82"] {
+        let disk = table(8000, &format!("label: dos\nstart=2048, size=9000, type={kind}\n"));
+        place(&disk, AT, &inner);
+        assert_usable(&disk, AT, 4500 * KIB, kind);
+        let logical = format!("label: dos\nstart=64, type=5\nstart=2048, size=9000, type={kind}\n");
+        let disk = table(8000, &logical);
+        place(&disk, AT, &inner);
+        assert_usable(&disk, AT, 4500 * KIB, kind);
+        writes(&disk, Place::Partition(5), AT);
+    }
+    for kind in [LINUX, ESP, BASIC, "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"] {
+        let disk = table(8000, &format!("label: gpt\nstart=2048, size=9000, type={kind}\n"));
+        place(&disk, AT, &inner);
+        assert_usable(&disk, AT, 4500 * KIB, kind);
+    }
+    // Typed ones first, an EFI system partition last.
+    let second = 12_000 * 512;
+    for (first, other, expected) in [
+        ("83", "c", second),
+        ("ef", "83", second),
+        ("ef", "c", second),
+        ("c", "83", AT),
+        ("83", "83", AT),
+        ("c", "ef", AT),
+    ] {
+        let script = format!(
+            "label: dos\nstart=2048, size=9000, type={first}\nstart=12000, size=9000, type={other}\n"
+        );
+        let disk = table(12_000, &script);
+        place(&disk, AT, &inner);
+        place(&disk, second, &inner);
+        assert_usable(&disk, expected, 4500 * KIB, &format!("{first} {other}"));
+        writes(&disk, Place::Partition(1), AT);
+        writes(&disk, Place::Partition(2), second);
+    }
+}
+
+/// What is in doubt inside a partition, and images of disks with larger sectors.
+#[test]
+fn doubts_about_a_partition() {
+    let inner = mkfs(4500, &["-F", "16", "-s", "1", "-R", "16"]);
+    let disk = table(8000, "label: dos\nstart=2048, size=9000, type=83\n");
+    place(&disk, AT, &inner);
+    let ext = Disk::new(disk.image());
+    ext.poke(AT + 1080, b"\x53\xEF");
+    only_reads(&ext, Place::Found, AT, "another file system");
+    writes(&ext, Place::Partition(1), AT);
+    let iso = Disk::new(disk.image());
+    iso.poke(32_769, b"CD001");
+    only_reads(&iso, Place::Found, AT, "ISO 9660");
+    let overlapped = Disk::new(disk.image());
+    overlapped.poke(462, &disk.image()[446..462]);
+    only_reads(&overlapped, Place::Found, AT, "another partition lies over");
+    writes(&overlapped, Place::Partition(2), AT);
+
+    // With blocks of 4096 bytes the header lies at byte 4096, the array behind it.
+    let small = gpt().image();
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let large = |backup: bool| {
+        let mut image = vec![0; 16_000 * KIB];
+        image[..512].copy_from_slice(&small[..512]);
+        let last = image.len() / 4096 - 1;
+        let (at, array) = if backup { (last, last - 4) } else { (1, 2) };
+        let mut entry = small[1024..1152].to_vec();
+        entry[32..40].copy_from_slice(&256u64.to_le_bytes());
+        entry[40..48].copy_from_slice(&(256u64 + 1200).to_le_bytes());
+        let mut entries = vec![0; 128 * 128];
+        entries[..128].copy_from_slice(&entry);
+        let mut header = small[512..604].to_vec();
+        header[16..20].fill(0);
+        header[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+        header[72..80].copy_from_slice(&(array as u64).to_le_bytes());
+        header[88..92].copy_from_slice(&crc.checksum(&entries).to_le_bytes());
+        let sum = crc.checksum(&header);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
+        image[at * 4096..][..92].copy_from_slice(&header);
+        image[array * 4096..][..entries.len()].copy_from_slice(&entries);
+        let disk = Disk::new(image);
+        place(&disk, 256 * 4096, &mkfs(4500, &["-F", "12", "-S", "4096", "-s", "1"]));
+        disk
+    };
+    for backup in [false, true] {
+        only_reads(&large(backup), Place::Found, 256 * 4096, "other sectors");
+        writes(&large(backup), Place::Partition(1), 256 * 4096);
     }
 }
 
@@ -173,7 +411,7 @@ fn extended_partitions_end() {
     for first in [0u32, 1, u32::MAX, 10_000] {
         let disk = Disk::new(good.image());
         disk.poke(next + 8, &first.to_le_bytes());
-        assert!(refused(&disk).contains("without a FAT partition"), "{first}: {}", refused(&disk));
+        assert!(refused(&disk).contains("without a FAT volume"), "{first}: {}", refused(&disk));
     }
 }
 

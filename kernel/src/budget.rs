@@ -72,12 +72,12 @@ impl Budget {
                 handle_bytes: HANDLES / part,
             },
             volume: MountOptions {
-                read_only: false,
                 cache_bytes: CACHE / part,
                 extent_bytes: EXTENTS / part,
                 data_bytes: FILE_DATA / part,
                 // Nobody is connected while the volume is mounted.
                 walk_bytes: connections * CONNECTION as usize / 2,
+                ..MountOptions::default()
             },
             network: Pages { receive: RECEIVE_PAGES / part, transmit: TRANSMIT_PAGES / part },
         }

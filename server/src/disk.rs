@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use fat::{
     BlockDevice, DeviceError, FormatError, FormatOptions, Geometry, MountError, MountOptions,
-    Volume,
+    Place, Volume,
 };
 use log::{info, warn};
 
@@ -26,7 +26,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mount(e @ MountError::NotFat(_)) => {
+            Self::Mount(e @ (MountError::NotFat(_) | MountError::Foreign { .. })) => {
                 write!(f, "{e}; `fat create` makes a disk image that can be served")
             }
             Self::Mount(e) => e.fmt(f),
@@ -100,12 +100,13 @@ pub async fn prepare<D: BlockDevice>(
 
 /// Whether the disk takes no write of the volume's first sector, which has to change with the first change of
 /// all. What is there is written again.
-async fn refuses_start<D: BlockDevice>(device: &D) -> bool {
-    let Ok(geometry) = Geometry::read(device).await else {
+async fn refuses_start<D: BlockDevice>(device: &D, place: Place) -> bool {
+    let Ok(geometry) = Geometry::read_at(device, place).await else {
         return false;
     };
     let mut sector = alloc::vec![0; device.sector_size()];
-    if device.read_only() || device.read(geometry.start, &mut sector).await.is_err() {
+    let only_reads = device.read_only() || geometry.read_only.is_some();
+    if only_reads || device.read(geometry.start, &mut sector).await.is_err() {
         return false;
     }
     device.write(geometry.start, &sector).await == Err(DeviceError::Io)
@@ -120,7 +121,7 @@ async fn open_volume<D: BlockDevice>(
     time: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Volume<D>, OpenError> {
-    let read = Geometry::read(&device).await;
+    let read = Geometry::read_at(&device, options.place).await;
     if read.err() == Some(MountError::Blank) {
         if !options.format_if_blank || options.read_only {
             return Err(OpenError::Blank);
@@ -134,14 +135,18 @@ async fn open_volume<D: BlockDevice>(
         let format = FormatOptions { volume_id, time, ..FormatOptions::default() };
         fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
-    let refused = !options.read_only && refuses_start(&device).await;
+    let refused = !options.read_only && refuses_start(&device, options.place).await;
     if refused {
         warn!(
             "the disk refuses to be written where its volume begins, so it is served read-only; a disk of \
              cloud-hypervisor's needs image_type=raw"
         );
     }
-    let mount = MountOptions { read_only: options.read_only || refused, ..memory.clone() };
+    let mount = MountOptions {
+        read_only: options.read_only || refused,
+        place: options.place,
+        ..memory.clone()
+    };
     let mut volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
     if options.grow && volume.geometry().room > volume.geometry().size {
         match volume.grow().await {

@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use fat::Place;
 use net::RekeyLimit;
 
 /// What the command line asks for. `Options::default()` is an empty command line.
@@ -30,6 +31,8 @@ pub struct Options {
     pub format_if_blank: bool,
     /// Grow the volume into a disk that has become larger.
     pub grow: bool,
+    /// Which part of the disk is the volume.
+    pub place: Place,
     /// Under Unix an image file, in a guest a device name.
     pub disk: Option<String>,
     /// Under Unix the address to listen on.
@@ -52,6 +55,7 @@ impl Default for Options {
             shown: Shown::default(),
             format_if_blank: false,
             grow: false,
+            place: Place::Found,
             disk: None,
             listen: None,
             ipv4: None,
@@ -146,6 +150,7 @@ impl Options {
                 | "-l"
                 | "--logs"
                 | "--disk"
+                | "--partition"
                 | "--listen"
                 | "--ipv4"
                 | "--ipv4-gateway"
@@ -186,6 +191,9 @@ impl Options {
             "--dmask" => self.shown.dmask = Some(mask(name, value)?),
             "--rekey-limit" => self.rekey_limit = rekey_limit(value)?,
             "--disk" => self.disk = Some(value.to_owned()),
+            "--partition" => {
+                self.place = value.parse().map_err(|e| format!("--partition {value:?}: {e}"))?;
+            }
             "--ipv4" => {
                 let parts = value.split_once('/').unwrap_or((value, "24"));
                 let prefix = parts.1.parse().ok().filter(|prefix| *prefix <= 32);
@@ -397,6 +405,21 @@ mod tests {
             "--umask=",
         ] {
             assert_eq!(Options::parse([bad]).1.len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn which_part_of_the_disk() {
+        for (value, place) in
+            [("whole", Place::Whole), ("1", Place::Partition(1)), ("12", Place::Partition(12))]
+        {
+            let (options, problems) = Options::parse(["--partition", value]);
+            assert_eq!((options.place, problems.len()), (place, 0));
+        }
+        for bad in ["0", "-1", "", "Whole", "p1", "4294967296"] {
+            let (options, problems) = Options::parse(["--partition", bad]);
+            assert_eq!(options.place, Place::Found);
+            assert!(problems[0].contains("number of a partition"), "{problems:?}");
         }
     }
 

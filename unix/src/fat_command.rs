@@ -14,6 +14,7 @@ mod size;
 mod volume;
 
 use failure::Failure;
+use fat::Place;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,7 +34,9 @@ Usage: fat COMMAND IMAGE …
   check   look for damage, changing nothing
   grow    make the file system as large as its image
 
-`fat COMMAND --help` says more. Paths inside an image are written with `/`.
+`fat COMMAND --help` says more. Paths inside an image are written with `/`. All but create take
+--partition N, for partition N of a disk, or --partition whole, for the disk as a whole: what they
+find by themselves they only read where there is a doubt.
 ";
 
 /// Runs the command that the process was started with.
@@ -79,13 +82,15 @@ fn dispatch() -> Result<ExitCode, Failure> {
             return Err(Failure::usage(format!("there is no command `{other}`: see `fat --help`")));
         }
     };
-    command(&mut Words { parser: words, help: "" })
+    command(&mut Words { parser: words, help: "", place: Place::Found })
 }
 
 /// The words after the command's name.
 struct Words {
     parser: lexopt::Parser,
     help: &'static str,
+    /// What --partition said.
+    place: Place,
 }
 
 /// One word of a command line.
@@ -130,6 +135,12 @@ impl Words {
         while let Some(word) = self.next()? {
             match word {
                 Word::Operand(operand) => operands.push(operand),
+                Word::Option(option) if option == "--partition" => {
+                    let value = self.value()?;
+                    let place = value.parse();
+                    self.place =
+                        place.map_err(|e| Failure::usage(format!("--partition {value:?}: {e}")))?;
+                }
                 Word::Option(option) => {
                     if !flag(&option, self)? {
                         return self.unknown(&option);

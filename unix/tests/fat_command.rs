@@ -352,6 +352,59 @@ fn grow_keeps_everything() {
 }
 
 #[test]
+fn the_part_of_a_disk_that_was_asked_for() {
+    let desk = Desk::new();
+    desk.ok("create disk.img 8M");
+    desk.write("old", "the whole disk's");
+    desk.write("new", "the partition's");
+    desk.ok("add disk.img old");
+    // A partition from sector 4096 on, whose table lies over the volume's boot sector.
+    let mut disk = fs::read(desk.path("disk.img")).unwrap();
+    disk[450] = 0x83;
+    disk[454..462].copy_from_slice(&[0, 16, 0, 0, 0, 48, 0, 0]);
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    desk.write("disk.img", &disk);
+    assert!(desk.ok("list disk.img").contains("old"));
+    let doubt = desk.fails(1, "add disk.img new");
+    assert!(doubt.contains("--partition whole") && doubt.contains("--partition 1"), "{doubt}");
+    assert!(
+        desk.fails(1, "grow disk.img").contains("room")
+            && fs::read(desk.path("disk.img")).unwrap() == disk
+    );
+    let checked = desk.fat("check disk.img");
+    assert!(checked.code == 1 && checked.out.contains("can only be read"), "{checked:?}");
+    assert!(desk.fails(1, "list disk.img --partition 1").contains("the partition is blank"));
+    assert!(desk.fails(1, "list disk.img --partition 2").contains("no partition 2"));
+    assert!(desk.fails(2, "list disk.img --partition 0").contains("nor `whole`"));
+    // With a volume in it the partition is meant.
+    desk.ok("create small.img 6M");
+    let small = fs::read(desk.path("small.img")).unwrap();
+    disk[4096 * 512..][..small.len().min(4 << 20)]
+        .copy_from_slice(&small[..small.len().min(4 << 20)]);
+    disk.resize((2 << 20) + small.len(), 0);
+    desk.write("disk.img", &disk);
+    desk.ok("add disk.img new");
+    assert!(desk.ok("list disk.img").contains("new"));
+    assert_eq!(desk.ok("cat disk.img --partition 1 new"), "the partition's");
+    assert_eq!(desk.ok("cat --partition=whole disk.img old"), "the whole disk's");
+    for command in ["mkdir disk.img d", "rm -r disk.img d", "check disk.img"] {
+        desk.ok(&format!("{command} --partition 1"));
+    }
+}
+
+#[test]
+fn what_else_is_on_a_disk_is_named() {
+    let desk = Desk::new();
+    for (program, name) in [("mkfs.ext2", "ext2, ext3 or ext4"), ("mkswap", "Linux swap")] {
+        desk.write("other", vec![0; 4 << 20]);
+        let made = said(desk.command(program).arg("other").output().unwrap());
+        assert_eq!(made.code, 0, "{made:?}");
+        let why = desk.fails(1, "list other");
+        assert!(why.contains("not a FAT volume") && why.contains(name), "{why}");
+    }
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let desk = Desk::new();
     desk.ok("create disk.img 4M");

@@ -1,13 +1,12 @@
 //! The boot sector: where the tables, the root directory and the clusters lie.
 //! Microsoft FAT specification (fatgen103), sections "Boot Sector and BPB" and "FAT Type
 //! Determination".
+use crate::MountError;
 use crate::bytes::{u8_at, u16_at, u32_at};
-use crate::disk::partition::{self, Region};
-use crate::{BlockDevice, MountError};
-use alloc::vec;
+use crate::disk::partition::Region;
 use core::fmt;
 
-/// FAT12, FAT16 or FAT32: decided by the number of clusters, see [`Geometry::read`].
+/// FAT12, FAT16 or FAT32: decided by the number of clusters, see [`Geometry::read_at`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FatKind {
     Fat12,
@@ -61,6 +60,9 @@ pub struct Geometry {
     pub backup_boot: Option<u64>,
     pub volume_id: u32,
     pub label: [u8; 11],
+    /// Why it must not be written, if so: it is longer than its disk, or it is in doubt whether it is
+    /// the volume.
+    pub read_only: Option<&'static str>,
 }
 
 impl Geometry {
@@ -72,46 +74,14 @@ impl Geometry {
         self.kind == FatKind::Fat12 && byte % SECTOR == SECTOR - 1
     }
 
-    /// Finds the volume of a disk, which is all of it or its first partition with a FAT volume, and
-    /// checks its boot sector. Nothing in it is believed: a value that comes back has every region
-    /// inside the disk.
-    ///
-    /// A partition is one of an MBR, types 01, 04, 06, 0B, 0C and 0E, also inside an extended one,
-    /// or of a GPT, basic data and EFI system.
-    ///
-    /// # Errors
-    /// `Device` when the disk cannot be read, `NotFat` for anything but an intact boot sector,
-    /// `Unsupported` for a FAT variant that is not served.
-    pub async fn read<D: BlockDevice>(device: &D) -> Result<Self, MountError> {
-        let sector = device.sector_size();
-        if device.size() < sector.max(BOOT_SECTOR) as u64 {
-            return Err(MountError::NotFat("the disk is empty"));
-        }
-        let mut boot = vec![0; sector.max(BOOT_SECTOR)];
-        device.read(0, &mut boot).await?;
-        match Self::parse(&boot, sector, Region { start: 0, len: device.size() }) {
-            Err(NO_BOOT_SECTOR) if partition::is_table(&boot) => {}
-            parsed => return parsed,
-        }
-        let mut why = None;
-        for region in partition::find(device, &boot).await? {
-            device.read(region.start, &mut boot).await?;
-            match Self::parse(&boot, sector, region) {
-                found @ (Ok(_) | Err(MountError::Growing(_))) => return found,
-                Err(error) => _ = why.get_or_insert(error),
-            }
-        }
-        Err(match why {
-            None => MountError::NotFat("a partitioned disk without a FAT partition"),
-            Some(MountError::Blank) => MountError::NotFat("the partition is blank"),
-            Some(why) => why,
-        })
-    }
-
-    /// The same from the bytes of the boot sector, of which at least 512 are needed, of a volume in
-    /// `region`.
-    fn parse(boot: &[u8], device_sector: usize, region: Region) -> Result<Self, MountError> {
-        refuse_other_formats(boot)?;
+    /// The layout from the bytes of the boot sector, of which at least 512 are needed, of a volume in
+    /// `region`. What is only a little wrong can be read.
+    pub(crate) fn parse(
+        boot: &[u8],
+        device_sector: usize,
+        region: Region,
+    ) -> Result<Self, MountError> {
+        let signed = is_signed(boot)?;
         if boot.get(GROWING_AT..GROWING_AT + GROWING.len()) == Some(GROWING) {
             return Err(MountError::Growing(region.start));
         }
@@ -140,12 +110,13 @@ impl Geometry {
         if total == 0 {
             return Err(MountError::NotFat("the boot sector says that the volume has no sectors"));
         }
-        if size > region.len {
-            return Err(MountError::NotFat(match region.start {
-                0 => "the volume is larger than its disk (was the disk cut short?)",
-                _ => "the volume is larger than its partition",
-            }));
-        }
+        // What is there of it.
+        let per_sector = u64::from(bytes_per_sector);
+        let present = size.min(region.len / per_sector * per_sector);
+        let too_long = MountError::NotFat(match region.start {
+            0 => "the volume is larger than its disk (was the disk cut short?)",
+            _ => "the volume is larger than its partition",
+        });
 
         let reserved = u16_at(boot, 14);
         let table_count = u8_at(boot, 16);
@@ -176,9 +147,16 @@ impl Geometry {
         let cluster_size = cluster_sectors.saturating_mul(bytes_per_sector);
         let fitting = data_size.checked_div(u64::from(cluster_size)).unwrap_or(0);
 
-        let kind = FatKind::of(wide, fitting)?;
+        let kind = FatKind::of(wide, fitting);
+        let kind = kind.map_err(|error| if present < size { too_long } else { error })?;
+        let before_data = data_start.saturating_sub(region.start);
+        let there = present.saturating_sub(before_data).checked_div(u64::from(cluster_size));
+        let there = there.unwrap_or(0);
+        if there == 0 && fitting > 0 {
+            return Err(too_long);
+        }
         let listed = (table_size.saturating_mul(8) / kind.entry_bits()).saturating_sub(2);
-        let clusters = fitting.min(listed).min(kind.most_clusters());
+        let clusters = fitting.min(there).min(listed).min(kind.most_clusters());
         let clusters = u32::try_from(clusters).unwrap_or(0);
         if clusters == 0 {
             return Err(MountError::NotFat("there is no room for a single cluster"));
@@ -190,7 +168,7 @@ impl Geometry {
         let mut geometry = Self {
             kind,
             start: region.start,
-            size,
+            size: present,
             room: region.len,
             bytes_per_sector,
             cluster_size,
@@ -207,6 +185,11 @@ impl Geometry {
             backup_boot: None,
             volume_id: 0,
             label: *NO_LABEL,
+            read_only: match (present < size, region.start) {
+                (true, 0) => Some("it is longer than its disk (was the disk cut short?)"),
+                (true, _) => Some("it is longer than its partition"),
+                (false, _) => (!signed).then_some("the mark 55 AA of boot sectors is missing"),
+            },
         };
         if kind == FatKind::Fat32 {
             geometry.parse_fat32(boot, reserved)?;
@@ -286,9 +269,10 @@ impl FatKind {
     }
 }
 
-/// Names what lies on the disk when it is something other than FAT that many disks hold.
-fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
-    if boot.iter().all(|byte| *byte == 0) {
+/// Whether there is the mark that a boot sector ends with. Without it there must be the jump that FAT's
+/// begins with.
+fn is_signed(boot: &[u8]) -> Result<bool, MountError> {
+    if boot.iter().take(BOOT_SECTOR).all(|byte| *byte == 0) {
         return Err(MountError::Blank);
     }
     match boot.get(3..11) {
@@ -296,17 +280,19 @@ fn refuse_other_formats(boot: &[u8]) -> Result<(), MountError> {
         Some(b"NTFS    ") => return Err(MountError::NotFat("an NTFS volume")),
         _ => {}
     }
-    if u16_at(boot, 510) != 0xAA55 {
-        return Err(MountError::NotFat("there is no boot sector at the start of the disk"));
+    match (u16_at(boot, 510), boot) {
+        (0xAA55, _) => Ok(true),
+        (_, [0xEB, _, 0x90, ..] | [0xE9, ..]) => Ok(false),
+        _ => Err(MountError::NotFat("there is no boot sector at the start of the disk")),
     }
-    Ok(())
 }
 
 /// What is in the place of the name of the system that formatted the volume while it grows.
 pub(crate) const GROWING: &[u8; 8] = b"MSFSGROW";
 pub(crate) const GROWING_AT: usize = 3;
 const NO_BOOT_SECTOR: MountError = MountError::NotFat("the boot sector makes no sense");
-const BOOT_SECTOR: usize = 512;
+/// So much of it is looked at.
+pub(crate) const BOOT_SECTOR: usize = 512;
 const DIRECTORY_ENTRY: u64 = 32;
 const NO_LABEL: &[u8; 11] = b"NO NAME    ";
 const FAT12_CLUSTERS: u64 = 4084;

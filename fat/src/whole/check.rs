@@ -8,7 +8,7 @@ pub(crate) mod table;
 mod tree;
 
 use crate::bytes::{u8_at, u32_at};
-use crate::{BlockDevice, FatKind, Geometry, MountError};
+use crate::{BlockDevice, FatKind, Geometry, MountError, Place};
 use alloc::vec;
 use alloc::vec::Vec;
 pub use problem::Problem;
@@ -23,13 +23,26 @@ use table::{Link, Owned, Table};
 /// be reported as damage.
 ///
 /// # Errors
-/// As [`Geometry::read`]; `Device` also when anything else cannot be read.
+/// As [`Geometry::read_at`]; `Device` also when anything else cannot be read.
 pub async fn check<D: BlockDevice>(
     device: &D,
     report: &mut dyn FnMut(&Problem),
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Summary, MountError> {
-    let geometry = Geometry::read(device).await?;
+    check_at(device, Place::Found, report, progress).await
+}
+
+/// As [`check`], of the volume at this place.
+///
+/// # Errors
+/// As there.
+pub async fn check_at<D: BlockDevice>(
+    device: &D,
+    place: Place,
+    report: &mut dyn FnMut(&Problem),
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Summary, MountError> {
+    let geometry = Geometry::read_at(device, place).await?;
     let table = Table::new(device, &geometry, geometry.active_table.unwrap_or(0));
     let mut check = Check {
         device,
@@ -42,6 +55,9 @@ pub async fn check<D: BlockDevice>(
         report,
         progress,
     };
+    if let Some(why) = check.geometry.read_only {
+        check.problem(Problem::ReadOnly(why));
+    }
     check.boot_sector().await?;
     check.tables().await?;
     check.fs_info().await?;

@@ -3,7 +3,7 @@ mod error;
 mod layout;
 
 use crate::bytes::put;
-use crate::{BlockDevice, DeviceError, FatKind, Geometry, MountError};
+use crate::{BlockDevice, DeviceError, FatKind, Geometry, MountError, Place};
 use alloc::vec;
 pub use error::FormatError;
 use layout::{Layout, TABLES};
@@ -121,7 +121,7 @@ pub async fn format<D: BlockDevice>(
     device.flush().await?;
     device.write(0, &boot).await?;
     device.flush().await?;
-    Geometry::read(device).await.map_err(|error| match error {
+    Geometry::read_at(device, Place::Whole).await.map_err(|error| match error {
         MountError::Device(error) => FormatError::Device(error),
         error => FormatError::NotKept(error),
     })

@@ -18,6 +18,8 @@ Usage: mirage-sshfs [OPTION]...
        mirage-sshfs keygen FILE    make an ed25519 key pair, FILE and FILE.pub
 
       --disk FILE          the image [disk.img]; `fat create disk.img` makes one
+      --partition N        serve partition N of the disk; `whole` serves the disk as a whole.
+                           [the volume that is found; where that is in doubt, read-only]
       --port N             the TCP port; 0 takes a free one [18022]
       --listen ADDR        the address to listen on [0.0.0.0]
       --user NAME          the user of --key, named in messages [mirage]

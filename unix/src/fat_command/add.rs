@@ -49,7 +49,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         sources.push(Source { path, name, is_dir: kind.is_dir(), size });
     }
     let itself = image.metadata().map(|image| identity(&image)).ok();
-    with(&image, false, async |volume| {
+    with(&image, words.place, false, async |volume| {
         volume.create_dirs(&to).await?;
         let mut adding = Adding {
             volume,

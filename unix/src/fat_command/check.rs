@@ -25,8 +25,9 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new("checking");
     let mut problems = BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    let checked = block_on(fat::check(
+    let checked = block_on(fat::check_at(
         &image,
+        words.place,
         &mut |problem| {
             if written.is_ok() {
                 written = writeln!(problems, "{}", output::plain(&problem.to_string()));

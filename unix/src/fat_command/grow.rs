@@ -31,7 +31,8 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         image = Image::open(&path, false).map_err(|error| failed(&error))?;
     }
     let grown = block_on(async {
-        let mounted = Volume::mount(image, &MountOptions::default()).await;
+        let options = MountOptions { place: words.place, ..MountOptions::default() };
+        let mounted = Volume::mount(image, &options).await;
         let volume = mounted.map_err(|error| failed(&error))?;
         volume.grow().await.map_err(|error| failed(&error))
     })?;

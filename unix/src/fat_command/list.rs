@@ -29,7 +29,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     if paths.is_empty() {
         paths.push("/".to_string());
     }
-    with(&image, true, async |volume| {
+    with(&image, words.place, true, async |volume| {
         let mut output = BufWriter::new(stdout().lock());
         for path in &paths {
             let metadata = volume.metadata(path).await?;
@@ -98,7 +98,7 @@ pub(super) fn cat(words: &mut Words) -> Result<ExitCode, Failure> {
     if paths.is_empty() {
         return Err(Failure::usage("which file? See `fat cat --help`".to_string()));
     }
-    with(&image, true, async |volume| {
+    with(&image, words.place, true, async |volume| {
         let mut output = stdout().lock();
         let mut piece = vec![0; PIECE];
         for path in &paths {

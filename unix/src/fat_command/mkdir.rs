@@ -27,7 +27,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     for operand in operands {
         paths.push(inside(operand)?);
     }
-    with(&image, false, async |volume| {
+    with(&image, words.place, false, async |volume| {
         for path in &paths {
             if parents {
                 volume.create_dirs(path).await?;

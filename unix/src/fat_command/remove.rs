@@ -31,7 +31,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         }
         paths.push(path);
     }
-    with(&image, false, async |volume| {
+    with(&image, words.place, false, async |volume| {
         for path in &paths {
             let is_dir = volume.metadata(path).await?.is_dir;
             match (is_dir, recursive) {

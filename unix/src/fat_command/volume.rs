@@ -2,7 +2,7 @@
 use super::failure::Failure;
 use super::paths::{join, split};
 use crate::{Image, block_on};
-use fat::{BlockDevice, DirEntry, Error, Metadata, MountOptions};
+use fat::{BlockDevice, DirEntry, Error, Metadata, MountOptions, Place};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +19,7 @@ const MOST: usize = 256;
 /// as clean.
 pub(super) fn with<T>(
     image: &Path,
+    place: Place,
     read_only: bool,
     work: impl AsyncFnOnce(&Volume) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
@@ -28,7 +29,7 @@ pub(super) fn with<T>(
         return Err(failed(&"it may not be written: check its owner and mode"));
     }
     block_on(async {
-        let options = MountOptions { read_only, ..MountOptions::default() };
+        let options = MountOptions { read_only, place, ..MountOptions::default() };
         let fat = fat::Volume::mount(disk, &options).await.map_err(|error| failed(&error))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         fat.set_time(now.as_secs());

@@ -5,6 +5,8 @@ use core::fmt;
 /// One thing wrong, with the path it was met at. Clusters are numbered as in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
+    /// The volume can only be read, for this reason.
+    ReadOnly(&'static str),
     /// The volume was not unmounted.
     Dirty,
     /// The boot sector and its copy say different things (FAT32).
@@ -44,6 +46,7 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ReadOnly(why) => write!(f, "the volume can only be read: {why}"),
             Self::Dirty => f.write_str("the volume was not unmounted"),
             Self::BackupBootDiffers => f.write_str("the copy of the boot sector differs from it"),
             Self::BadFsInfo => f.write_str("the FSInfo sector is damaged"),
