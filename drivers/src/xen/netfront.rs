@@ -17,14 +17,12 @@ use crate::xen::Xen;
 use crate::xen::xenstore::Xenstore;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use receive::HEADER;
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 use vif::Vif;
 
 pub use vif::Pages;
-
-/// Ethernet's header: what a frame has beyond the MTU of IP.
-const HEADER: usize = 14;
 
 /// The machine's network interface: the one with the lowest number under `device/vif`. It may come
 /// late, go, and come back with another backend; without one, nothing is received or sent.

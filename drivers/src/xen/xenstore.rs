@@ -187,7 +187,7 @@ impl State {
         while let Some((header, payload)) = self.wire.next()? {
             if header.kind == kind::WATCH_EVENT {
                 // Events of watches that just ended find nobody.
-                if let Some(fired) = watch::token(&payload).and_then(|t| self.watches.get(&t)) {
+                if let Some(fired) = reply::token(&payload).and_then(|t| self.watches.get(&t)) {
                     fired.set(true);
                 }
             } else if let Some(reply) = self.in_flight.get_mut(&header.request) {

@@ -12,8 +12,10 @@ use zerocopy::{FromZeros, IntoBytes, transmute};
 /// goes on and on is not a frame.
 const MOST_SLOTS: usize = 24;
 
+/// Ethernet's header: what a frame has beyond the MTU of IP.
+pub const HEADER: usize = 14;
 /// The largest frame: IP's 65535 bytes behind Ethernet's header.
-const LARGEST: usize = 65_535 + super::HEADER;
+const LARGEST: usize = 65_535 + HEADER;
 
 pub struct Receive {
     ring: Ring,

@@ -64,3 +64,9 @@ impl fmt::Display for StoreError {
 }
 
 impl core::error::Error for StoreError {}
+
+/// The token of an event's payload: path, NUL, token, NUL.
+pub fn token(payload: &[u8]) -> Option<u32> {
+    let token = payload.split(|&b| b == 0).nth(1)?;
+    u32::from_str_radix(core::str::from_utf8(token).ok()?, 16).ok()
+}
