@@ -53,6 +53,7 @@ tools:
 		echo "installing clippy and rustfmt"; rustup component add clippy rustfmt; }
 	@test -x $(CARGO_TOOLS)/bin/fsx || { echo "building fsx, which the tests need, into $(CARGO_TOOLS)"; \
 		cargo install fsx --version 0.3.2 --locked --quiet --root $(CARGO_TOOLS); }
+	@$(PYTHON) tests/clients/newer.py >/dev/null
 
 fmt:
 	cargo fmt --all --check

@@ -288,15 +288,18 @@ class Case(unittest.TestCase):
   ConnectTimeout 15
 """)
 
+    # The full path of one of OpenSSH's programs or of sshfs: another suite's, for some tests.
+    client = staticmethod(tool)
+
     def ssh(self, *args, config="config", **kwargs):
-        return self.run_program(tool("ssh"), "-F", self.path(config), *args, **kwargs)
+        return self.run_program(self.client("ssh"), "-F", self.path(config), *args, **kwargs)
 
     def scp(self, *args, **kwargs):
-        return self.run_program(tool("scp"), "-F", self.path("config"), *args, **kwargs)
+        return self.run_program(self.client("scp"), "-F", self.path("config"), *args, **kwargs)
 
     def sftp(self, *lines, options=(), config="config", **kwargs):
         """Runs a batch; with `-b` the first line that fails ends it with exit code 1."""
-        return self.run_program(tool("sftp"), "-F", self.path(config), *options, "-b", "-", "server",
+        return self.run_program(self.client("sftp"), "-F", self.path(config), *options, "-b", "-", "server",
                                 stdin="\n".join(lines) + "\n", cwd=self.scratch, **kwargs)
 
     def mount(self, *options, name="mnt"):
@@ -304,7 +307,7 @@ class Case(unittest.TestCase):
         point = self.path(name)
         os.makedirs(point, exist_ok=True)
         log = open(self.path(name + ".log"), "wb")
-        client = self.spawn([tool("sshfs"), "-f", "-F", self.path("config"), *options, "server:/", point],
+        client = self.spawn([self.client("sshfs"), "-f", "-F", self.path("config"), *options, "server:/", point],
                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         end = time.monotonic() + 15
@@ -357,7 +360,7 @@ class Case(unittest.TestCase):
             self.expected[f"dir{number}/file"] = content(size, number)
             batch = self.write(f"batch{number}", f"mkdir dir{number}\nput up{number} dir{number}/file\n"
                                                  f"get dir{number}/file down{number}\nls -l dir{number}\n")
-            running.append(self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"],
+            running.append(self.spawn([self.client("sftp"), "-F", self.path("config"), "-b", batch, "server"],
                                       cwd=self.scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True))
         for client in running:

@@ -1,6 +1,6 @@
 """What is agreed on the wire, and connections that live long.
 
-mlkem768x25519-sha256 needs OpenSSH 9.9 and Debian 12 has 9.2: nothing here covers it.
+mlkem768x25519-sha256 needs OpenSSH 9.9 and Debian 12 has 9.2: test_newer.py has it.
 """
 
 import subprocess
@@ -93,7 +93,7 @@ class OurRekey(Case):
 
 class LongLived(Case):
     def test_idle_with_keepalives(self):
-        client = self.spawn([tool("ssh"), "-F", self.path("config"), "-o", "ServerAliveInterval=1",
+        client = self.spawn([self.client("ssh"), "-F", self.path("config"), "-o", "ServerAliveInterval=1",
                              "-o", "ServerAliveCountMax=1", "-s", "server", "sftp"],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(6)

@@ -1,5 +1,7 @@
 """`sshfs`: the volume as a mounted file system, used by ordinary programs."""
 
+import os
+
 from harness import Case
 from mounted import Mounted
 from tools import big_file, content, sha256, tool
@@ -46,6 +48,12 @@ class Files(Mounted):
     def test_times(self):
         out = self.sh("echo x > a; mkdir d; touch -d '2019-03-04 05:06:08 UTC' a d; stat -c %Y a d").out
         self.assertEqual(out.split(), ["1551675968", "1551675968"])
+
+    def test_times_that_fat_has_not(self):
+        """Access times are days, 1980 is the first year, and seconds are even."""
+        out = self.sh("touch -m -d '1975-05-05 UTC' a; touch -d '2019-03-04 05:06:09 UTC' b;"
+                      "stat -c %Y a; stat -c '%X %Y' b").out
+        self.assertEqual(out.split(), ["315532800", "1551657600", "1551675968"])
 
     def test_time_of_a_write_is_now(self):
         self.sh('echo x > a; now=$(date +%s); then=$(stat -c %Y a); test $((now - then)) -le 5; test $((then - now)) -le 5')
@@ -170,3 +178,27 @@ class Options(Case):
         self.until(lambda: self.shell('echo after > "$1/b"', point, ok=None).code == 0, 30, "reconnected")
         self.assertEqual(self.shell('cat "$1/a" "$1/b"', point).out, "before\nafter\n")
         self.expected.update({"a": b"before\n", "b": b"after\n"})
+
+
+class IgnoredCase(Mounted):
+    """sshfs and the kernel remember names by their letters: not with these."""
+
+    mount_options = ("-o", "dir_cache=no,entry_timeout=0")
+
+    def test_a_name_in_other_letters(self):
+        out = self.sh("echo one > readme; cat README; rm README; ! test -e readme; echo two > readme; cat ReadMe; mv readme README; ls").out
+        self.assertEqual(out, "one\ntwo\nREADME\nmirage.pub\n")
+
+
+class Programs(Mounted):
+    """What docs/clients.md says that programs need here."""
+
+    size = "200M"
+
+    def test_venv(self):
+        self.sh("mkdir -p venv/lib64; python3 -m venv --copies --without-pip venv; venv/bin/python -c 'import sys; print(sys.prefix)'")
+
+    def test_cargo(self):
+        said = self.sh('export HOME="$3"; unset CARGO_TARGET_DIR; cargo init -q --vcs none --name hello hello; cd hello;'
+                       "cargo run -q --offline", os.path.expanduser("~"), seconds=50).out
+        self.assertEqual(said, "Hello, world!\n")
