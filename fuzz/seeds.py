@@ -16,6 +16,7 @@ OPTIONS = [
 COMMAND_LINES = [
     ["--port", "22022", "--user=alice", "-l", "sftp:debug,*:info", "--read-only"], ["--key", KEY, "--seed", "s"],
     ["--uid=0", "--gid", "1", "--umask=077", "--fmask=133", "--dmask", "0"], ["--ipv4=10.0.0.2/24", "--ipv4-gateway", "10.0.0.1", "--disk=xvdb"],
+    ["--mtu", "1420"],
 ]
 
 
@@ -51,7 +52,7 @@ def seeds():
     # The size of the pieces comes first.
     yield "ssh", [b"\x40SSH-2.0-OpenSSH_10.0\r\n" + struct.pack(">I", 60) + b"\x04\x14" + bytes(70)]
     anything = random.Random(1)
-    for target in "requests", "connection":
+    for target in "requests", "connection", "tcp":
         yield target, [anything.randbytes(size) for size in (64, 256, 512, 1024, 2048, 4096)]
 
 

@@ -84,13 +84,14 @@ impl Budget {
     }
 
     /// Sockets for the connections, and some more for those that come and go.
-    pub fn sockets(&self, port: u16, seed: u64) -> Config {
+    pub fn sockets(&self, port: u16, mtu: Option<u16>, seed: u64) -> Config {
         Config {
             port,
             sockets: self.server.connections + SPARE_SOCKETS,
             listening: SPARE_SOCKETS,
             receive_buffer: TCP_BUFFER,
             send_buffer: TCP_BUFFER,
+            mtu,
             seed,
         }
     }
@@ -127,7 +128,7 @@ mod tests {
     fn memory_is_divided_and_never_promised_twice() {
         for (memory, connections) in [(12, 3), (16, 5), (24, 9), (32, 16), (64, 42), (1024, 128)] {
             let budget = Budget::new(heap(memory));
-            let sockets = budget.sockets(22, 0);
+            let sockets = budget.sockets(22, None, 0);
             let Budget { heap, server, volume, network } = budget;
             assert_eq!(server.connections, connections, "{memory} MiB");
             let repairs_2_tib = volume.walk_bytes >= (2 << 40) / (32 << 10) / 8;

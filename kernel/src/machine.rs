@@ -49,7 +49,7 @@ pub fn serve(
     net: AnyNet,
 ) -> Result<(), String> {
     options.port = budget::port(&options);
-    let config = budget.sockets(options.port, u64::from_ne_bytes(random()?));
+    let config = budget.sockets(options.port, options.mtu, u64::from_ne_bytes(random()?));
     let wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
     let mut network = Network { net: Interface::new(net, &config), wanted, up: None };
     let (listener, port, limits) = (network.net.listener(), options.port, budget.server);

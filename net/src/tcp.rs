@@ -4,9 +4,16 @@
 //! `Interface` owns the device and is polled by the machine's loop; `Listener` and `Stream` are
 //! handles for the server. ARP and ICMP echo are answered. IPv6 and IPv4 fragments are dropped.
 //! Nothing here waits, and every call does a bounded amount of work.
+//!
+//! Frames pass a `Guard` on their way to smoltcp and back, which follows each connection's numbers
+//! (`flows`) and the MTU of the path to each peer (`paths`). What smoltcp lacks is there.
 mod clock;
+mod flows;
+mod guard;
 mod interface;
 mod link;
+mod paths;
+mod segment;
 mod sockets;
 mod stream;
 

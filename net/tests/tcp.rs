@@ -7,8 +7,8 @@ use net::{Closed, Listener as _, Stream as _};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Address, Ipv4Packet,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, Icmpv4Packet, Icmpv4Repr,
+    IpProtocol, Ipv4Address, Ipv4Packet,
 };
 use std::time::Instant;
 use tcp_wire::*;
@@ -228,20 +228,7 @@ fn arp_and_ping_are_answered() {
     for address in [lan(), qube()] {
         let mut net = Net::new(address, config(2, 1));
         let ours = net.client.ip();
-        let asked = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: EthernetAddress(CLIENT_MAC),
-            source_protocol_addr: ours,
-            target_hardware_addr: EthernetAddress::BROADCAST,
-            target_protocol_addr: address.ip,
-        };
-        let mut bytes = vec![0; 42];
-        let mut frame = EthernetFrame::new_unchecked(&mut bytes);
-        frame.set_src_addr(EthernetAddress(CLIENT_MAC));
-        frame.set_dst_addr(EthernetAddress::BROADCAST);
-        frame.set_ethertype(EthernetProtocol::Arp);
-        asked.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-        net.client.port.send(bytes);
+        net.client.port.send(who_has(ours, CLIENT_MAC, address.ip));
         net.server.poll(0);
         let reply = net.client.port.take().expect("an ARP reply");
         let frame = EthernetFrame::new_checked(&reply).unwrap();

@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use core::ops::RangeInclusive;
 use fat::Place;
 use net::RekeyLimit;
 
@@ -40,6 +41,8 @@ pub struct Options {
     /// In a guest its address and the length of its network's prefix.
     pub ipv4: Option<(Ipv4Addr, u8)>,
     pub ipv4_gateway: Option<Ipv4Addr>,
+    /// In a guest the longest IP packet that it sends, in bytes.
+    pub mtu: Option<u16>,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             listen: None,
             ipv4: None,
             ipv4_gateway: None,
+            mtu: None,
         }
     }
 }
@@ -154,6 +158,7 @@ impl Options {
                 | "--listen"
                 | "--ipv4"
                 | "--ipv4-gateway"
+                | "--mtu"
                 | "--uid"
                 | "--gid"
                 | "--umask"
@@ -207,11 +212,20 @@ impl Options {
                 self.ipv4_gateway =
                     Some(gateway.map_err(|_| format!("--ipv4-gateway {value:?}: not an address"))?);
             }
+            "--mtu" => {
+                let mtu = value.parse().ok().filter(|mtu| MTU.contains(mtu));
+                self.mtu = Some(mtu.ok_or_else(|| {
+                    format!("--mtu {value:?}: not a number from {} to {}", MTU.start(), MTU.end())
+                })?);
+            }
             _ => self.listen = Some(value.to_owned()),
         }
         Ok(())
     }
 }
+
+/// What every host takes (RFC 1122, 3.3.3), and the longest that any network card here can have.
+const MTU: RangeInclusive<u16> = 576..=9000;
 
 fn id(name: &str, value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
@@ -374,6 +388,14 @@ mod tests {
         assert_eq!(options.ipv4_gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
         for bad in ["10.0.2/24", "10.0.2.20/33", "10.0.2.20/", "x"] {
             assert_eq!(Options::parse(["--ipv4", bad]).1.len(), 1, "{bad}");
+        }
+        for mtu in [576u16, 1420, 9000] {
+            assert_eq!(Options::parse(["--mtu", &mtu.to_string()]).0.mtu, Some(mtu));
+        }
+        for bad in ["575", "9001", "65536", "-1", "auto", ""] {
+            let (options, problems) = Options::parse(["--mtu", bad]);
+            assert_eq!((options.mtu, problems.len()), (None, 1), "{bad}");
+            assert!(problems[0].contains("from 576 to 9000"), "{problems:?}");
         }
     }
 

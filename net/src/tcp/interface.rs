@@ -1,6 +1,7 @@
 //! The interface: device, address and sockets, and the poll that moves packets between them.
 use super::clock::{Clock, instant, millis};
-use super::link::{Link, PointToPoint, other_of_pair};
+use super::guard::{Guard, other_of_pair};
+use super::link::Link;
 use super::sockets::{Config, Sockets};
 use super::stream::Listener;
 use alloc::rc::Rc;
@@ -9,9 +10,9 @@ use core::fmt;
 use core::net::Ipv4Addr;
 use log::{info, warn};
 use smoltcp::iface::{self, PollIngressSingleResult, PollResult};
-use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
+use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, EthernetFrame, IpCidr, Ipv4Cidr};
 
 /// Packets that one poll takes in, and rounds of one packet for each socket that it sends.
 const INGRESS: usize = 256;
@@ -50,7 +51,8 @@ pub struct Interface<D> {
     capabilities: DeviceCapabilities,
     iface: iface::Interface,
     address: Option<Address>,
-    peer: Option<RefCell<PointToPoint>>,
+    guard: RefCell<Guard>,
+    mtu: Option<u16>,
     sockets: Rc<RefCell<Sockets>>,
     clock: Clock,
     seed: u64,
@@ -64,13 +66,16 @@ impl<D: Device> Interface<D> {
     /// An interface without an address: it drops what comes.
     pub fn new(mut device: D, config: &Config) -> Self {
         let capabilities = device.capabilities();
-        let iface = start(&mut device, None, config.seed);
+        let guard = RefCell::new(Guard::new(config.port, config.sockets));
+        guard.borrow_mut().restart(None, ip_mtu(&capabilities, config.mtu));
+        let iface = start(&mut device, &guard, None, config.seed);
         Self {
             device,
             capabilities,
             iface,
             address: None,
-            peer: None,
+            guard,
+            mtu: config.mtu,
             sockets: Rc::new(RefCell::new(Sockets::new(config))),
             clock: Clock::default(),
             seed: config.seed,
@@ -109,28 +114,19 @@ impl<D: Device> Interface<D> {
         self.seed =
             self.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         self.capabilities = self.device.capabilities();
-        self.iface = start(&mut self.device, self.address.as_ref(), self.seed);
-        self.peer = None;
+        let mtu = ip_mtu(&self.capabilities, self.mtu);
+        self.guard.get_mut().restart(self.address, mtu);
+        self.iface = start(&mut self.device, &self.guard, self.address.as_ref(), self.seed);
         self.due = Some(0);
         let Some(address) = &self.address else { return };
-        let on_link = address.gateway.is_some_and(|gateway| {
-            Ipv4Cidr::new(address.ip, address.prefix).contains_addr(&gateway)
-        });
-        let (prefix, gateway) = if on_link || (address.gateway.is_none() && address.prefix < 32) {
-            (address.prefix, address.gateway)
-        } else {
-            let peer = PointToPoint::new(EthernetAddress(address.mac), address.ip);
-            self.peer = Some(RefCell::new(peer));
-            (31, Some(other_of_pair(address.ip)))
-        };
+        // Who is really on our network the guard knows.
         self.iface.update_ip_addrs(|list| {
-            if list.push(IpCidr::Ipv4(Ipv4Cidr::new(address.ip, prefix))).is_err() {
+            if list.push(IpCidr::Ipv4(Ipv4Cidr::new(address.ip, 31))).is_err() {
                 warn!("no room for an address");
             }
         });
-        if let Some(gateway) = gateway
-            && self.iface.routes_mut().add_default_ipv4_route(gateway).is_err()
-        {
+        let gateway = other_of_pair(address.ip);
+        if self.iface.routes_mut().add_default_ipv4_route(gateway).is_err() {
             warn!("no room for a route");
         }
         info!("address {}/{}", address.ip, address.prefix);
@@ -146,36 +142,41 @@ impl<D: Device> Interface<D> {
         }
         let ms = self.clock.advance(now_ms);
         let now = instant(ms);
-        let Self { device, iface, peer, sockets, .. } = self;
+        let Self { device, iface, guard, sockets, .. } = self;
         let sockets = &mut *sockets.borrow_mut();
-        let mut moved = sockets.settle(ms);
+        let mut moved = sockets.settle(ms, &mut guard.borrow_mut().flows);
         iface.poll_maintenance(now);
+        let mut link = Link { device, guard, now: ms };
         for _ in 0..INGRESS {
-            let mut link = Link { device: &mut *device, peer: peer.as_ref() };
+            guard.borrow_mut().is_full = !sockets.is_listening();
             if let PollIngressSingleResult::None =
                 iface.poll_ingress_single(now, &mut link, &mut sockets.set)
             {
                 break;
             }
             moved = true;
-            if let Some(reply) = peer.as_ref().and_then(|peer| peer.borrow_mut().reply.take())
-                && let Some(token) = device.transmit(now)
-            {
-                token.consume(reply.len(), |buffer| buffer.copy_from_slice(&reply));
-            }
+            link.flush(now);
+            let guard = &mut *guard.borrow_mut();
             if sockets.must_settle() {
-                sockets.settle(ms);
+                sockets.settle(ms, &mut guard.flows);
+            }
+            if guard.waiting.is_some() {
+                sockets.make_room(&mut guard.flows);
             }
         }
         for _ in 0..EGRESS {
-            let mut link = Link { device: &mut *device, peer: peer.as_ref() };
+            // What was cut goes before what comes behind it.
+            if !link.flush(now) {
+                break;
+            }
             match iface.poll_egress(now, &mut link, &mut sockets.set) {
                 PollResult::None => break,
                 PollResult::SocketStateChanged => moved = true,
             }
         }
-        moved |= sockets.settle(ms);
-        self.blocked = device.transmit(now).is_none();
+        link.flush(now);
+        moved |= sockets.settle(ms, &mut guard.borrow_mut().flows);
+        self.blocked = self.device.transmit(now).is_none();
         let at = iface.poll_at(now, &sockets.set).map(millis);
         self.due = at.into_iter().chain(sockets.deadline()).min();
         let due = if moved { Some(ms) } else { self.due };
@@ -195,12 +196,25 @@ impl<D: Device> Interface<D> {
     }
 }
 
-fn start<D: Device>(device: &mut D, address: Option<&Address>, seed: u64) -> iface::Interface {
+fn start<D: Device>(
+    device: &mut D,
+    guard: &RefCell<Guard>,
+    address: Option<&Address>,
+    seed: u64,
+) -> iface::Interface {
     // Locally administered, until there is an address.
     let mac = EthernetAddress(address.map_or([2, 0, 0, 0, 0, 0], |address| address.mac));
     let mut config = iface::Config::new(mac.into());
     config.random_seed = seed;
-    iface::Interface::new(config, device, Instant::ZERO)
+    let mut link = Link { device, guard, now: 0 };
+    iface::Interface::new(config, &mut link, Instant::ZERO)
+}
+
+/// The longest IP packet of a device, or what is allowed of it.
+fn ip_mtu(device: &DeviceCapabilities, most: Option<u16>) -> u16 {
+    let mtu = device.max_transmission_unit.saturating_sub(EthernetFrame::<&[u8]>::header_len());
+    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+    most.map_or(mtu, |most| most.min(mtu))
 }
 
 /// smoltcp panics over other addresses.

@@ -1,140 +1,42 @@
-//! The Ethernet link under smoltcp: drops what is not supported, and makes a gateway outside of
-//! our network reachable.
-//!
-//! A guest with the address A/32 (Qubes, routed Xen networks) has one neighbour on its link: the
-//! network's backend, which forwards everything. smoltcp neither asks for nor accepts the hardware
-//! address of a gateway outside of the interface's network. So smoltcp is told A/31, with the
-//! gateway at the other address of that pair, and this file gives it the hardware address that
-//! frames came from: nothing depends on ARP, which some network VMs do not answer.
+//! The device as smoltcp sees it, with the guard in between.
+use super::guard::{ARP_FRAME, Guard, Ready, Way};
+use super::segment;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::net::Ipv4Addr;
+use core::num::NonZeroU16;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
-use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
-};
+use smoltcp::time::Instant;
+use smoltcp::wire::EthernetFrame;
 
-/// An Ethernet frame with an ARP packet (RFC 826): 14 + 28 bytes.
-pub const ARP_FRAME: usize = 42;
+/// What is looked at before it is put into the device's memory: ARP, and TCP's segments without data,
+/// whose headers have 14 + 20 + 60 bytes at most.
+const SMALL: usize = 94;
 
-/// What Xen's network backends have, until a frame shows another one.
-const BACKEND: EthernetAddress = EthernetAddress([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]);
-
-/// smoltcp forgets a neighbour after a minute, and then drops the reply for which it asks anew.
-const REMIND: Duration = Duration::from_secs(30);
-
-/// A link with one neighbour.
-pub struct PointToPoint {
-    pub ours: (EthernetAddress, Ipv4Addr),
-    /// The address that stands for the neighbour.
-    pub gateway: Ipv4Addr,
-    neighbour: EthernetAddress,
-    /// smoltcp is to be told of the neighbour.
-    news: bool,
-    told: Instant,
-    /// The answer to an ARP request.
-    pub reply: Option<[u8; ARP_FRAME]>,
-}
-
-impl PointToPoint {
-    pub fn new(mac: EthernetAddress, address: Ipv4Addr) -> Self {
-        Self {
-            ours: (mac, address),
-            gateway: other_of_pair(address),
-            neighbour: BACKEND,
-            news: true,
-            told: Instant::ZERO,
-            reply: None,
-        }
-    }
-
-    /// Learns from a frame; false when it is not for smoltcp.
-    fn received(&mut self, frame: &EthernetFrame<&[u8]>) -> bool {
-        match frame.ethertype() {
-            EthernetProtocol::Ipv4 => {
-                let source = frame.src_addr();
-                if frame.dst_addr() == self.ours.0
-                    && source.is_unicast()
-                    && self.neighbour != source
-                {
-                    self.neighbour = source;
-                    self.news = true;
-                }
-                true
-            }
-            EthernetProtocol::Arp => {
-                let packet = ArpPacket::new_checked(frame.payload());
-                if let Ok(ArpRepr::EthernetIpv4 {
-                    operation: ArpOperation::Request,
-                    source_hardware_addr,
-                    source_protocol_addr,
-                    target_protocol_addr,
-                    ..
-                }) = packet.and_then(|packet| ArpRepr::parse(&packet))
-                    && target_protocol_addr == self.ours.1
-                    && source_hardware_addr.is_unicast()
-                {
-                    let asker = (source_hardware_addr, source_protocol_addr);
-                    self.reply = Some(arp_reply(self.ours, asker));
-                }
-                false
-            }
-            _ => false,
-        }
-    }
-
-    /// An ARP reply for smoltcp, when it is time for one.
-    fn news(&mut self, now: Instant) -> Option<[u8; ARP_FRAME]> {
-        if !self.news && now < self.told + REMIND {
-            return None;
-        }
-        self.news = false;
-        self.told = now;
-        Some(arp_reply((self.neighbour, self.gateway), self.ours))
-    }
-}
-
-/// The other of the two addresses of a /31 network (RFC 3021).
-pub fn other_of_pair(address: Ipv4Addr) -> Ipv4Addr {
-    Ipv4Addr::from_bits(address.to_bits() ^ 1)
-}
-
-fn arp_reply(
-    from: (EthernetAddress, Ipv4Addr),
-    to: (EthernetAddress, Ipv4Addr),
-) -> [u8; ARP_FRAME] {
-    let mut bytes = [0; ARP_FRAME];
-    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
-    frame.set_src_addr(from.0);
-    frame.set_dst_addr(to.0);
-    frame.set_ethertype(EthernetProtocol::Arp);
-    let repr = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Reply,
-        source_hardware_addr: from.0,
-        source_protocol_addr: from.1,
-        target_hardware_addr: to.0,
-        target_protocol_addr: to.1,
-    };
-    repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-    bytes
-}
-
-/// Whether smoltcp may see a frame. It takes fragments for whole packets when it is built without
-/// reassembly.
-fn is_supported(frame: &EthernetFrame<&[u8]>) -> bool {
-    match frame.ethertype() {
-        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(frame.payload())
-            .is_ok_and(|packet| !packet.more_frags() && packet.frag_offset() == 0),
-        EthernetProtocol::Arp => true,
-        _ => false,
-    }
-}
-
-/// The device as smoltcp sees it.
 pub struct Link<'a, D> {
     pub device: &'a mut D,
-    pub peer: Option<&'a RefCell<PointToPoint>>,
+    pub guard: &'a RefCell<Guard>,
+    /// Milliseconds.
+    pub now: u64,
+}
+
+impl<D: Device> Link<'_, D> {
+    /// Sends what is ready; false when something is left.
+    pub fn flush(&mut self, now: Instant) -> bool {
+        while let Some((frame, meta)) = self.guard.borrow_mut().ready.pop_front() {
+            let Some(token) = self.device.transmit(now) else {
+                self.guard.borrow_mut().ready.push_front((frame, meta));
+                return false;
+            };
+            put(token, &frame, meta);
+        }
+        true
+    }
+}
+
+fn put(mut token: impl TxToken, frame: &[u8], meta: PacketMeta) {
+    token.set_meta(meta);
+    token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
 }
 
 impl<D: Device> Device for Link<'_, D> {
@@ -147,50 +49,62 @@ impl<D: Device> Device for Link<'_, D> {
     where
         Self: 't;
 
-    fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let Self { device, peer } = self;
-        let peer = *peer;
-        if let Some(news) = peer.and_then(|peer| peer.borrow_mut().news(now)) {
+    fn receive(&mut self, at: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let Self { device, guard, now } = self;
+        let (guard, now) = (*guard, *now);
+        let capabilities = device.capabilities();
+        let sending = |token| Sending::new(token, guard, &capabilities, now);
+        if let Some(news) = guard.borrow_mut().news(at) {
             // Nobody answers an ARP reply.
-            return Some((Received::News(news), Sending { token: None, peer }));
+            return Some((Received::News(news), sending(None)));
         }
-        let (rx, token) = device.receive(now)?;
-        Some((Received::Frame(rx, peer), Sending { token: Some(token), peer }))
+        // A SYN that has waited for a socket, and was judged before.
+        if let Some(frame) = guard.borrow_mut().waiting.take() {
+            return Some((Received::Waited(frame), sending(device.transmit(at))));
+        }
+        let (rx, token) = device.receive(at)?;
+        let sums = capabilities.checksum.tcp.rx();
+        Some((Received::Frame { token: rx, guard, sums, now }, sending(Some(token))))
     }
 
-    fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
-        Some(Sending { token: Some(self.device.transmit(now)?), peer: self.peer })
+    fn transmit(&mut self, at: Instant) -> Option<Self::TxToken<'_>> {
+        let capabilities = self.device.capabilities();
+        let token = self.device.transmit(at)?;
+        Some(Sending::new(Some(token), self.guard, &capabilities, self.now))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        self.device.capabilities()
+        let header = EthernetFrame::<&[u8]>::header_len();
+        let mut capabilities = self.device.capabilities();
+        let mtu = usize::from(self.guard.borrow().mtu);
+        capabilities.max_transmission_unit = mtu.saturating_add(header);
+        capabilities
     }
 }
 
 pub enum Received<'a, T> {
-    Frame(T, Option<&'a RefCell<PointToPoint>>),
+    Frame { token: T, guard: &'a RefCell<Guard>, sums: bool, now: u64 },
     News([u8; ARP_FRAME]),
+    Waited(Vec<u8>),
 }
 
 impl<T: RxToken> RxToken for Received<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let (token, peer) = match self {
-            Self::Frame(token, peer) => (token, peer),
-            Self::News(frame) => return f(&frame),
-        };
-        token.consume(|bytes| {
-            let wanted = EthernetFrame::new_checked(bytes).is_ok_and(|frame| {
-                is_supported(&frame) && peer.is_none_or(|peer| peer.borrow_mut().received(&frame))
-            });
-            // smoltcp ignores an empty frame.
-            f(if wanted { bytes } else { &[] })
-        })
+        match self {
+            Self::News(frame) => f(&frame),
+            Self::Waited(frame) => f(&frame),
+            Self::Frame { token, guard, sums, now } => token.consume(|bytes| {
+                let wanted = guard.borrow_mut().incoming(bytes, sums, now);
+                // smoltcp ignores an empty frame.
+                f(if wanted { bytes } else { &[] })
+            }),
+        }
     }
 
     fn meta(&self) -> PacketMeta {
         match self {
-            Self::Frame(token, _) => token.meta(),
-            Self::News(_) => PacketMeta::default(),
+            Self::Frame { token, .. } => token.meta(),
+            Self::News(_) | Self::Waited(_) => PacketMeta::default(),
         }
     }
 }
@@ -198,38 +112,94 @@ impl<T: RxToken> RxToken for Received<'_, T> {
 pub struct Sending<'a, T> {
     /// None when nothing will be sent.
     token: Option<T>,
-    peer: Option<&'a RefCell<PointToPoint>>,
+    guard: &'a RefCell<Guard>,
+    /// The device cuts large frames into segments.
+    segmentation: bool,
+    /// The device leaves TCP's checksum to us.
+    sums: bool,
+    meta: PacketMeta,
+    now: u64,
 }
 
-impl<T: TxToken> Sending<'_, T> {
-    fn send(token: Option<T>, frame: &[u8]) {
-        if let Some(token) = token {
-            token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+impl<'a, T: TxToken> Sending<'a, T> {
+    fn new(
+        token: Option<T>,
+        guard: &'a RefCell<Guard>,
+        device: &DeviceCapabilities,
+        now: u64,
+    ) -> Self {
+        let segmentation = device.segmentation.tcpv4.is_some();
+        let sums = device.checksum.tcp.tx();
+        Self { token, guard, segmentation, sums, meta: PacketMeta::default(), now }
+    }
+
+    /// The first goes at once, the others when the device has room.
+    fn send(self, frame: Vec<u8>, way: Way) {
+        let mut pieces = self.pieces(frame, way).into_iter();
+        if let (Some(token), Some((first, meta))) = (self.token, pieces.next()) {
+            put(token, &first, meta);
+            self.guard.borrow_mut().ready.extend(pieces);
         }
+    }
+
+    fn pieces(&self, frame: Vec<u8>, way: Way) -> Vec<Ready> {
+        let Way::Cut { segment, probe, size } = way else {
+            return vec![(frame, self.meta)];
+        };
+        let others = if self.segmentation { usize::MAX } else { size };
+        let pieces = segment::cut(&frame, &segment, probe.unwrap_or(others), others, self.sums);
+        let segmentation = NonZeroU16::new(u16::try_from(size).unwrap_or(0));
+        let ready = |(n, piece): (usize, Vec<u8>)| {
+            let is_probe = n == 0 && probe.is_some();
+            let large = piece.len().saturating_sub(segment.header) > size;
+            let mut meta = PacketMeta::default();
+            if self.segmentation && large && !is_probe {
+                meta.segmentation_offload_size = segmentation;
+            }
+            (piece, meta)
+        };
+        pieces.into_iter().enumerate().map(ready).collect()
     }
 }
 
 impl<T: TxToken> TxToken for Sending<'_, T> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        match (self.token, self.peer) {
-            (token, Some(peer)) if len == ARP_FRAME => {
-                let mut bytes = [0; ARP_FRAME];
-                let result = f(&mut bytes);
-                match EthernetFrame::new_unchecked(&bytes[..]).ethertype() {
-                    // Nobody on the link has the gateway's address: the answer is known here.
-                    EthernetProtocol::Arp => peer.borrow_mut().news = true,
-                    _ => Self::send(token, &bytes),
-                }
-                result
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, len: usize, f: F) -> R {
+        let (guard, now) = (self.guard, self.now);
+        if len <= SMALL {
+            let mut bytes = [0; SMALL];
+            let frame = bytes.get_mut(..len).unwrap_or_default();
+            let result = f(frame);
+            if guard.borrow_mut().outgoing(frame, now).is_some()
+                && let Some(token) = self.token
+            {
+                put(token, frame, self.meta);
             }
-            (Some(token), _) => token.consume(len, f),
-            (None, _) => f(&mut vec![0; len]),
+            return result;
+        }
+        if guard.borrow().is_careful() {
+            let mut frame = vec![0; len];
+            let result = f(&mut frame);
+            let way = guard.borrow_mut().outgoing(&mut frame, now);
+            if let Some(way) = way {
+                self.send(frame, way);
+            }
+            return result;
+        }
+        match self.token.take() {
+            Some(mut token) => {
+                token.set_meta(self.meta);
+                token.consume(len, |buffer| {
+                    let result = f(buffer);
+                    // Nothing is known of its path, so that it goes whole.
+                    guard.borrow_mut().outgoing(buffer, now);
+                    result
+                })
+            }
+            None => f(&mut vec![0; len]),
         }
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
-        if let Some(token) = &mut self.token {
-            token.set_meta(meta);
-        }
+        self.meta = meta;
     }
 }

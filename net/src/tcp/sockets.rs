@@ -1,12 +1,14 @@
 //! A fixed pool of TCP sockets: some listen, some belong to streams, some are ending.
+use super::flows::{Flows, Peer};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::fmt::Write;
 use log::debug;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
-use smoltcp::wire::IpEndpoint;
+use smoltcp::wire::{IpAddress, IpEndpoint};
 
 /// What the pool may use: all of it is allocated at the start, `sockets` times the two buffers.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,8 @@ pub struct Config {
     /// buffer above 64 KiB becomes a power of two less one.
     pub receive_buffer: usize,
     pub send_buffer: usize,
+    /// The longest IP packet in bytes, at least 576; none for the device's. A peer learns of it by the MSS.
+    pub mtu: Option<u16>,
     /// Where initial sequence numbers come from.
     pub seed: u64,
 }
@@ -32,10 +36,6 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 /// Milliseconds for a handshake.
 const HANDSHAKE: u64 = 10_000;
 
-/// A handshake that has taken as long as this makes way when nothing listens any more: then there
-/// are either very many clients, or SYN packets that nobody stands behind.
-const HANDSHAKE_IN_NEED: u64 = 5;
-
 /// Milliseconds for what a dropped stream has yet to send and for the other side's FIN.
 const LINGER: u64 = 60_000;
 const LINGER_IN_NEED: u64 = 2_000;
@@ -44,8 +44,8 @@ const LINGER_IN_NEED: u64 = 2_000;
 enum Role {
     Idle,
     Listening,
-    /// A SYN has come; since when.
-    Arriving(u64),
+    /// A SYN has come; since when, and after how many others.
+    Arriving(u64, u64),
     /// Connected and waiting for `accept`; the number tells the order.
     Ready(u64),
     /// A stream has it.
@@ -57,6 +57,8 @@ enum Role {
 struct Slot {
     handle: SocketHandle,
     role: Role,
+    /// The other side, when it was looked at last.
+    peer: Option<Peer>,
 }
 
 pub struct Sockets {
@@ -64,6 +66,7 @@ pub struct Sockets {
     slots: Vec<Slot>,
     port: u16,
     listening: usize,
+    syns: u64,
     arrivals: u64,
     now: u64,
     /// A stream has changed something that a poll should look at.
@@ -81,7 +84,7 @@ impl Sockets {
             socket.set_timeout(Some(TIMEOUT));
             // SSH packs its own packets: nothing is gained by waiting for more.
             socket.set_nagle_enabled(false);
-            Slot { handle: set.add(socket), role: Role::Idle }
+            Slot { handle: set.add(socket), role: Role::Idle, peer: None }
         });
         let slots = slots.collect();
         Self {
@@ -89,6 +92,7 @@ impl Sockets {
             slots,
             port: config.port,
             listening: config.listening,
+            syns: 0,
             arrivals: 0,
             now: 0,
             touched: true,
@@ -104,20 +108,28 @@ impl Sockets {
 
     /// Brings the roles up to date with the sockets' states, and lets enough of them listen. Says
     /// whether a connection has come.
-    pub fn settle(&mut self, now: u64) -> bool {
+    pub fn settle(&mut self, now: u64, flows: &mut Flows) -> bool {
         self.now = now;
         self.touched = false;
         let before = self.arrivals;
+        let mut changed = false;
         for slot in &mut self.slots {
             let socket = self.set.get_mut::<Socket>(slot.handle);
+            if slot.peer.is_some_and(|peer| flows.is_spent(peer)) {
+                debug!("a connection that acknowledges without end is closed");
+                socket.abort();
+            }
             slot.role = match (slot.role, socket.state()) {
-                (Role::Listening, State::SynReceived) => Role::Arriving(now),
-                (Role::Listening | Role::Arriving(_), State::Established | State::CloseWait) => {
+                (Role::Listening, State::SynReceived) => {
+                    self.syns = self.syns.saturating_add(1);
+                    Role::Arriving(now, self.syns)
+                }
+                (Role::Listening | Role::Arriving(..), State::Established | State::CloseWait) => {
                     self.arrivals = self.arrivals.saturating_add(1);
                     Role::Ready(self.arrivals)
                 }
-                (Role::Arriving(_), State::Listen) => Role::Listening,
-                (Role::Arriving(since), State::SynReceived)
+                (Role::Arriving(..), State::Listen) => Role::Listening,
+                (Role::Arriving(since, _), State::SynReceived)
                     if now >= since.saturating_add(HANDSHAKE) =>
                 {
                     debug!("a handshake was never finished");
@@ -131,7 +143,7 @@ impl Sockets {
                     Role::Leaving(since)
                 }
                 // What is closed and has sent its RST is free.
-                (Role::Arriving(_) | Role::Ready(_) | Role::Listening, State::Closed) => {
+                (Role::Arriving(..) | Role::Ready(_) | Role::Listening, State::Closed) => {
                     Role::Leaving(now)
                 }
                 (Role::Leaving(_), State::Closed) if socket.remote_endpoint().is_none() => {
@@ -139,51 +151,65 @@ impl Sockets {
                 }
                 (role, _) => role,
             };
+            let peer = socket.remote_endpoint().and_then(peer);
+            changed |= slot.peer != peer;
+            slot.peer = peer;
         }
-        self.listen();
+        self.listen(self.listening, false);
+        if changed {
+            self.tell(flows);
+        }
         self.arrivals != before
     }
 
-    fn listen(&mut self) {
+    /// Whether a SYN finds a socket that listens.
+    pub fn is_listening(&self) -> bool {
+        self.slots.iter().any(|slot| slot.role == Role::Listening)
+    }
+
+    /// Lets one socket listen, whatever is missed least.
+    pub fn make_room(&mut self, flows: &mut Flows) {
+        self.listen(1, true);
+        self.tell(flows);
+    }
+
+    fn tell(&self, flows: &mut Flows) {
+        flows.keep(|peer| self.slots.iter().any(|slot| slot.peer == Some(peer)));
+    }
+
+    /// Lets so many sockets listen, if there are as many.
+    fn listen(&mut self, wanted: usize, in_need: bool) {
         let mut listening = self.slots.iter().filter(|s| s.role == Role::Listening).count();
-        while listening < self.listening {
-            let Some(index) = self.spare(listening == 0) else { break };
+        while listening < wanted {
+            let Some(index) = self.spare(in_need) else { break };
             let Some(slot) = self.slots.get_mut(index) else { break };
             let socket = self.set.get_mut::<Socket>(slot.handle);
-            let told = matches!(slot.role, Role::Leaving(_)) && socket.state() != State::TimeWait;
+            // Nothing is sent: either all was said, or nobody is there, who would get an RST later.
             socket.abort();
-            if told {
-                // Free when its RST is sent.
-                break;
-            }
-            // Nothing is sent: either all was said, or nobody is there.
             if let Err(e) = socket.listen(self.port) {
                 debug!("cannot listen on port {}: {e}", self.port);
                 break;
             }
-            // smoltcp remembers with the place, not with the socket, that a neighbour did not answer.
-            let smoltcp::socket::Socket::Tcp(socket) = self.set.remove(slot.handle);
-            slot.handle = self.set.add(socket);
             slot.role = Role::Listening;
+            slot.peer = None;
             listening = listening.saturating_add(1);
         }
     }
 
-    /// The socket that is missed least. `in_need`: nothing listens.
+    /// The socket that is missed least. `in_need`: a SYN waits for it. Then of the handshakes that are
+    /// not complete the oldest goes, of the host with the most of them.
     fn spare(&self, in_need: bool) -> Option<usize> {
         let value = |slot: &Slot| match slot.role {
-            Role::Idle => Some((0, 0)),
+            Role::Idle => Some((0, Reverse(0), 0)),
             Role::Leaving(since) => match self.set.get::<Socket>(slot.handle).state() {
-                State::TimeWait => Some((1, since)),
+                State::TimeWait => Some((1, Reverse(0), since)),
                 _ if in_need && self.now >= since.saturating_add(LINGER_IN_NEED) => {
-                    Some((3, since))
+                    Some((3, Reverse(0), since))
                 }
                 _ => None,
             },
-            Role::Arriving(since)
-                if in_need && self.now >= since.saturating_add(HANDSHAKE_IN_NEED) =>
-            {
-                Some((2, since))
+            Role::Arriving(_, number) if in_need => {
+                Some((2, Reverse(self.arriving_from(slot)), number))
             }
             _ => None,
         };
@@ -191,10 +217,17 @@ impl Sockets {
         values.filter_map(|(i, slot)| Some((value(slot)?, i))).min().map(|(_, i)| i)
     }
 
+    /// How many handshakes are not complete that the host of one of them began.
+    fn arriving_from(&self, one: &Slot) -> usize {
+        let host = |slot: &Slot| slot.peer.map(|(ip, _)| ip);
+        let arriving = self.slots.iter().filter(|slot| matches!(slot.role, Role::Arriving(..)));
+        arriving.filter(|slot| host(slot) == host(one)).count()
+    }
+
     /// When `settle` has to look at the time again.
     pub fn deadline(&self) -> Option<u64> {
         let due = |slot: &Slot| match slot.role {
-            Role::Arriving(since) => Some(since.saturating_add(HANDSHAKE)),
+            Role::Arriving(since, _) => Some(since.saturating_add(HANDSHAKE)),
             Role::Leaving(since) => {
                 Some(since.saturating_add(LINGER).max(self.now.saturating_add(1)))
             }
@@ -238,6 +271,13 @@ impl Sockets {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.handle == handle) {
             slot.role = Role::Leaving(self.now);
         }
+    }
+}
+
+fn peer(endpoint: IpEndpoint) -> Option<Peer> {
+    match endpoint.addr {
+        IpAddress::Ipv4(ip) => Some((ip, endpoint.port)),
+        IpAddress::Ipv6(_) => None,
     }
 }
 

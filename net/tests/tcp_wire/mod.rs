@@ -1,20 +1,23 @@
 //! An Ethernet in memory with virtual time, and a client on smoltcp alone.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, unused_imports)] // Each test file uses its part.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod cable;
+mod stranger;
+
+pub use cable::*;
+pub use stranger::{Answer, Stranger};
+
 use net::tcp::{Address, Config, Interface, Listener, Stream};
 use net::{Listener as _, Stream as _};
 use smoltcp::iface::{self, SocketHandle, SocketSet};
-use smoltcp::phy::{
-    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken,
-};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpCidr, IpProtocol, Ipv4Address,
-    Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    Icmpv4Packet, IpAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, TcpPacket,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 pub const PORT: u16 = 18022;
@@ -37,147 +40,6 @@ impl Random {
     }
 }
 
-type Queue = Rc<RefCell<VecDeque<(u64, Vec<u8>)>>>;
-
-/// What happens to frames on their way.
-#[derive(Clone, Copy)]
-pub struct Weather {
-    /// Of a thousand frames.
-    pub lost: u64,
-    pub late: u64,
-    /// Milliseconds.
-    pub delay: u64,
-}
-
-pub const FINE: Weather = Weather { lost: 0, late: 0, delay: 0 };
-
-/// One end of the cable.
-pub struct Port {
-    incoming: Queue,
-    outgoing: Queue,
-    pub weather: Rc<Cell<Weather>>,
-    pub random: Random,
-    pub now: Rc<Cell<u64>>,
-    /// Frames that may wait in the cable; with none the device can send nothing.
-    pub room: Rc<Cell<usize>>,
-    pub sent: Rc<Cell<u64>>,
-    /// Of a thousand frames that come here so many are changed behind Ethernet's header.
-    pub damaged: Rc<Cell<u64>>,
-    /// The largest frame whose segmentation the device takes over.
-    segmented: Option<usize>,
-}
-
-pub fn cable(now: &Rc<Cell<u64>>, segmented: Option<usize>) -> (Port, Port) {
-    let (a, b) = (Queue::default(), Queue::default());
-    let weather = Rc::new(Cell::new(FINE));
-    let port = |incoming: &Queue, outgoing: &Queue, seed, segmented| Port {
-        incoming: incoming.clone(),
-        outgoing: outgoing.clone(),
-        weather: weather.clone(),
-        random: Random(seed),
-        now: now.clone(),
-        room: Rc::new(Cell::new(1024)),
-        sent: Rc::default(),
-        damaged: Rc::default(),
-        segmented,
-    };
-    (port(&a, &b, 1, segmented), port(&b, &a, 2, None))
-}
-
-impl Port {
-    /// Puts a frame on the cable.
-    pub fn send(&mut self, frame: Vec<u8>) {
-        self.sent.set(self.sent.get() + 1);
-        let weather = self.weather.get();
-        if self.random.below(1000) < weather.lost {
-            return;
-        }
-        let late = if self.random.below(1000) < weather.late { 3 } else { 0 };
-        let due = self.now.get() + weather.delay + late;
-        let mut queue = self.outgoing.borrow_mut();
-        let at = queue.iter().position(|(other, _)| *other > due).unwrap_or(queue.len());
-        queue.insert(at, (due, frame));
-    }
-
-    pub fn take(&mut self) -> Option<Vec<u8>> {
-        let mut queue = self.incoming.borrow_mut();
-        let (due, _) = queue.front()?;
-        (*due <= self.now.get()).then(|| queue.pop_front().unwrap().1)
-    }
-
-    /// Changes some bytes, mostly of TCP's header, and leaves the IPv4 checksum right.
-    fn damage(&mut self, frame: &mut Vec<u8>) {
-        for _ in 0..=self.random.below(4) {
-            let end = if self.random.below(3) == 0 { frame.len() } else { frame.len().min(70) };
-            let start = if self.random.below(3) == 0 { 14 } else { 34 };
-            let at = start + self.random.below((end - start) as u64) as usize;
-            frame[at] = match self.random.below(4) {
-                0 => 0,
-                1 => 0xff,
-                _ => self.random.next() as u8,
-            };
-        }
-        if self.random.below(8) == 0 {
-            frame.truncate(14 + self.random.below(80) as usize);
-        }
-        if let Ok(mut ip) = Ipv4Packet::new_checked(&mut frame[14..]) {
-            ip.fill_checksum();
-        }
-    }
-
-    /// When the next frame arrives here.
-    pub fn due(&self) -> Option<u64> {
-        self.incoming.borrow().front().map(|(due, _)| *due)
-    }
-}
-
-impl Device for Port {
-    type RxToken<'a> = Frame;
-    type TxToken<'a> = Slot<'a>;
-
-    fn receive(&mut self, _: Instant) -> Option<(Frame, Slot<'_>)> {
-        let mut frame = self.take()?;
-        if self.random.below(1000) < self.damaged.get() {
-            self.damage(&mut frame);
-        }
-        Some((Frame(frame), Slot(self)))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Slot<'_>> {
-        let waiting = self.outgoing.borrow().len();
-        (waiting < self.room.get()).then_some(Slot(self))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        // The other end takes a large frame as it is, as a guest on the same host does.
-        capabilities.segmentation.tcpv4 = self.segmented.and_then(|n| n.try_into().ok());
-        capabilities.checksum.tcp = Checksum::None;
-        capabilities
-    }
-}
-
-pub struct Frame(Vec<u8>);
-
-impl RxToken for Frame {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-pub struct Slot<'a>(&'a mut Port);
-
-impl TxToken for Slot<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        self.0.send(frame);
-        result
-    }
-}
-
 /// A server and a client on one cable.
 pub struct Net {
     pub now: Rc<Cell<u64>>,
@@ -187,6 +49,10 @@ pub struct Net {
     pub weather: Rc<Cell<Weather>>,
     pub server_room: Rc<Cell<usize>>,
     pub server_sent: Rc<Cell<u64>>,
+    /// The way from the server to the client, and the longest IP packet that was sent there.
+    pub path: Rc<Cell<Path>>,
+    pub longest: Rc<Cell<usize>>,
+    last: Rc<RefCell<Vec<u8>>>,
 }
 
 pub struct Client {
@@ -199,7 +65,15 @@ pub struct Client {
 
 pub fn config(sockets: usize, listening: usize) -> Config {
     let buffer = 64 * 1024;
-    Config { port: PORT, sockets, listening, receive_buffer: buffer, send_buffer: buffer, seed: 7 }
+    Config {
+        port: PORT,
+        sockets,
+        listening,
+        receive_buffer: buffer,
+        send_buffer: buffer,
+        mtu: None,
+        seed: 7,
+    }
 }
 
 /// On one network, as on a bridge.
@@ -225,11 +99,24 @@ impl Net {
         let (server_port, client_port) = cable(&now, segmented);
         let weather = server_port.weather.clone();
         let (server_room, server_sent) = (server_port.room.clone(), server_port.sent.clone());
+        let path = server_port.path.clone().unwrap();
+        let (longest, last) = (server_port.longest.clone(), server_port.last.clone());
         let mut server = Interface::new(server_port, &config);
         server.set_address(Some(address)).unwrap();
         let listener = server.listener();
         let client = Client::new(client_port, address.ip);
-        Self { now, server, listener, client, weather, server_room, server_sent }
+        Self {
+            now,
+            server,
+            listener,
+            client,
+            weather,
+            server_room,
+            server_sent,
+            path,
+            longest,
+            last,
+        }
     }
 
     /// Polls both until neither moves.
@@ -241,6 +128,12 @@ impl Net {
             }
         }
         panic!("it never comes to rest");
+    }
+
+    /// What the server sends now: its last frame with data.
+    pub fn sent_data(&mut self) -> Vec<u8> {
+        self.settle_server();
+        self.last.borrow().clone()
     }
 
     /// Polls the server alone until it rests.
@@ -363,40 +256,34 @@ pub fn exchange(
     (at_server, at_client)
 }
 
-/// A SYN from a host that never says more.
-pub fn syn(net: &Net, port: u16, number: i32) -> Vec<u8> {
-    segment(net, port, TcpControl::Syn, number, None, &[])
+/// A frame whose bytes were changed, with the checksums that it would have.
+pub fn summed_again(mut frame: Vec<u8>) -> Vec<u8> {
+    let mut ip = Ipv4Packet::new_unchecked(&mut frame[14..]);
+    ip.fill_checksum();
+    let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
+    match ip.next_header() {
+        IpProtocol::Tcp => TcpPacket::new_unchecked(ip.payload_mut()).fill_checksum(&from, &to),
+        _ => Icmpv4Packet::new_unchecked(ip.payload_mut()).fill_checksum(),
+    }
+    frame
 }
 
-pub fn segment(
-    net: &Net,
-    port: u16,
-    control: TcpControl,
-    number: i32,
-    ack_number: Option<TcpSeqNumber>,
-    payload: &[u8],
-) -> Vec<u8> {
-    let from = Ipv4Address::new(10, 0, 0, 250);
-    let is_syn = control == TcpControl::Syn;
-    let repr = TcpRepr {
-        src_port: port,
-        dst_port: PORT,
-        control,
-        seq_number: TcpSeqNumber(number),
-        ack_number,
-        window_len: 65535,
-        window_scale: is_syn.then_some(3),
-        max_seg_size: is_syn.then_some(1460),
-        sack_permitted: is_syn,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload,
+/// An ARP request.
+pub fn who_has(from: Ipv4Address, mac: [u8; 6], wanted: Ipv4Address) -> Vec<u8> {
+    let asked = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: EthernetAddress(mac),
+        source_protocol_addr: from,
+        target_hardware_addr: EthernetAddress::BROADCAST,
+        target_protocol_addr: wanted,
     };
-    ip_frame(from, net.client.server, IpProtocol::Tcp, repr.buffer_len(), |payload| {
-        let mut packet = TcpPacket::new_unchecked(payload);
-        let (from, to) = (from.into(), net.client.server.into());
-        repr.emit(&mut packet, &from, &to, &ChecksumCapabilities::default());
-    })
+    let mut bytes = vec![0; 42];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+    frame.set_src_addr(EthernetAddress(mac));
+    frame.set_dst_addr(EthernetAddress::BROADCAST);
+    frame.set_ethertype(EthernetProtocol::Arp);
+    asked.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+    bytes
 }
 
 pub fn ip_frame(

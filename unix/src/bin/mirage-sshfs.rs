@@ -75,6 +75,9 @@ fn main() -> ExitCode {
     if options.ipv4.is_some() || options.ipv4_gateway.is_some() {
         return usage("--ipv4 and --ipv4-gateway are for guests; use --listen");
     }
+    if options.mtu.is_some() {
+        return usage("--mtu is for guests; here the system has it");
+    }
     logger::start(options.levels.clone());
     done(serve(options))
 }

@@ -66,6 +66,7 @@ fn tcp_runs_over_it_and_survives_another_network_vm() {
         listening: 2,
         receive_buffer: WINDOW,
         send_buffer: WINDOW,
+        mtu: None,
         seed: 1,
     };
     let mut server = net::tcp::Interface::new(front, &config);

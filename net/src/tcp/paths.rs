@@ -1,0 +1,197 @@
+//! How long packets to each peer may be: path MTU discovery (RFC 1191, RFC 4821).
+//!
+//! smoltcp knows one MTU, the interface's. Where a path has a smaller one, `Guard` cuts what smoltcp
+//! sends, so it is known here, for each peer: from routers' messages, or from segments that get lost
+//! again and again. After a while one segment is sent whole, as a probe; what becomes of it tells.
+use super::flows::{Flows, Peer};
+use super::segment::is_before;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use log::info;
+use smoltcp::wire::{IpProtocol, Ipv4Packet};
+
+/// The least MTU of a path in bytes. RFC 1191 (3) allows 68, with which anyone who can see a
+/// connection would make us send hundreds of packets for one; every host takes 576 (RFC 1122, 3.3.3).
+pub const FLOOR: u16 = 576;
+
+/// What is tried where nobody says the MTU: Ethernet's; IPv6's least, which tunnels have in common;
+/// and the floor.
+const STEPS: [u16; 3] = [1500, 1280, FLOOR];
+
+/// Milliseconds after which a larger packet is tried (RFC 1191, 6.3).
+const AGE: u64 = 600_000;
+
+struct Path {
+    peer: Ipv4Addr,
+    mtu: u16,
+    /// When the next probe may be sent.
+    again: u64,
+    probe: Option<Probe>,
+}
+
+/// A segment that is longer than the path is known to take.
+struct Probe {
+    port: u16,
+    start: u32,
+    end: u32,
+}
+
+/// The paths that are narrower than the interface.
+pub struct Paths {
+    all: Vec<Path>,
+    most: usize,
+}
+
+impl Paths {
+    /// Keeps at most so many, which are no fewer than there are connections.
+    pub fn new(most: usize) -> Self {
+        Self { all: Vec::new(), most }
+    }
+
+    pub fn clear(&mut self) {
+        self.all.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn find(&mut self, peer: Ipv4Addr) -> Option<&mut Path> {
+        self.all.iter_mut().find(|path| path.peer == peer)
+    }
+
+    /// The MTU to a peer, the interface's being `mtu`.
+    pub fn mtu(&self, peer: Ipv4Addr, mtu: u16) -> u16 {
+        let known = self.all.iter().find(|path| path.peer == peer);
+        known.map_or(mtu, |path| path.mtu.min(mtu))
+    }
+
+    /// A router says that a segment of a connection was too long. `told`: what it says fits, 0 if it
+    /// does not say.
+    pub fn too_long(&mut self, told: &TooLong, mtu: u16, now: u64, flows: &Flows) {
+        let current = self.mtu(told.peer.0, mtu);
+        let probed = self.find(told.peer.0).is_some_and(|path| {
+            path.probe.as_ref().is_some_and(|p| (p.port, p.start) == (told.peer.1, told.number))
+        });
+        let fits = match told.mtu {
+            0 if probed => current,
+            0 => below(current),
+            fits => fits.max(FLOOR),
+        };
+        // Only a probe's fate makes an estimate larger.
+        if fits < if probed { mtu } else { current } {
+            self.set(told.peer.0, fits, now, flows);
+        }
+    }
+
+    /// Whether it may be for its length that a segment gets lost.
+    pub fn may_lose(&self, peer: Ipv4Addr, length: usize, mtu: u16) -> bool {
+        let path = self.mtu(peer, mtu);
+        length.min(path.into()) > below(path).into()
+    }
+
+    /// Such segments get lost again and again.
+    pub fn is_a_hole(&mut self, peer: Ipv4Addr, mtu: u16, now: u64, flows: &Flows) {
+        self.set(peer, below(self.mtu(peer, mtu)), now, flows);
+    }
+
+    fn set(&mut self, peer: Ipv4Addr, mtu: u16, now: u64, flows: &Flows) {
+        info!("path MTU to {peer}: {mtu}");
+        self.all.retain(|path| path.peer != peer);
+        if self.all.len() >= self.most {
+            // One without a connection, of which there is one: this peer has a connection.
+            let idle = self.all.iter().position(|path| !flows.has_peer(path.peer));
+            self.all.remove(idle.unwrap_or(0));
+        }
+        self.all.push(Path { peer, mtu, again: now.saturating_add(AGE), probe: None });
+    }
+
+    /// Whether a segment with these numbers may be longer than the path is known to take.
+    pub fn may_probe(&mut self, (peer, port): Peer, (start, end): (u32, u32), now: u64) -> bool {
+        let Some(path) = self.find(peer).filter(|path| now >= path.again) else { return false };
+        path.again = now.saturating_add(AGE);
+        path.probe = Some(Probe { port, start, end });
+        true
+    }
+
+    /// A connection's segment with this number is sent once more: was it the probe?
+    pub fn sent_again(&mut self, (peer, port): Peer, number: u32) {
+        if let Some(path) = self.find(peer)
+            && path
+                .probe
+                .as_ref()
+                .is_some_and(|probe| probe.port == port && !is_before(probe.start, number))
+        {
+            path.probe = None;
+        }
+    }
+
+    /// A connection's peer has everything before this number.
+    pub fn arrived(&mut self, (peer, port): Peer, number: u32) {
+        let probed = |probe: &Probe| probe.port == port && !is_before(number, probe.end);
+        let before = self.all.len();
+        self.all.retain(|path| path.peer != peer || !path.probe.as_ref().is_some_and(probed));
+        if self.all.len() < before {
+            info!("path MTU to {peer}: the interface's");
+        }
+    }
+}
+
+/// The next of the steps, or the floor.
+fn below(mtu: u16) -> u16 {
+    STEPS.into_iter().find(|step| *step < mtu).unwrap_or(FLOOR)
+}
+
+/// ICMP's "fragmentation needed and DF set" (RFC 792, RFC 1191 4) about a TCP segment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// What the segment says of itself.
+    pub from: Peer,
+    pub peer: Peer,
+    pub number: u32,
+    /// The next hop's MTU; 0 where the router does not know that field.
+    pub mtu: u16,
+}
+
+impl TooLong {
+    /// Reads an ICMP message: type, code, checksum, two bytes unused, the MTU; then the packet's IPv4
+    /// header and at least 8 bytes of what it carried.
+    pub fn of(message: &[u8]) -> Option<Self> {
+        if message.get(..2)? != [3, 4] || sum(message) != 0xffff {
+            return None;
+        }
+        let mtu = word(message, 6)?;
+        let packet = message.get(8..)?;
+        // The quoted packet is cut off, and so says more than its length.
+        let ip = Ipv4Packet::new_unchecked(packet.get(..20).map(|_| packet)?);
+        let header = usize::from(ip.header_len());
+        if ip.version() != 4
+            || header < 20
+            || ip.next_header() != IpProtocol::Tcp
+            || ip.frag_offset() != 0
+        {
+            return None;
+        }
+        let tcp = packet.get(header..header.saturating_add(8))?;
+        let number = u32::from(word(tcp, 4)?) << 16 | u32::from(word(tcp, 6)?);
+        let (from, to) = ((ip.src_addr(), word(tcp, 0)?), (ip.dst_addr(), word(tcp, 2)?));
+        Some(Self { from, peer: to, number, mtu })
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    let word = bytes.get(at..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*word))
+}
+
+/// The sum of the Internet's checksum (RFC 1071): 0xffff when it is right.
+fn sum(bytes: &[u8]) -> u16 {
+    let pair = |pair: &[u8]| match pair {
+        [a, b] => u16::from_be_bytes([*a, *b]),
+        [a] => u16::from_be_bytes([*a, 0]),
+        _ => 0,
+    };
+    let sum = bytes.chunks(2).map(pair).fold(0u64, |sum, word| sum.wrapping_add(word.into()));
+    let sum = (sum & 0xffff).wrapping_add(sum >> 16);
+    (sum & 0xffff).wrapping_add(sum >> 16) as u16
+}

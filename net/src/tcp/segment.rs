@@ -1,0 +1,118 @@
+//! TCP segments in frames: what they say, and how a large one becomes several.
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpOption, TcpPacket, TcpSeqNumber,
+};
+
+/// A segment of TCP over IPv4.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    pub from: (Ipv4Addr, u16),
+    pub to: (Ipv4Addr, u16),
+    pub number: u32,
+    pub ack: Option<u32>,
+    pub syn: bool,
+    pub fin: bool,
+    pub rst: bool,
+    pub window: u16,
+    /// Of a SYN: by how many bits later windows are shifted.
+    pub scale: u8,
+    /// Bytes of all headers, Ethernet's included, and of data.
+    pub header: usize,
+    pub data: usize,
+}
+
+impl Segment {
+    /// The segment of a frame. Checksums are not looked at.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let frame = EthernetFrame::new_checked(bytes).ok()?;
+        if frame.ethertype() != EthernetProtocol::Ipv4 {
+            return None;
+        }
+        let ip = Ipv4Packet::new_checked(frame.payload()).ok()?;
+        if ip.next_header() != IpProtocol::Tcp {
+            return None;
+        }
+        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
+        let headers = [EthernetFrame::<&[u8]>::header_len(), ip.header_len().into()];
+        let headers = headers.iter().sum::<usize>();
+        Some(Self {
+            from: (ip.src_addr(), tcp.src_port()),
+            to: (ip.dst_addr(), tcp.dst_port()),
+            number: tcp.seq_number().0 as u32,
+            ack: tcp.ack().then(|| tcp.ack_number().0 as u32),
+            syn: tcp.syn(),
+            fin: tcp.fin(),
+            rst: tcp.rst(),
+            window: tcp.window_len(),
+            scale: if tcp.syn() { scale(tcp.options()) } else { 0 },
+            header: headers.saturating_add(tcp.header_len().into()),
+            data: tcp.payload().len(),
+        })
+    }
+
+    /// The number behind it: SYN and FIN count, too.
+    pub fn end(&self) -> u32 {
+        let controls = u32::from(self.syn).wrapping_add(u32::from(self.fin));
+        self.number.wrapping_add(self.data as u32).wrapping_add(controls)
+    }
+
+    /// Whether it does nothing but acknowledge.
+    pub fn is_bare(&self) -> bool {
+        self.data == 0 && !self.syn && !self.fin && !self.rst
+    }
+}
+
+fn scale(mut options: &[u8]) -> u8 {
+    while let Ok((rest, option)) = TcpOption::parse(options) {
+        match option {
+            TcpOption::WindowScale(scale) => return scale.min(14),
+            TcpOption::EndOfList => break,
+            _ => options = rest,
+        }
+    }
+    0
+}
+
+/// Whether the number `a` comes before `b` (RFC 9293, 3.4).
+pub fn is_before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+/// The pieces of a frame that `segment` describes: one with `first` bytes of its data, and then ones
+/// with `size`.
+pub fn cut(frame: &[u8], segment: &Segment, first: usize, size: usize, sum: bool) -> Vec<Vec<u8>> {
+    let (header, data) = frame.split_at_checked(segment.header).unwrap_or_default();
+    let (start, rest) = data.split_at_checked(first).unwrap_or((data, &[]));
+    let mut number = segment.number;
+    let mut pieces = Vec::new();
+    let mut parts = [start].into_iter().chain(rest.chunks(size.max(1))).peekable();
+    while let Some(part) = parts.next() {
+        let mut bytes = [header, part].concat();
+        finish(&mut bytes, number, parts.peek().is_none(), sum);
+        pieces.push(bytes);
+        number = number.wrapping_add(part.len() as u32);
+    }
+    pieces
+}
+
+/// Makes the headers of a piece its own. They were a segment's.
+fn finish(bytes: &mut [u8], number: u32, is_last: bool, sum: bool) {
+    let mut frame = EthernetFrame::new_unchecked(bytes);
+    let payload = frame.payload_mut();
+    let length = payload.len();
+    let mut ip = Ipv4Packet::new_unchecked(payload);
+    ip.set_total_len(u16::try_from(length).unwrap_or(u16::MAX));
+    ip.fill_checksum();
+    let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
+    let mut tcp = TcpPacket::new_unchecked(ip.payload_mut());
+    tcp.set_seq_number(TcpSeqNumber(number as i32));
+    if !is_last {
+        tcp.set_fin(false);
+        tcp.set_psh(false);
+    }
+    if sum {
+        tcp.fill_checksum(&from, &to);
+    }
+}
