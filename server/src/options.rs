@@ -389,8 +389,8 @@ mod tests {
         for bad in ["10.0.2/24", "10.0.2.20/33", "10.0.2.20/", "x"] {
             assert_eq!(Options::parse(["--ipv4", bad]).1.len(), 1, "{bad}");
         }
-        for mtu in [576u16, 1420, 9000] {
-            assert_eq!(Options::parse(["--mtu", &mtu.to_string()]).0.mtu, Some(mtu));
+        for mtu in ["576", "1420", "9000"] {
+            assert_eq!(Options::parse(["--mtu", mtu]).0.mtu, mtu.parse().ok());
         }
         for bad in ["575", "9001", "65536", "-1", "auto", ""] {
             let (options, problems) = Options::parse(["--mtu", bad]);

@@ -63,14 +63,15 @@ def accelerator(kernel):
 class Machine:
     """A running one. Its console is in the file `console_path`."""
 
-    def __init__(self, kernel, machine="q35", command_line="", disks=(), port=None, **options):
+    def __init__(self, kernel, machine="q35", command_line="", disks=(), port=None, within=(), **options):
+        """`within`: what starts QEMU in a namespace."""
         self.machine = machine
         self.folder = tempfile.mkdtemp(prefix="vm-")
         self.console_path, keys = f"{self.folder}/console", f"{self.folder}/keys"
         serial = ["-chardev", f"socket,id=c,path={keys},server=on,wait=off,logfile={self.console_path}",
                   "-serial", "chardev:c"]
         self.started = time.monotonic()
-        self.qemu = Qemu([*command(kernel, machine, command_line=command_line, **options),
+        self.qemu = Qemu([*within, *command(kernel, machine, command_line=command_line, **options),
                           *devices(machine, disks, port), *serial], self.folder)
         self.process = self.qemu.process
 
