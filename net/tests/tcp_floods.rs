@@ -137,7 +137,7 @@ fn run(seed: u64) -> u64 {
             };
             stream.consume(n);
             // Some end before their client does.
-            (net.now.get() + number) % 40 != 0
+            !(net.now.get() + number).is_multiple_of(40)
         });
         net.server.poll(net.now.get());
         for frame in net.client.port.waiting() {
@@ -153,7 +153,7 @@ fn run(seed: u64) -> u64 {
     };
     for n in 0..RUN {
         crowd.speak(&mut net);
-        if n % 8 == 0 {
+        if n.is_multiple_of(8) {
             step(&mut net, &mut crowd, &mut honest);
             net.now.set(net.now.get() + 1);
         }
