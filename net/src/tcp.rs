@@ -7,6 +7,7 @@
 //!
 //! Frames pass a `Guard` on their way to smoltcp and back, which follows each connection's numbers
 //! (`flows`) and the MTU of the path to each peer (`paths`). What smoltcp lacks is there.
+mod address;
 mod clock;
 mod flows;
 mod guard;
@@ -17,6 +18,7 @@ mod segment;
 mod sockets;
 mod stream;
 
-pub use interface::{Address, BadAddress, Interface};
+pub use address::{Address, BadAddress};
+pub use interface::Interface;
 pub use sockets::Config;
 pub use stream::{Listener, Stream};

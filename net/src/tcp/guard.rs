@@ -5,7 +5,7 @@
 //! gateway may lie outside of our network (Qubes gives A/32), and whoever else speaks on the link
 //! cannot push a connection's peer out of a table. smoltcp is told A/31, and that everybody is behind
 //! the other address of that pair.
-use super::Address;
+use super::address::Address;
 use super::flows::{Flows, Verdict};
 use super::paths::{Paths, TooLong};
 use super::segment::{self, Segment};

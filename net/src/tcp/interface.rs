@@ -1,4 +1,5 @@
 //! The interface: device, address and sockets, and the poll that moves packets between them.
+use super::address::{Address, BadAddress};
 use super::clock::{Clock, instant, millis};
 use super::guard::{Guard, other_of_pair};
 use super::link::Link;
@@ -6,8 +7,6 @@ use super::sockets::{Config, Sockets};
 use super::stream::Listener;
 use alloc::rc::Rc;
 use core::cell::RefCell;
-use core::fmt;
-use core::net::Ipv4Addr;
 use log::{info, warn};
 use smoltcp::iface::{self, PollIngressSingleResult, PollResult};
 use smoltcp::phy::{Device, DeviceCapabilities};
@@ -21,29 +20,6 @@ const EGRESS: usize = 64;
 /// Milliseconds to wait where smoltcp says "now" and cannot go on: the device has no room, or is
 /// not there. Its event ends the wait earlier.
 const STUCK: u64 = 1_000;
-
-/// Who we are on the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
-    pub mac: [u8; 6],
-    pub ip: Ipv4Addr,
-    /// The length of the network's prefix in bits, up to 32. A network that does not hold the
-    /// gateway (Qubes gives A/32) means a link with one neighbour, which forwards everything.
-    pub prefix: u8,
-    pub gateway: Option<Ipv4Addr>,
-}
-
-/// An address that no host can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadAddress;
-
-impl fmt::Display for BadAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not the address of one host")
-    }
-}
-
-impl core::error::Error for BadAddress {}
 
 pub struct Interface<D> {
     device: D,
@@ -99,7 +75,7 @@ impl<D: Device> Interface<D> {
     /// Takes another address, or none. Connections to the old one end.
     pub fn set_address(&mut self, address: Option<Address>) -> Result<(), BadAddress> {
         if let Some(address) = &address {
-            check(address)?;
+            address.check()?;
         }
         if self.address != address {
             self.address = address;
@@ -215,18 +191,6 @@ fn ip_mtu(device: &DeviceCapabilities, most: Option<u16>) -> u16 {
     let mtu = device.max_transmission_unit.saturating_sub(EthernetFrame::<&[u8]>::header_len());
     let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
     most.map_or(mtu, |most| most.min(mtu))
-}
-
-/// smoltcp panics over other addresses.
-fn check(address: &Address) -> Result<(), BadAddress> {
-    let ip = address.ip;
-    let one = |ip: Ipv4Addr| !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast());
-    let good = one(ip)
-        && !ip.is_loopback()
-        && address.prefix <= 32
-        && address.gateway.is_none_or(one)
-        && EthernetAddress(address.mac).is_unicast();
-    if good { Ok(()) } else { Err(BadAddress) }
 }
 
 /// Whether smoltcp can go on with the capabilities that it knows.
