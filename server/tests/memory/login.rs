@@ -1,7 +1,7 @@
 //! Who may log in, and how connections end.
 use crate::rig::*;
 use client::{Client, Failed, pair};
-use server::{Limits, Options, PublicKey, ToldKeys, Turn};
+use server::{Limits, ToldKeys, Turn};
 
 const ONE: Limits = Limits { connections: 1, ..LIMITS };
 
@@ -118,8 +118,19 @@ fn nonsense_on_the_sftp_channel_ends_that_client_alone() {
 
 #[test]
 fn the_key_of_the_command_line_belongs_to_its_user_alone() {
-    let line = key_line(5, "x");
-    let (options, problems) = Options::parse(["--user", "carol", "--key", line.as_str()]);
-    assert!(problems.is_empty());
-    assert_eq!(options.key.map(|key| key.key), PublicKey::parse(&line).ok());
+    let (line, others) = (key_line(5, "x"), key_line(1, "me"));
+    let files = [("/mirage.pub", others.as_str()), ("/carol.pub", &others)];
+    let words = ["--user", "carol", "--key", line.as_str()];
+    // The key of the command line hides what carol has on the volume.
+    for (user, seed, works) in [
+        ("carol", 5, true),
+        ("carol", 1, false),
+        ("mirage", 1, true),
+        ("mirage", 5, false),
+        ("x", 5, false),
+    ] {
+        let (ours, theirs) = pair();
+        let mut rig = Rig::new(&files, vec![ours], LIMITS, &words);
+        assert_eq!(rig.log_in(user, seed, theirs).is_ok(), works, "{user} {seed}");
+    }
 }

@@ -142,11 +142,22 @@ pub struct User {
 }
 
 impl Rig {
+    /// Every read and write is one of the disk's, which may be late.
     pub fn new(files: &[(&str, &str)], ends: Vec<End>, limits: Limits, words: &[&str]) -> Self {
+        Self::with_memory(0, files, ends, limits, words)
+    }
+
+    /// With so many bytes of memory for what is written.
+    pub fn with_memory(
+        data_bytes: usize,
+        files: &[(&str, &str)],
+        ends: Vec<End>,
+        limits: Limits,
+        words: &[&str],
+    ) -> Self {
         let disk = Late::new(8 << 20);
         wait(fat::format(&disk, &FormatOptions::default(), &mut |_, _| ())).unwrap();
-        // Every read and write is one of the disk's, which may be late.
-        let mount = MountOptions { data_bytes: 0, ..MountOptions::default() };
+        let mount = MountOptions { data_bytes, ..MountOptions::default() };
         let volume = wait(Volume::mount(disk.clone(), &mount)).unwrap();
         for (path, text) in files {
             for (slash, _) in path.match_indices('/').skip(1) {
