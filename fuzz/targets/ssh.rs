@@ -7,7 +7,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let (size, bytes) = input;
     let (mut ours, mut theirs) = client::pair();
     let host_key = HostKey::from_seed(&[7; 32]);
-    let Ok(mut session) = Session::new(Default::default()) else { return };
+    let Ok(mut session) = Session::new(Default::default(), Default::default()) else { return };
     for piece in bytes.chunks(usize::from(size).max(1)) {
         if theirs.write(piece).is_err() {
             return;

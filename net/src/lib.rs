@@ -10,18 +10,22 @@
 
 extern crate alloc;
 
+mod algorithms;
 mod auth;
 mod channel;
 mod ended;
+mod host_key;
 mod program;
 mod rekey;
 mod session;
 mod stream;
 pub mod tcp;
 
+pub use algorithms::Algorithms;
 pub use ended::Ended;
+pub use host_key::HostKey;
 pub use rekey::RekeyLimit;
-pub use session::{Event, HostKey, Session};
+pub use session::{Event, Session};
 pub use stream::{Closed, Listener, Stream};
 pub use sunset::config::MAX_CHANNELS;
 

@@ -4,26 +4,18 @@
 //! whole connection while channel data waits. So: `progress()` until there is no event, then take
 //! all channel data, and only then `input()`.
 use crate::WINDOW;
+use crate::algorithms::Algorithms;
 use crate::auth::Auth;
 use crate::channel::{Channel, Channels, channel, may_begin};
 use crate::ended::Ended;
+use crate::host_key::HostKey;
 use crate::program::{NO_PROGRAMS, sftp_server};
 use crate::rekey::{Due, Rekey, RekeyLimit};
 use crate::stream::Stream;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use log::{debug, info};
-use sunset::{ChanData, ServEvent, SignKey};
-
-/// The server's ed25519 key.
-pub struct HostKey(SignKey);
-
-impl HostKey {
-    /// The key whose RFC 8032 private key is `seed`.
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SignKey::Ed25519(sunset::ed25519_dalek::SigningKey::from_bytes(seed)))
-    }
-}
+use sunset::{ChanData, ServEvent};
 
 /// What happened in a session. Channels are numbered from 0 to `MAX_CHANNELS - 1`.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,9 +56,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(rekey: RekeyLimit) -> Result<Self, Ended> {
+    pub fn new(rekey: RekeyLimit, algorithms: Algorithms) -> Result<Self, Ended> {
         let mut runner = sunset::Runner::new_server_owned();
         runner.only_public_keys()?;
+        let (exchanges, ciphers, macs) = algorithms.names();
+        runner.set_algorithms(exchanges, ciphers, macs)?;
         Ok(Self {
             runner,
             rekey: Rekey::new(rekey),

@@ -90,6 +90,17 @@ const CHANGES: &[Change] = &[
         from: "Ok(self.ours.take().trap()?.diffie_hellman(&theirs))",
         to: "let secret = self.ours.take().trap()?.diffie_hellman(&theirs);\n        if !secret.was_contributory() {\n            return error::BadKex.fail();\n        }\n        Ok(secret)",
     },
+    Change {
+        file: "namelist.rs",
+        from: "MAX_LOCAL_NAMES: usize = 6;",
+        to: "MAX_LOCAL_NAMES: usize = 10;",
+    },
+    // A guess is Dropbear's when both sides say so.
+    Change {
+        file: "kex.rs",
+        from: "p.kex.has_algo(SSH_NAME_KEXGUESS2)?;",
+        to: "p.kex.has_algo(SSH_NAME_KEXGUESS2)? && conf.kexs.0.contains(&SSH_NAME_KEXGUESS2);",
+    },
     // The ciphers are ours.
     Change { file: "lib.rs", from: "mod ssh_chapoly;\n", to: "" },
     Change {
@@ -117,7 +128,7 @@ const LOG: (&str, &str) = (
 );
 
 /// Our methods, added to the end of sunset's own files because they need its private fields.
-const ADDITIONS: &[&str] = &["channel.rs", "conn.rs", "runner.rs", "traffic.rs"];
+const ADDITIONS: &[&str] = &["channel.rs", "conn.rs", "kex.rs", "runner.rs", "traffic.rs"];
 
 /// Files of ours, some in the place of sunset's.
 const OURS: &[&str] = &["bounded.rs", "encrypt.rs"];

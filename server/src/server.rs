@@ -232,8 +232,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         source: Source,
         now: Now,
     ) {
-        let rekey = self.shared.options.rekey_limit;
-        match Connection::new(stream, peer, source, now.monotonic, rekey) {
+        match Connection::new(stream, peer, source, now.monotonic, &self.shared.options) {
             Ok(connection) => {
                 debug!("{}: connected", connection.peer());
                 self.connections.push(connection);

@@ -3,13 +3,15 @@
 mlkem768x25519-sha256 needs OpenSSH 9.9 and Debian 12 has 9.2: test_newer.py has it.
 """
 
+import re
 import subprocess
 import time
 
 from harness import Case
-from tools import big_file, content, tool
+from tools import big_file, content, paramiko, tool
 
-CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-ctr"]
+CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes128-ctr"]
+MACS = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"]
 EXCHANGES = ["curve25519-sha256", "curve25519-sha256@libssh.org"]
 
 
@@ -20,6 +22,33 @@ class Algorithms(Case):
             self.sftp("put up file", "get file down", options=("-c", cipher))
             self.assertEqual(self.read("down"), content(3_000_000))
             self.sftp("rm file")
+
+    def test_each_mac(self):
+        self.write("up", content(1_000_000))
+        for mac in MACS:
+            result = self.sftp("put up file", "get file down", options=("-v", "-c", "aes128-ctr", "-o", f"MACs={mac}"))
+            self.assertIn(f"kex: server->client cipher: aes128-ctr MAC: {mac}", result.err)
+            self.assertEqual(self.read("down"), content(1_000_000))
+            self.sftp("rm file")
+
+    def test_each_cipher_and_mac_of_paramiko(self):
+        """Another implementation, as far as it knows them."""
+        module = paramiko()
+        ciphers = [cipher for cipher in CIPHERS if cipher in module.Transport._cipher_info]
+        macs = [mac for mac in MACS if mac in module.Transport._mac_info]
+        self.assertTrue({"aes128-ctr", "aes256-ctr"} <= set(ciphers) and "hmac-sha2-256" in macs, (ciphers, macs))
+        for cipher, mac in [(cipher, macs[0]) for cipher in ciphers] + [("aes256-ctr", mac) for mac in macs]:
+            transport = module.Transport(("127.0.0.1", self.server.port))
+            options = transport.get_security_options()
+            options.ciphers, options.digests = (cipher,), (mac,)
+            transport.connect(username="mirage", pkey=module.Ed25519Key.from_private_key_file(self.key))
+            with module.SFTPClient.from_transport(transport) as client:
+                with client.open("/file", "wb") as file:
+                    file.write(content(300_000))
+                with client.open("/file", "rb") as file:
+                    self.assertEqual(file.read(), content(300_000), (cipher, mac))
+                client.remove("/file")
+            transport.close()
 
     def test_each_key_exchange(self):
         for exchange in EXCHANGES:
@@ -56,12 +85,26 @@ class Rekey(Case):
         for limit, size, least in [("16K", 1_000_000, 20), ("1M", 5_000_000, 8), ("default 1", 100_000, 2)]:
             self.write("up", content(size))
             for cipher in CIPHERS:
-                pause = "!sleep 2.2\nls" if " " in limit else ""
+                pause = "!sleep 1.2\nls" if " " in limit else ""
                 result = self.sftp("put up file", pause, "get file down",
                                    options=("-v", "-c", cipher, "-o", f"RekeyLimit={limit}"))
                 self.assertEqual(self.read("down"), content(size))
                 self.assertGreaterEqual(result.err.count("SSH2_MSG_KEXINIT sent"), least, (cipher, limit))
             self.expected["file"] = content(size)
+
+
+class Strict(Case):
+    options = ("--strict-algorithms",)
+
+    def test_only_post_quantum_and_encrypt_then_mac(self):
+        """The installed client may be older than mlkem768x25519: what is offered is what it says."""
+        log = self.sftp("ls", options=("-vvv", "-c", "aes256-ctr"), ok=None).err
+        offered = log[log.index("peer server KEXINIT proposal"):]
+        lists = re.findall(r"debug2: (KEX algorithms|MACs stoc|MACs ctos): (\S+)", offered)
+        self.assertEqual(dict(lists)["KEX algorithms"].split(",")[0], "mlkem768x25519-sha256")
+        self.assertNotIn("curve25519-sha256", dict(lists)["KEX algorithms"])
+        for way in ("stoc", "ctos"):
+            self.assertEqual(dict(lists)[f"MACs {way}"].split(","), MACS[:2])
 
 
 class OurRekey(Case):
@@ -85,7 +128,7 @@ class OurRekey(Case):
         self.transfer("1M", 8_000_000, 8)
 
     def test_limit_of_time(self):
-        self.transfer("default 1", 100_000, 3, pause="!sleep 2.5\nls")
+        self.transfer("default 1", 100_000, 2, pause="!sleep 1.2\nls")
 
     def test_both_sides(self):
         self.transfer("100K", 1_000_000, 8, options=("-o", "RekeyLimit=64K"))

@@ -13,10 +13,12 @@ extern crate alloc;
 mod chacha;
 mod clear;
 mod ctr;
+mod gcm;
 mod name;
 
 use crate::chacha::ChaChaPoly;
 use crate::ctr::AesCtr;
+use crate::gcm::AesGcm;
 use alloc::boxed::Box;
 
 pub use clear::Clear;
@@ -74,6 +76,7 @@ pub fn new(
 ) -> Option<Box<dyn Cipher>> {
     match name {
         Name::ChaCha20Poly1305 => Some(Box::new(ChaChaPoly::new(key.try_into().ok()?))),
+        Name::Aes256Gcm | Name::Aes128Gcm => Some(Box::new(AesGcm::new(name, key, iv)?)),
         Name::Aes256Ctr | Name::Aes128Ctr => {
             Some(Box::new(AesCtr::new(name, mac?, key, iv, mac_key)?))
         }

@@ -4,17 +4,27 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     ChaCha20Poly1305,
+    Aes256Gcm,
+    Aes128Gcm,
     Aes256Ctr,
     Aes128Ctr,
 }
 
 impl Name {
     /// The best first.
-    pub const ALL: [Self; 3] = [Self::ChaCha20Poly1305, Self::Aes256Ctr, Self::Aes128Ctr];
+    pub const ALL: [Self; 5] = [
+        Self::ChaCha20Poly1305,
+        Self::Aes256Gcm,
+        Self::Aes128Gcm,
+        Self::Aes256Ctr,
+        Self::Aes128Ctr,
+    ];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChaCha20Poly1305 => "chacha20-poly1305@openssh.com",
+            Self::Aes256Gcm => "aes256-gcm@openssh.com",
+            Self::Aes128Gcm => "aes128-gcm@openssh.com",
             Self::Aes256Ctr => "aes256-ctr",
             Self::Aes128Ctr => "aes128-ctr",
         }
@@ -28,8 +38,8 @@ impl Name {
     pub fn key(self) -> usize {
         match self {
             Self::ChaCha20Poly1305 => 64,
-            Self::Aes256Ctr => 32,
-            Self::Aes128Ctr => 16,
+            Self::Aes256Gcm | Self::Aes256Ctr => 32,
+            Self::Aes128Gcm | Self::Aes128Ctr => 16,
         }
     }
 
@@ -37,13 +47,14 @@ impl Name {
     pub fn iv(self) -> usize {
         match self {
             Self::ChaCha20Poly1305 => 0,
+            Self::Aes256Gcm | Self::Aes128Gcm => 12,
             Self::Aes256Ctr | Self::Aes128Ctr => 16,
         }
     }
 
     /// Whether it needs no MAC beside it.
     pub fn is_aead(self) -> bool {
-        matches!(self, Self::ChaCha20Poly1305)
+        matches!(self, Self::ChaCha20Poly1305 | Self::Aes256Gcm | Self::Aes128Gcm)
     }
 }
 
@@ -60,7 +71,7 @@ impl Mac {
     /// The best first.
     pub const ALL: [Self; 4] = [Self::Sha256Etm, Self::Sha512Etm, Self::Sha256, Self::Sha512];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha256Etm => "hmac-sha2-256-etm@openssh.com",
             Self::Sha512Etm => "hmac-sha2-512-etm@openssh.com",

@@ -329,4 +329,60 @@ const VECTORS: &[Vector] = &[
             ),
         ],
     },
+    Vector {
+        name: Name::Aes256Gcm,
+        mac: None,
+        iv: "10111213fffffffffffffffe",
+        packets: &[
+            (
+                0,
+                &[
+                    "0000002063728763b825e2c01da15cba2a19bc2db4b5ad4aa84d847f14538f3f6a014bc2c2adcd0f",
+                    "f4fc3b6b57035212d43f9bd3",
+                ],
+            ),
+            (
+                1,
+                &[
+                    "0000002022779ba3803fe903007066a1777993d66d0d15a6bcd9b6f6b25712d38deb2451907bee8a",
+                    "4e035ba3d6d286c2ff6978ea",
+                ],
+            ),
+            (
+                2,
+                &[
+                    "0000002012fded06ecf2f7f8a1c58bda0581b6dff17c7703f0dd92edf28b7f171d1995ea5c1d73f6",
+                    "da1d0401470fdfa3ee6723da",
+                ],
+            ),
+        ],
+    },
+    Vector {
+        name: Name::Aes128Gcm,
+        mac: None,
+        iv: "10111213fffffffffffffffe",
+        packets: &[
+            (
+                0,
+                &[
+                    "000000208f064c08580bc585c2f1cf29bf6fd3ebfbd537f7fec6bc0306196c31e9b897d7562ca92c",
+                    "7810d0235fdc71e01ba948cc",
+                ],
+            ),
+            (
+                1,
+                &[
+                    "00000020598ca65456611d56c423ac724a8dc4c17626dadc9611568630f0d8111672c702068795c1",
+                    "b06f17919ea68f96acba7f78",
+                ],
+            ),
+            (
+                2,
+                &[
+                    "000000201fab58f58ce2e8a49dd00c6ede5890922b4f7cfa74a03caccc79410c745f581cc79217ef",
+                    "2073ff72bde79a82de8092dd",
+                ],
+            ),
+        ],
+    },
 ];

@@ -24,4 +24,15 @@ impl<CS: CliServ> Conn<CS> {
     pub(crate) fn may_log_in(&self) -> bool {
         matches!(self.state, ConnState::PreAuth) && !self.kex.is_receiving()
     }
+
+    /// What is offered in exchanges of keys. Once the first has begun, it is too late.
+    pub(crate) fn set_algorithms(
+        &mut self,
+        exchanges: &[&'static str],
+        ciphers: &[&'static str],
+        macs: &[&'static str],
+    ) -> bool {
+        matches!(self.state, ConnState::SendIdent)
+            && self.algo_conf.set_names(exchanges, ciphers, macs)
+    }
 }

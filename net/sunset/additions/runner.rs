@@ -59,6 +59,20 @@ impl<'a> Runner<'a, server::Server> {
 }
 
 impl<'a, CS: CliServ> Runner<'a, CS> {
+    /// Offers these key exchanges, ciphers and MACs, the best first, in all exchanges of the connection. They
+    /// must be names that sunset and `packet_cipher` know.
+    pub fn set_algorithms(
+        &mut self,
+        exchanges: &[&'static str],
+        ciphers: &[&'static str],
+        macs: &[&'static str],
+    ) -> Result<()> {
+        match self.conn.set_algorithms(exchanges, ciphers, macs) {
+            true => Ok(()),
+            false => error::BadUsage.fail(),
+        }
+    }
+
     /// The channel data that has arrived, where it lies: taken with `consume_channel_data`, and
     /// granted again with `grant_channel` when it has been dealt with.
     pub fn channel_data(&self) -> Option<(ChanNum, &[u8])> {

@@ -1,7 +1,7 @@
 //! A session and the client in memory, joined.
 #![allow(dead_code, clippy::unwrap_used)]
 use client::{Client, End, pair};
-use net::{Ended, Event, HostKey, RekeyLimit, Session};
+use net::{Algorithms, Ended, Event, HostKey, RekeyLimit, Session};
 
 pub const SEED: [u8; 32] = [1; 32];
 
@@ -25,9 +25,13 @@ impl Pair {
     }
 
     pub fn with(rekey: RekeyLimit) -> Self {
+        Self::of(rekey, Algorithms::All)
+    }
+
+    pub fn of(rekey: RekeyLimit, algorithms: Algorithms) -> Self {
         let (ours, theirs) = pair();
         Self {
-            session: Session::new(rekey).unwrap(),
+            session: Session::new(rekey, algorithms).unwrap(),
             ours,
             client: Client::new("mirage", &SEED),
             theirs,

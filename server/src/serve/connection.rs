@@ -15,7 +15,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::{info, warn};
-use net::{Ended, Event, HostKey, MAX_CHANNELS, RekeyLimit, Session, Stream};
+use net::{Algorithms, Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
 use sftp::HandleMemory;
 
 /// Events that one connection may handle before the others have their turn.
@@ -101,10 +101,14 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         peer: String,
         source: Source,
         accepted: u64,
-        rekey: RekeyLimit,
+        options: &Options,
     ) -> Result<Self, Ended> {
         let transfers = Default::default();
-        let (ssh, keys) = (Session::new(rekey)?, Vec::new());
+        let algorithms = match options.strict_algorithms {
+            true => Algorithms::Strict,
+            false => Algorithms::All,
+        };
+        let (ssh, keys) = (Session::new(options.rekey_limit, algorithms)?, Vec::new());
         Ok(Self {
             stream,
             meter,

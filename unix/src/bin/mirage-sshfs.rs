@@ -34,6 +34,7 @@ Usage: mirage-sshfs [OPTION]...
                            in its place for files, for directories
       --rekey-limit 'SIZE [TIME]'
                            new keys after so many bytes or so long, as in '1G 1h'
+      --strict-algorithms  only post-quantum key exchange, no encrypt-and-MAC
       --format-if-blank    format the image if it holds nothing but zeros
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
