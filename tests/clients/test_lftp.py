@@ -61,7 +61,7 @@ class Lftp(Case):
         self.write("up", content(5000))
         self.lftp("mkdir -p a/b", "put up -o a/b/one", "mv a/b/one a/two", "chmod 444 a/two", "glob cat a/t* > down", "rmdir a/b")
         self.assertEqual(self.read("down"), content(5000))
-        self.assertRegex(self.lftp("cls -l a").out, r"-r--r--r--.* 5000 .*a/two")
+        self.assertRegex(self.lftp("cls -l a").out, r"-r-xr-xr-x.* 5000 .*a/two")
         self.expected.update({"a/two": content(5000), "a/b/one": None})
         self.lftp("put up -o b", "rm b", "mkdir c", "put -O c up", "rm -r c")
         self.expected.update({"b": None, "c/up": None})

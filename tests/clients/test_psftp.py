@@ -43,5 +43,5 @@ class Psftp(Case):
         self.write("up", b"x")
         out = self.psftp("mkdir a", "put up a/one", "mv a/one a/two", "chmod 444 a/two", "ls a", "mkdir b", "rmdir b",
                          "put up c", "rm c", "mput up*").out
-        self.assertRegex(out, r"-r--r--r--.*\b1 .* two")
+        self.assertRegex(out, r"-r-xr-xr-x.*\b1 .* two")
         self.expected.update({"a/two": b"x", "a/one": None, "c": None, "up": b"x"})
