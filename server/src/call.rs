@@ -31,14 +31,8 @@ const CALLS: usize = 16;
 /// Of these, those of one qube.
 const CALLS_OF_ONE: usize = 8;
 
-/// How long the other side may take to say HELLO, and a call may wait for a place, in milliseconds.
-const WAIT: u64 = 10_000;
-
 /// How long the other side may take to read a call's end, in milliseconds.
 const LAST_WORDS: u64 = 30_000;
-
-/// How long calls that run may take to end once the server stops.
-const STOP: u64 = 2_000;
 
 /// While there are calls, one look at them each so many milliseconds: a qube that was destroyed sends
 /// no event.
@@ -53,26 +47,13 @@ pub struct Call {
     pub stream: Box<dyn Stream>,
 }
 
-/// The calls that wait, and those that run.
+/// The calls that run.
 pub struct Calls<D: BlockDevice> {
-    /// In the order in which they came. How many there are is bounded by the places for data vchans.
-    waiting: Vec<Waiting>,
     running: Vec<Running<D>>,
-    /// Calls that were connections, and are to be told their end.
-    ended: Rc<RefCell<Vec<Line>>>,
-    /// Set by `stop`; the time by which all must have ended is known in the turn after that.
-    stopping: Option<Option<u64>>,
     /// What callers asked of the machine.
     pub asked: Rc<RefCell<Vec<Asked>>>,
     /// Who is connected, for the shell: one line each.
     pub clients: Rc<RefCell<Vec<String>>>,
-}
-
-/// A call whose other side has not said HELLO, or that there is no place for.
-struct Waiting {
-    line: Line,
-    command: Command,
-    until: u64,
 }
 
 struct Running<D: BlockDevice> {
@@ -103,9 +84,7 @@ pub enum Begun {
 
 impl<D: BlockDevice + 'static> Calls<D> {
     pub fn new() -> Self {
-        let (asked, clients, ended) = Default::default();
-        let (waiting, running) = (Vec::new(), Vec::new());
-        Self { waiting, running, ended, stopping: None, asked, clients }
+        Self { running: Vec::new(), asked: Rc::default(), clients: Rc::default() }
     }
 
     /// How many of the server's places they take.
@@ -117,61 +96,20 @@ impl<D: BlockDevice + 'static> Calls<D> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty() && self.ended.borrow().is_empty()
+        self.running.is_empty()
     }
 
-    /// Takes a call that has come.
-    pub fn come(&mut self, call: Call, now: u64) {
+    /// Begins a call. `places` says how many clients may still come.
+    pub fn begin(&mut self, call: Call, shared: &Shared<D>, places: usize, now: u64) -> Begun {
+        let name = name_of(&call.command);
         let line = Line::new(call.stream, call.detached);
-        let until = now.saturating_add(WAIT);
-        self.waiting.push(Waiting { line, command: call.command, until });
-    }
-
-    /// Looks at those that wait: who said HELLO, and who is gone.
-    pub fn greet(&mut self, now: u64) {
-        self.waiting.retain_mut(|call| {
-            call.line.meter().begin_turn();
-            call.line.poll();
-            let gone = call.line.is_closed() || now >= call.until && !call.line.is_greeted();
-            if gone {
-                debug!("{}: its other side did not stay", name_of(&call.command));
-            }
-            !gone
-        });
-    }
-
-    /// Begins one of the calls that wait, if one can begin. `places` says how many clients may still come.
-    pub fn begin(&mut self, shared: &Shared<D>, places: usize, now: u64) -> Option<Begun> {
-        let port = shared.options.port;
-        let next = self.waiting.iter().position(|call| {
-            let (_, source) = Service::of(&call.command, port);
-            call.line.is_greeted() && (now >= call.until || self.has_place(&source))
-        })?;
-        let Waiting { line, command, .. } = self.waiting.remove(next);
-        let (service, source) = Service::of(&command, port);
+        let (service, source) = Service::of(&call.command, shared.options.port);
         let _about = about(Source::qube(&source));
-        let name = name_of(&command);
-        if !self.has_place(&source) {
-            warn!("{name} for {source}: refused, too many calls run");
-            return Some(self.refuse(line, name, source, (exit::PROBLEM, "too many calls"), now));
+        let ours = self.running.iter().filter(|call| call.source == source).count();
+        if self.running.len() >= CALLS || ours >= CALLS_OF_ONE {
+            warn!("{name} for {source}: refused, {} calls run", self.running.len());
+            return self.refuse(line, name, source, (exit::PROBLEM, "too many calls"), now);
         }
-        Some(self.begin_service(line, (service, name, source), shared, places, now))
-    }
-
-    /// Whether another call of this qube may run.
-    fn has_place(&self, source: &str) -> bool {
-        let run = || self.running.iter().filter(|call| !matches!(call.work, Work::Ending(_)));
-        run().count() < CALLS && run().filter(|call| call.source == source).count() < CALLS_OF_ONE
-    }
-
-    fn begin_service(
-        &mut self,
-        line: Line,
-        (service, name, source): (Service, String, String),
-        shared: &Shared<D>,
-        places: usize,
-        now: u64,
-    ) -> Begun {
         let needs_place = matches!(service, Service::Ssh | Service::Sftp(_));
         if needs_place && places == 0 {
             warn!("{name} for {source}: refused, too many clients are connected");
@@ -180,8 +118,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
         let (line, work) = match service {
             Service::Ssh => {
                 info!("{name} for {source}");
-                let stream = LineStream::new(line, self.ended.clone());
-                return Begun::Ssh(stream, Source::qube(&source));
+                return Begun::Ssh(LineStream(line), Source::qube(&source));
             }
             Service::Refused(code, why) => {
                 warn!("{name} for {source}: refused, {why}");
@@ -224,29 +161,15 @@ impl<D: BlockDevice + 'static> Calls<D> {
         now: u64,
     ) -> Begun {
         line.end_with(code, why);
-        self.end(line, name, source, now);
+        let (line, work) =
+            (Rc::new(RefCell::new(line)), Work::Ending(now.saturating_add(LAST_WORDS)));
+        self.running.push(Running { line, name, source, work });
         Begun::Here
-    }
-
-    /// Sees that a line's end is read.
-    fn end(&mut self, line: Line, name: String, source: String, now: u64) {
-        let work = Work::Ending(now.saturating_add(LAST_WORDS));
-        self.running.push(Running { line: Rc::new(RefCell::new(line)), name, source, work });
     }
 
     /// Lets every call go on; true when something moved.
     pub fn turn(&mut self, tasks: &mut Tasks, now: u64) -> bool {
         let mut moved = false;
-        for line in self.ended.take() {
-            self.end(line, "qubes.ConnectTCP".into(), String::new(), now);
-        }
-        if let Some(by) = &mut self.stopping {
-            let by = *by.get_or_insert(now.saturating_add(STOP));
-            self.running
-                .iter()
-                .filter(|_| now >= by)
-                .for_each(|call| call.line.borrow_mut().close());
-        }
         // When there is not room for all, each comes first once.
         let count = self.running.len().max(1);
         self.running.rotate_left(1 % count);
@@ -259,24 +182,16 @@ impl<D: BlockDevice + 'static> Calls<D> {
         moved
     }
 
-    /// Ends them all: what runs on the disk is finished, no more input is taken, and who has time to read it is
-    /// told.
+    /// Ends them all: what runs on the disk is finished, and no more input is taken.
     pub fn stop(&mut self) {
-        self.stopping.get_or_insert(None);
-        self.waiting.clear();
         for call in &mut self.running {
-            let mut line = call.line.borrow_mut();
-            line.stop_input();
-            if matches!(call.work, Work::Folder(_) | Work::Sftp(_)) {
-                line.end_with(exit::FAILURE, "the server stops");
-            }
+            call.line.borrow_mut().close();
         }
     }
 
     /// Milliseconds until a call must be looked at.
     pub fn deadline(&self) -> Option<u64> {
-        let every = if self.stopping.is_some() { STOP } else { LOOK_EVERY };
-        (!self.is_empty()).then_some(every)
+        (!self.running.is_empty()).then_some(LOOK_EVERY)
     }
 }
 
@@ -296,7 +211,6 @@ impl<D: BlockDevice + 'static> Running<D> {
         let waker = tasks.waker();
         let mut context = Context::from_waker(&waker);
         let ended = match &mut self.work {
-            Work::Sftp(_) if self.line.borrow().has_ended() => true,
             Work::Folder(look) => match look.as_mut().poll(&mut context) {
                 Poll::Ready(Some(transfer)) => {
                     self.work = Work::Sftp(transfer);
@@ -337,7 +251,7 @@ impl<D: BlockDevice + 'static> Running<D> {
                 Poll::Pending => false,
             },
             Work::Ending(until) => {
-                let mut line = self.line.borrow_mut();
+                let line = self.line.borrow();
                 if line.is_over() || line.is_closed() || now >= *until {
                     debug!("{} for {}: ended", self.name, self.source);
                     return (true, false);

@@ -23,8 +23,6 @@ pub struct Line {
     meter: Meter,
     data: Data,
     closed: bool,
-    /// No input is taken any more.
-    stopped: bool,
     /// The message that is to be told before the end.
     last_words: Option<(i32, String)>,
 }
@@ -33,8 +31,7 @@ impl Line {
     pub fn new(stream: Box<dyn Stream>, detached: bool) -> Self {
         let meter = Meter::new(SHARE);
         let stream = Metered::new(stream, &meter);
-        let data = Data::new(detached);
-        Self { stream, meter, data, closed: false, stopped: false, last_words: None }
+        Self { stream, meter, data: Data::new(detached), closed: false, last_words: None }
     }
 
     /// The stream's.
@@ -48,14 +45,13 @@ impl Line {
             return false;
         }
         let sent = self.flush();
-        // Before its HELLO the other side is told nothing.
         if let Some((code, text)) = self.last_words.take() {
-            match self.data.stderr(text.as_bytes()) {
-                n if n == text.len() => self.data.exit(code),
-                n => {
-                    let rest = text.get(n..).unwrap_or_default();
-                    self.last_words = Some((code, rest.into()));
-                }
+            let whole = self.data.stderr(text.as_bytes()) == text.len();
+            // Before its HELLO the other side is told nothing.
+            if whole || self.data.is_eof() {
+                self.data.exit(code);
+            } else {
+                self.last_words = Some((code, text));
             }
         }
         sent | self.flush()
@@ -137,16 +133,6 @@ impl Line {
         self.last_words.get_or_insert_with(|| (code, alloc::format!("mirage-sshfs: {why}\n")));
     }
 
-    /// Whether the other side has said HELLO. Nothing is done for it before.
-    pub fn is_greeted(&self) -> bool {
-        self.data.is_greeted()
-    }
-
-    /// As if its input had ended.
-    pub fn stop_input(&mut self) {
-        self.stopped = true;
-    }
-
     /// The other side is gone, or as good as that.
     pub fn is_closed(&self) -> bool {
         self.closed
@@ -158,18 +144,16 @@ impl Line {
 
     /// Whether all input was taken and none will come.
     pub fn is_at_end(&mut self) -> bool {
-        self.stopped || self.data.is_eof() && self.input().is_ok_and(<[u8]>::is_empty)
+        self.data.is_eof() && self.input().is_ok_and(<[u8]>::is_empty)
     }
 
-    /// Whether its exit code is said.
+    /// Whether its exit code is said, and whether it was sent.
     pub fn has_ended(&self) -> bool {
         self.last_words.is_some() || self.data.has_ended()
     }
 
-    /// Whether the other side has read all, its exit code last. To go before that would look to it like a call
-    /// that failed.
-    pub fn is_over(&mut self) -> bool {
-        self.data.is_over() && self.stream.is_read()
+    pub fn is_over(&self) -> bool {
+        self.data.is_over()
     }
 }
 
@@ -177,9 +161,6 @@ impl Line {
 pub async fn read(line: &RefCell<Line>) -> Option<Vec<u8>> {
     poll_fn(|_| {
         let mut line = line.borrow_mut();
-        if line.stopped {
-            return Poll::Ready(None);
-        }
         let piece = match line.input() {
             Ok(input) => Vec::from(input.get(..PIECE).unwrap_or(input)),
             Err(Closed) => return Poll::Ready(None),
@@ -220,53 +201,32 @@ pub async fn write(line: &RefCell<Line>, data: &[u8]) {
     .await
 }
 
-/// A call that is a connection. When it is dropped the line is given back, for its end to be told.
-pub struct LineStream {
-    /// There until the drop.
-    line: Option<Line>,
-    meter: Meter,
-    ended: Rc<RefCell<Vec<Line>>>,
-}
-
-impl LineStream {
-    pub fn new(line: Line, ended: Rc<RefCell<Vec<Line>>>) -> Self {
-        let meter = line.meter();
-        Self { line: Some(line), meter, ended }
-    }
-
-    /// The stream's.
-    pub fn meter(&self) -> Meter {
-        self.meter.clone()
-    }
-}
+/// A call that is a connection.
+pub struct LineStream(pub Line);
 
 impl Stream for LineStream {
     fn fill(&mut self) -> Result<&[u8], Closed> {
-        let line = self.line.as_mut().ok_or(Closed)?;
-        line.flush();
-        if line.is_at_end() {
+        self.0.flush();
+        if self.0.is_at_end() {
             return Err(Closed);
         }
-        line.input()
+        self.0.input()
     }
 
     fn consume(&mut self, n: usize) {
-        if let Some(line) = &mut self.line {
-            line.consume(n);
-        }
+        self.0.consume(n);
     }
 
     fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
-        self.line.as_mut().ok_or(Closed)?.write(data)
+        self.0.write(data)
     }
 }
 
 impl Drop for LineStream {
     fn drop(&mut self) {
-        if let Some(mut line) = self.line.take() {
-            line.exit(exit::OK);
-            self.ended.borrow_mut().push(line);
-        }
+        // As far as there is room for it.
+        self.0.exit(exit::OK);
+        self.0.flush();
     }
 }
 

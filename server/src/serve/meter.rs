@@ -64,10 +64,6 @@ impl<S: Stream> Stream for Metered<S> {
         self.stream.write(data)
     }
 
-    fn is_read(&mut self) -> bool {
-        self.stream.is_read()
-    }
-
     fn peer_address(&self) -> Option<IpAddr> {
         self.stream.peer_address()
     }
