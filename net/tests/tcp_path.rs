@@ -51,6 +51,20 @@ fn a_download_follows_what_routers_say_of_their_mtu() {
     }
 }
 
+/// What a segment was cut into waits for the device's room, which comes frame by frame.
+#[test]
+fn a_device_with_little_room_gets_the_pieces_one_by_one() {
+    for segmented in DEVICES {
+        for room in [1, 2, 3] {
+            let mut net = Net::with(qube(), config(4, 2), segmented);
+            let (handle, mut stream) = connected(&mut net);
+            net.path.set(Path { mtu: 1280, icmp: true });
+            net.server_room.set(room);
+            download(&mut net, handle, &mut stream);
+        }
+    }
+}
+
 /// A router that does not say how large a packet may be (RFC 1191, 5).
 #[test]
 fn a_router_of_old_does_not_say_its_mtu() {

@@ -23,9 +23,10 @@ pub struct Link<'a, D> {
 impl<D: Device> Link<'_, D> {
     /// Sends what is ready; false when something is left.
     pub fn flush(&mut self, now: Instant) -> bool {
-        while let Some((frame, meta)) = self.guard.borrow_mut().ready.pop_front() {
+        let ready = &mut self.guard.borrow_mut().ready;
+        while let Some((frame, meta)) = ready.pop_front() {
             let Some(token) = self.device.transmit(now) else {
-                self.guard.borrow_mut().ready.push_front((frame, meta));
+                ready.push_front((frame, meta));
                 return false;
             };
             put(token, &frame, meta);
