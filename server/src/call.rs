@@ -54,6 +54,8 @@ pub struct Calls<D: BlockDevice> {
     pub asked: Rc<RefCell<Vec<Asked>>>,
     /// Who is connected, for the shell: one line each.
     pub clients: Rc<RefCell<Vec<String>>>,
+    /// What strangers may cost, and who was refused, for the shell.
+    pub limits: Rc<RefCell<String>>,
 }
 
 struct Running<D: BlockDevice> {
@@ -84,7 +86,12 @@ pub enum Begun {
 
 impl<D: BlockDevice + 'static> Calls<D> {
     pub fn new() -> Self {
-        Self { running: Vec::new(), asked: Rc::default(), clients: Rc::default() }
+        Self {
+            running: Vec::new(),
+            asked: Rc::default(),
+            clients: Rc::default(),
+            limits: Rc::default(),
+        }
     }
 
     /// How many of the server's places they take.
@@ -142,6 +149,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
                     fingerprint: shared.fingerprint.clone(),
                     asked: self.asked.clone(),
                     clients: self.clients.clone(),
+                    limits: self.limits.clone(),
                 };
                 let future = service::run(service, line.clone(), source.clone(), host);
                 (line, Work::Future(Box::pin(future)))

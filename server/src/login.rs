@@ -5,5 +5,6 @@ pub(crate) mod host_key;
 pub(crate) mod key;
 pub(crate) mod key_file;
 pub(crate) mod key_options;
+pub(crate) mod limits;
 pub(crate) mod pattern;
 pub(crate) mod users;

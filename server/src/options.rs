@@ -2,6 +2,7 @@
 use crate::levels::Levels;
 use crate::logging::cut;
 use crate::login::authorized_key::AuthorizedKey;
+use crate::login::limits::LoginLimits;
 use crate::serve::share::Shown;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -25,6 +26,8 @@ pub struct Options {
     pub seed: Option<String>,
     pub levels: Levels,
     pub read_only: bool,
+    /// What strangers may cost.
+    pub login: LoginLimits,
     /// What one set of keys may serve.
     pub rekey_limit: RekeyLimit,
     /// Offer no algorithm that warnings are of.
@@ -56,6 +59,7 @@ impl Default for Options {
             seed: None,
             levels: Levels::default(),
             read_only: false,
+            login: LoginLimits::default(),
             rekey_limit: RekeyLimit::default(),
             strict_algorithms: false,
             shown: Shown::default(),
@@ -169,7 +173,7 @@ impl Options {
                 | "--fmask"
                 | "--dmask"
                 | "--rekey-limit"
-        )
+        ) || LoginLimits::knows(name)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -199,6 +203,7 @@ impl Options {
             "--fmask" => self.shown.fmask = Some(mask(name, value)?),
             "--dmask" => self.shown.dmask = Some(mask(name, value)?),
             "--rekey-limit" => self.rekey_limit = rekey_limit(value)?,
+            name if LoginLimits::knows(name) => self.login.set(name, value)?,
             "--disk" => self.disk = Some(value.to_owned()),
             "--partition" => {
                 self.place = value.parse().map_err(|e| format!("--partition {value:?}: {e}"))?;

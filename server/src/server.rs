@@ -5,6 +5,7 @@ use crate::login::host_key::HostKey;
 use crate::login::users::{ToldKeys, told_users};
 use crate::options::Options;
 use crate::serve::connection::{Connection, Gone, Shared};
+use crate::serve::door::{Door, Misdeed, Refusal, Waiting};
 use crate::serve::meter::{Meter, Metered};
 use crate::serve::tasks::Tasks;
 use alloc::boxed::Box;
@@ -18,13 +19,11 @@ use log::{debug, error, info, warn};
 use net::{Ended, Listener, Stream};
 use sftp::HandleMemory;
 
-/// OpenSSH's LoginGraceTime.
-const LOGIN_GRACE: u64 = 120_000;
-
 /// What was never synced is at most this old.
 const SYNC_AFTER: u64 = 5;
 
-/// Connections accepted in one turn.
+/// Connections accepted in one turn, at most as many as a quarter of all: each can say something before
+/// others take its place.
 const ACCEPTS_A_TURN: usize = 16;
 
 /// Bytes that one connection takes in a turn.
@@ -79,6 +78,7 @@ pub struct Server<L: Listener, D: BlockDevice> {
     called: Vec<Call>,
     calls_first: bool,
     tasks: Tasks,
+    door: Door,
     limits: Limits,
     phase: Phase,
     syncing: Rc<Cell<bool>>,
@@ -92,6 +92,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         options: Options,
         limits: Limits,
     ) -> Self {
+        let door = Door::new(options.login, limits.connections);
         Self {
             listener,
             shared: Shared {
@@ -107,6 +108,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
             calls: Calls::new(),
             called: Vec::new(),
             calls_first: false,
+            door,
             tasks: Tasks::new(limits.operations, limits.operation_bytes),
             limits,
             phase: Phase::Serving,
@@ -196,26 +198,34 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
 
     fn accept(&mut self, now: Now) -> bool {
         let mut moved = self.begin_calls(now);
-        for _ in 0..ACCEPTS_A_TURN {
-            let Some((stream, peer)) = self.listener.accept() else {
+        for _ in 0..(self.limits.connections / 4).clamp(1, ACCEPTS_A_TURN) {
+            let Some((mut stream, peer)) = self.listener.accept() else {
                 break;
             };
             moved = true;
-            let source = stream.peer_address().map_or(Source::Others, Source::of_address);
+            let address = stream.peer_address();
+            let block = address.map(|address| self.shared.options.login.block_of(address));
+            let source = block.map_or(Source::Others, Source::of_address);
             let _about = about(source);
-            if self.places() >= self.limits.connections {
-                // A client that never logs in must not keep others out: the oldest of them goes.
-                let waiting = self.connections.iter().enumerate();
-                let waiting = waiting.filter(|(_, connection)| !connection.is_authenticated());
-                match waiting.min_by_key(|(_, connection)| connection.accepted) {
-                    Some((oldest, _)) => {
-                        let gone = self.connections.remove(oldest);
-                        warn!("{}: dropped before its login for a new client", gone.peer());
+            let room = self.places() < self.limits.connections;
+            let waiting = self.connections.iter().map(Connection::waiting).enumerate();
+            let (at, waiting): (Vec<usize>, Vec<Waiting>) =
+                waiting.filter_map(|(at, waiting)| Some((at, waiting?))).unzip();
+            match self.door.knock(source, &waiting, room, now.monotonic) {
+                Ok(None) => (),
+                Ok(Some(goes)) => {
+                    let at = at.get(goes).copied().unwrap_or_default();
+                    let mut gone = self.connections.remove(at);
+                    gone.goodbye("Exceeded MaxStartups");
+                    self.door.count(Refusal::Startups, gone.peer(), now.monotonic);
+                }
+                Err(refusal) => {
+                    let words = Door::words(refusal, self.connections.len());
+                    if stream.write(words.as_bytes()).is_err() {
+                        debug!("{peer}: gone before it was refused");
                     }
-                    None => {
-                        warn!("{peer}: refused, {} clients are connected", self.connections.len());
-                        continue;
-                    }
+                    self.door.count(refusal, &peer, now.monotonic);
+                    continue;
                 }
             }
             let meter = Meter::new(CONNECTION_SHARE);
@@ -257,6 +267,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         if !self.calls.is_empty() {
             let clients = self.connections.iter().map(|c| format!("{} {}", c.peer(), c.user()));
             self.calls.clients.replace(clients.collect());
+            self.calls.limits.replace(self.door.status());
         }
         moved
     }
@@ -268,7 +279,8 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
 
     fn serve(&mut self, now: Now) -> bool {
         self.shared.more_channels.set(self.limits.connections.saturating_sub(self.places()));
-        let Self { connections, shared, tasks, .. } = self;
+        let Self { connections, shared, tasks, door, .. } = self;
+        let grace = shared.options.login.grace;
         let mut moved = false;
         let (mut at, mut first) = (0, None);
         connections.retain_mut(|connection| {
@@ -281,13 +293,19 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 Err(gone) => {
                     moved = true;
                     say_gone(connection.peer(), connection.user(), &gone);
+                    if !connection.is_authenticated() {
+                        let misdeed = match connection.user() {
+                            "" => Misdeed::NoAuth,
+                            _ => Misdeed::AuthFail,
+                        };
+                        door.blame(connection.source(), misdeed, now.monotonic);
+                    }
                     return false;
                 }
             }
-            let late = !connection.is_authenticated()
-                && now.monotonic >= connection.accepted.saturating_add(LOGIN_GRACE);
-            if late {
-                info!("{}: no login within {} s", connection.peer(), LOGIN_GRACE / 1000);
+            if is_late(connection, grace, now.monotonic) {
+                door.count(Refusal::Grace, connection.peer(), now.monotonic);
+                door.blame(connection.source(), Misdeed::GraceExceeded, now.monotonic);
                 return false;
             }
             at = at.saturating_add(1);
@@ -324,14 +342,25 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         let sync = unsynced.map(|t| {
             t.saturating_add(SYNC_AFTER).saturating_sub(now.unix).max(1).saturating_mul(1000)
         });
-        let waiting = self.connections.iter().filter(|c| !c.is_authenticated());
-        let grace = waiting
-            .map(|c| c.accepted.saturating_add(LOGIN_GRACE).saturating_sub(now.monotonic))
-            .min();
+        let grace = self.shared.options.login.grace;
+        let waiting = self.connections.iter().filter(|c| grace > 0 && !c.is_authenticated());
+        let grace = grace.saturating_mul(1000);
+        let grace =
+            waiting.map(|c| c.accepted.saturating_add(grace).saturating_sub(now.monotonic)).min();
         let keys = self.connections.iter().filter_map(Connection::deadline).min();
         let keys = keys.map(|due| due.saturating_sub(now.monotonic));
         sync.into_iter().chain(grace).chain(keys).chain(self.calls.deadline()).min()
     }
+}
+
+/// Whether LoginGraceTime, in seconds, is over for a connection.
+fn is_late<S: Stream, D: BlockDevice + 'static>(
+    connection: &Connection<S, D>,
+    grace: u64,
+    now: u64,
+) -> bool {
+    let end = connection.accepted.saturating_add(grace.saturating_mul(1000));
+    !connection.is_authenticated() && grace > 0 && now >= end
 }
 
 fn say_gone(peer: &str, user: &str, gone: &Gone) {

@@ -46,7 +46,7 @@ class Server:
         with open(self.log_path, "wb") as log:
             self.process = case.spawn(
                 [*other, program("mirage-sshfs"), "--disk", image, "--port", str(port),
-                 "--listen", "127.0.0.1", *options],
+                 "--listen", "127.0.0.1", "--per-source-penalties", "no", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.port = None
         case.servers.append(self)

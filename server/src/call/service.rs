@@ -97,6 +97,7 @@ pub struct Host<D: BlockDevice> {
     pub fingerprint: Rc<str>,
     pub asked: Rc<RefCell<Vec<Asked>>>,
     pub clients: Rc<RefCell<Vec<String>>>,
+    pub limits: Rc<RefCell<String>>,
 }
 
 /// Runs a service to its exit code.

@@ -132,5 +132,6 @@ fn status<D: BlockDevice>(host: &Host<D>) -> String {
         text.push_str(client);
         text.push('\n');
     }
+    text.push_str(&host.limits.borrow());
     text
 }

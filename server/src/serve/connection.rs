@@ -5,6 +5,7 @@ use crate::login::authorized_key::AuthorizedKey;
 use crate::login::key::fingerprint;
 use crate::login::users::{self, ToldKeys};
 use crate::options::{Options, USER_NAME_RULE, is_user_name};
+use crate::serve::door::Waiting;
 use crate::serve::meter::Meter;
 use crate::serve::tasks::Tasks;
 use crate::serve::transfer::{Over, SshChannel, Transfer};
@@ -141,6 +142,20 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         self.ssh.is_authenticated()
     }
 
+    /// How far it has come, when it has not logged in: a version, keys and a user's name come in turn.
+    pub fn waiting(&self) -> Option<Waiting> {
+        /// More than a version, and less than what agrees on keys.
+        const VERSION: u64 = 400;
+        let progress = match self.meter.taken() {
+            _ if !self.user.is_empty() => 3,
+            0 => 0,
+            ..VERSION => 1,
+            _ => 2,
+        };
+        let Self { source, accepted, .. } = *self;
+        (!self.is_authenticated()).then_some(Waiting { source, progress, accepted })
+    }
+
     /// How many of the server's places it takes: a window and replies are each channel's own.
     pub fn places(&self) -> usize {
         self.transfers.iter().flatten().count().max(1)
@@ -163,8 +178,9 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         tasks.begin_share();
         let mut moved = self.transfer(tasks)?;
         for _ in 0..EVENTS_A_TURN {
-            let more = self.transfers.iter().all(Option::is_none) || shared.more_channels.get() > 0;
-            self.ssh.set_full(!more);
+            let open = self.transfers.iter().flatten().count();
+            let more = open == 0 || shared.more_channels.get() > 0;
+            self.ssh.set_full(!more || open >= shared.options.login.sessions);
             match self.ssh.step(&mut self.stream, &shared.host_key)? {
                 Event::Idle => break,
                 event => self.handle(event, shared, tasks)?,

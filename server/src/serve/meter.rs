@@ -21,17 +21,25 @@ struct Share {
     most: usize,
     left: Cell<usize>,
     more: Cell<bool>,
+    /// Bytes that were taken so far.
+    taken: Cell<u64>,
 }
 
 impl Meter {
     /// Shows about `most` bytes a turn, and one piece more.
     pub fn new(most: usize) -> Self {
-        Self(Rc::new(Share { most, left: Cell::new(most), more: Cell::new(false) }))
+        let (left, more, taken) = (Cell::new(most), Cell::default(), Cell::default());
+        Self(Rc::new(Share { most, left, more, taken }))
     }
 
     pub fn begin_turn(&self) {
         self.0.left.set(self.0.most);
         self.0.more.set(false);
+    }
+
+    /// Bytes that were taken so far.
+    pub fn taken(&self) -> u64 {
+        self.0.taken.get()
     }
 
     /// Whether somebody wanted more in this turn.
@@ -57,6 +65,7 @@ impl<S: Stream> Stream for Metered<S> {
 
     fn consume(&mut self, n: usize) {
         self.meter.0.left.update(|left| left.saturating_sub(n.saturating_add(STEP)));
+        self.meter.0.taken.update(|taken| taken.saturating_add(n as u64));
         self.stream.consume(n);
     }
 

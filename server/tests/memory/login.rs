@@ -1,6 +1,7 @@
 //! Who may log in, and how connections end.
 use crate::rig::*;
-use client::{Client, Failed, pair};
+use client::{Client, End, Failed, pair};
+use net::Stream;
 use server::{Limits, ToldKeys, Turn};
 
 const ONE: Limits = Limits { connections: 1, ..LIMITS };
@@ -83,6 +84,75 @@ fn stopping_tells_clients_and_leaves_the_volume_clean() {
     let volume = rig.stop();
     assert!(matches!(user.client.step(&mut user.end), Err(Failed::Closed)));
     assert_eq!(wait(volume.metadata("/left-open")).unwrap().len, 4);
+}
+
+/// A silent stranger comes in each turn, from where the honest client comes from and from elsewhere.
+#[test]
+fn a_flood_of_silent_strangers_keeps_no_slow_login_out() {
+    let line = key_line(1, "me");
+    for address in ["10.0.0.1", "10.0.0.2"] {
+        let (mut ours, mut theirs): (Vec<_>, Vec<_>) =
+            (0..400).map(|_| pair_at("10.0.0.1")).unzip();
+        let (honest, mut end) = pair_at(address);
+        ours.insert(390, honest);
+        let mut rig = Rig::new(&[("/mirage.pub", &line)], ours, LIMITS, &[]);
+        let mut client = Client::new("mirage", &[1; 32]);
+        let mut turns = 0;
+        while !client.is_open() {
+            turns += 1;
+            assert!(turns < 300, "no login");
+            rig.turn();
+            // One step of the client for each of the server's turns, each of which accepts one.
+            client.step(&mut end).unwrap();
+        }
+        theirs.clear();
+    }
+}
+
+#[test]
+fn a_client_too_many_is_told_so_before_the_version() {
+    let ((first, first_end), (more, mut more_end)) = (pair(), pair());
+    let line = key_line(1, "me");
+    let mut rig = Rig::new(&[("/mirage.pub", &line)], vec![first], ONE, &[]);
+    let _user = rig.log_in("mirage", 1, first_end).unwrap();
+    rig.server.listener().0.push(more);
+    rig.turn();
+    let told = String::from_utf8_lossy(more_end.fill().unwrap()).into_owned();
+    assert_eq!(told, "Exceeded MaxStartups: 1 clients are served\r\n");
+}
+
+/// Of one source alone, and not for ever.
+#[test]
+fn a_guesser_is_made_to_wait() {
+    let line = key_line(1, "me");
+    let mut rig = Rig::new(&[("/mirage.pub", &line)], vec![], LIMITS, &[]);
+    let log_in = |rig: &mut Rig, address, seed| {
+        let (ours, theirs) = pair_at(address);
+        rig.server.listener().0.push(ours);
+        rig.log_in("mirage", seed, theirs).is_ok()
+    };
+    assert!((0..5).all(|_| !log_in(&mut rig, "10.0.0.1", 9)));
+    assert!(!log_in(&mut rig, "10.0.0.1", 1));
+    assert!(log_in(&mut rig, "10.0.0.2", 1));
+    rig.monotonic += 30_000;
+    assert!(log_in(&mut rig, "10.0.0.1", 1));
+}
+
+#[test]
+fn one_source_has_no_more_than_its_share_and_a_session_no_more_channels() {
+    let ends: Vec<_> = ["10.0.0.1", "10.0.0.1", "10.0.0.2"].map(pair_at).into();
+    let (ours, mut theirs): (Vec<_>, Vec<_>) = ends.into_iter().rev().unzip();
+    let words = ["--per-source-max-startups=1", "--login-grace-time=7"];
+    let mut rig = Rig::new(&[], ours, LIMITS, &words);
+    while rig.turn() == Turn::Moved {}
+    let told = |end: &mut End| String::from_utf8_lossy(end.fill().unwrap_or_default()).into_owned();
+    assert!(
+        told(&mut theirs[2]).starts_with("SSH-2.0-")
+            && told(&mut theirs[0]).starts_with("SSH-2.0-")
+    );
+    assert_eq!(told(&mut theirs[1]), "Exceeded PerSourceMaxStartups\r\n");
+    let Turn::Idle(Some(wait)) = rig.turn() else { panic!("no deadline") };
+    assert!((6_000..=7_000).contains(&wait), "{wait}");
 }
 
 #[test]
