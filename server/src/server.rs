@@ -216,7 +216,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 Ok(Some(goes)) => {
                     let at = at.get(goes).copied().unwrap_or_default();
                     let mut gone = self.connections.remove(at);
-                    gone.goodbye("Exceeded MaxStartups");
+                    gone.refuse(&Door::words(Refusal::Startups, self.connections.len()));
                     self.door.count(Refusal::Startups, gone.peer(), now.monotonic);
                 }
                 Err(refusal) => {

@@ -74,7 +74,9 @@ class Start(Case):
 
     def test_help_and_version(self):
         shown = self.run_program(program("mirage-sshfs"), "--help").text
-        for option in ["--disk", "--port", "--listen", "--user", "--key", "--seed", "--read-only", "--format-if-blank", "--grow", "--logs"]:
+        for option in ["--disk", "--port", "--listen", "--user", "--key", "--seed", "--read-only", "--format-if-blank", "--grow", "--logs",
+                       "--login-grace-time", "--max-startups", "--max-sessions", "--per-source-max-startups",
+                       "--per-source-net-block-size", "--per-source-penalties"]:
             self.assertIn(option, shown)
         self.assertRegex(self.run_program(program("mirage-sshfs"), "--version").text, r"\d+\.\d+")
 

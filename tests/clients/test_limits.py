@@ -1,13 +1,12 @@
 """Strangers in numbers, guessers, and what each limit of the command line does to them."""
 
-import os
 import socket
 import subprocess
 import threading
 import time
 
 from harness import Case
-from tools import content, tool
+from tools import content, program, tool
 
 SIZE = 60_000_000
 
@@ -90,7 +89,7 @@ class Crowd(Case):
 
 class Limits(Case):
     options = ("--max-startups", "3", "--per-source-penalties", "authfail:1 noauth:0 min:3 max:4",
-               "--login-grace-time", "4", "--max-auth-tries", "2")
+               "--login-grace-time", "4")
 
     def test_a_guesser_waits_and_then_does_not(self):
         wrong = self.make_key("wrong")
@@ -106,17 +105,13 @@ class Limits(Case):
 
     def test_silent_ones_make_room_and_end(self):
         silent = [self.socket() for _ in range(4)]
-        first = silent[0].makefile("rb")
-        self.assertTrue(first.readline().startswith(b"SSH-2.0-"))
-        # Its last words, and the end.
-        self.assertIn(b"MaxStartups", first.read())
+        self.assertIn(b"Exceeded MaxStartups", silent[0].makefile("rb").read())
         self.sftp("ls")
         self.server.wait_log("refused, LoginGraceTime; 1 so far", 8)
 
     def test_wrong_values(self):
         for words in ["--max-startups=0", "--per-source-penalties=often", "--login-grace-time=2m"]:
             name, value = words.split("=")
-            result = self.run_program(os.environ.get("SERVER") or self.server.process.args[0], "--disk", self.image, words,
-                                      ok=False, seconds=10)
+            result = self.run_program(program("mirage-sshfs"), "--disk", self.image, words, ok=False, seconds=10)
             self.assertIn(name, result.err)
             self.assertIn(value, result.err)

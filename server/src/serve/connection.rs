@@ -15,8 +15,8 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use fat::{BlockDevice, Volume};
-use log::{info, warn};
-use net::{Algorithms, Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
+use log::{debug, info, warn};
+use net::{Algorithms, Ended, Event, HostKey, MAX_CHANNELS, RekeyLimit, Session, Stream};
 use sftp::HandleMemory;
 
 /// Events that one connection may handle before the others have their turn.
@@ -47,6 +47,8 @@ pub struct Connection<S, D: BlockDevice> {
     stream: S,
     /// The stream's.
     meter: Meter,
+    /// The version is sent.
+    begun: bool,
     peer: String,
     /// Whose doing is what it does.
     source: Source,
@@ -113,6 +115,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         Ok(Self {
             stream,
             meter,
+            begun: false,
             peer,
             source,
             user: String::new(),
@@ -175,6 +178,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             self.keys = keys;
         }
         self.meter.begin_turn();
+        self.begun = true;
         tasks.begin_share();
         let mut moved = self.transfer(tasks)?;
         for _ in 0..EVENTS_A_TURN {
@@ -289,6 +293,15 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             }
             *lookup.borrow_mut() = Some(keys);
         });
+    }
+
+    /// Tells the client that it is not served: before the version in a line (RFC 4253 4.2).
+    pub fn refuse(&mut self, words: &str) {
+        if self.begun {
+            self.goodbye(words.trim_end());
+        } else if self.stream.write(words.as_bytes()).is_err() {
+            debug!("{}: gone before it was refused", self.peer);
+        }
     }
 
     /// Tells the client that the server stops.

@@ -35,6 +35,17 @@ Usage: mirage-sshfs [OPTION]...
       --rekey-limit 'SIZE [TIME]'
                            new keys after so many bytes or so long, as in '1G 1h'
       --strict-algorithms  only post-quantum key exchange, no encrypt-and-MAC
+      --login-grace-time N seconds until a client must have logged in [120]
+      --max-startups N, --max-startups START:RATE:FULL
+                           clients that have not logged in before one of them goes [128]
+      --max-sessions N     SFTP channels of one connection [10]
+      --per-source-max-startups N
+                           clients of one source that have not logged in [none]
+      --per-source-net-block-size N:N
+                           bits of IPv4 and IPv6 addresses that make a source [32:128]
+      --per-source-penalties 'WORDS'
+                           seconds that a source waits after failures, or no
+                           [authfail:5 noauth:1 grace-exceeded:10 max:600 min:15]
       --format-if-blank    format the image if it holds nothing but zeros
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
