@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 use log::debug;
 use sunset::sshwire::write_ssh;
 
-/// Failed attempts of any kind with which the session ends; OpenSSH's MaxAuthTries is 6, and agents that
-/// offer many keys are common.
-const MAX_ATTEMPTS: u32 = 10;
+/// OpenSSH's MaxAuthTries is 6, and agents that offer many keys are common.
+pub const MAX_AUTH_TRIES: u32 = 10;
 
 /// Room for the largest public key that sunset decodes here (ecdsa-sha2-nistp256: 104 bytes).
 const KEY_ROOM: usize = 160;
@@ -63,8 +62,8 @@ impl Auth {
         allowed
     }
 
-    /// Whether so many failures are enough.
-    pub fn is_enough(&self, failures: u32) -> bool {
-        failures.saturating_sub(u32::from(self.asked_first)) >= MAX_ATTEMPTS
+    /// Of the messages that were answered with a failure, those that were attempts.
+    pub fn attempts(&self, failures: u32) -> u32 {
+        failures.saturating_sub(u32::from(self.asked_first))
     }
 }

@@ -22,6 +22,7 @@ mod stream;
 pub mod tcp;
 
 pub use algorithms::Algorithms;
+pub use auth::MAX_AUTH_TRIES;
 pub use ended::Ended;
 pub use host_key::HostKey;
 pub use rekey::RekeyLimit;

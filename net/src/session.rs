@@ -5,7 +5,7 @@
 //! all channel data, and only then `input()`.
 use crate::WINDOW;
 use crate::algorithms::Algorithms;
-use crate::auth::Auth;
+use crate::auth::{Auth, MAX_AUTH_TRIES};
 use crate::channel::{Channel, Channels, channel, may_begin};
 use crate::ended::Ended;
 use crate::host_key::HostKey;
@@ -43,6 +43,7 @@ pub struct Session {
     runner: sunset::Runner<'static, sunset::Server>,
     rekey: Rekey,
     auth: Auth,
+    max_auth_tries: u32,
     authenticated: bool,
     /// Bytes that came before the login.
     before_login: usize,
@@ -65,6 +66,7 @@ impl Session {
             runner,
             rekey: Rekey::new(rekey),
             auth: Auth::default(),
+            max_auth_tries: MAX_AUTH_TRIES,
             authenticated: false,
             before_login: 0,
             asked: false,
@@ -86,6 +88,16 @@ impl Session {
     /// The public key that logged in, in SSH wire format.
     pub fn accepted_key(&self) -> &[u8] {
         self.auth.accepted_key()
+    }
+
+    /// With how many failed attempts of any kind to log in the session ends.
+    pub fn set_max_auth_tries(&mut self, tries: u32) {
+        self.max_auth_tries = tries;
+    }
+
+    /// Attempts to log in that failed.
+    pub fn failed_logins(&self) -> u32 {
+        self.auth.attempts(self.runner.login_failures())
     }
 
     /// Whether a further channel that asks for a subsystem is refused.
@@ -138,7 +150,7 @@ impl Session {
                 return Ok(Event::Login(self.auth.user().into()));
             }
             let progress = self.progress(host_key)?;
-            if self.auth.is_enough(self.runner.login_failures()) {
+            if self.failed_logins() >= self.max_auth_tries {
                 return Err(Ended::TooManyAttempts);
             }
             match progress {

@@ -292,7 +292,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 Ok(m) => moved |= m,
                 Err(gone) => {
                     moved = true;
-                    say_gone(connection.peer(), connection.user(), &gone);
+                    say_gone(connection, &gone);
                     if !connection.is_authenticated() {
                         let misdeed = match connection.user() {
                             "" => Misdeed::NoAuth,
@@ -363,11 +363,16 @@ fn is_late<S: Stream, D: BlockDevice + 'static>(
     !connection.is_authenticated() && grace > 0 && now >= end
 }
 
-fn say_gone(peer: &str, user: &str, gone: &Gone) {
-    match gone {
-        Gone::Session(Ended::Closed) if user.is_empty() => debug!("{peer}: {gone}"),
-        Gone::Session(Ended::Closed) => info!("{user} from {peer}: {gone}"),
-        _ if user.is_empty() => warn!("{peer}: {gone}"),
+fn say_gone<S: Stream, D: BlockDevice + 'static>(connection: &Connection<S, D>, gone: &Gone) {
+    let (user, peer) = (connection.user(), connection.peer());
+    match (user, gone) {
+        ("", Gone::Session(Ended::Closed)) => debug!("{peer}: {gone}"),
+        ("", _) => warn!("{peer}: {gone}"),
+        _ if !connection.is_authenticated() => {
+            let failed = connection.failed_logins();
+            info!("{user} from {peer}: not logged in, {failed} attempts failed: {gone}");
+        }
+        (_, Gone::Session(Ended::Closed)) => info!("{user} from {peer}: {gone}"),
         _ => warn!("{user} from {peer}: {gone}"),
     }
 }

@@ -89,13 +89,14 @@ class Crowd(Case):
 
 class Limits(Case):
     options = ("--max-startups", "3", "--per-source-penalties", "authfail:1 noauth:0 min:3 max:4",
-               "--login-grace-time", "4")
+               "--login-grace-time", "4", "--max-auth-tries", "2")
 
     def test_a_guesser_waits_and_then_does_not(self):
         wrong = self.make_key("wrong")
         self.configure(self.server, key=wrong, name="guesser")
         for _ in range(5):
             self.sftp("ls", config="guesser", ok=False)
+        self.server.wait_log(r"mirage from 127\.0\.0\.1:\d+: not logged in, 1 attempts failed: closed by the client")
         told = self.sftp("ls", ok=None)
         self.assertNotEqual(told.code, 0)
         plain = self.socket()
@@ -109,8 +110,18 @@ class Limits(Case):
         self.sftp("ls")
         self.server.wait_log("refused, LoginGraceTime; 1 so far", 8)
 
+    def test_tries_of_one_connection(self):
+        for number in range(3):
+            key = self.make_key(f"wrong{number}")
+            with open(self.path("config"), "a") as file:
+                file.write(f"  IdentityFile {key}\n")
+        mine = f"  IdentityFile {self.key}\n"
+        self.write("config", self.read("config").decode().replace(mine, "") + mine)
+        self.assertRegex(self.sftp("ls", ok=False).err, "[Tt]oo many authentication failures|Connection")
+        self.server.wait_log("mirage from .*: not logged in, 2 attempts failed: too many authentication failures")
+
     def test_wrong_values(self):
-        for words in ["--max-startups=0", "--per-source-penalties=often", "--login-grace-time=2m"]:
+        for words in ["--max-startups=0", "--max-auth-tries=0", "--per-source-penalties=often", "--login-grace-time=2m"]:
             name, value = words.split("=")
             result = self.run_program(program("mirage-sshfs"), "--disk", self.image, words, ok=False, seconds=10)
             self.assertIn(name, result.err)

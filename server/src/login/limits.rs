@@ -9,6 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct LoginLimits {
     /// LoginGraceTime in seconds; 0 is for ever.
     pub grace: u64,
+    pub max_auth_tries: u32,
     /// MaxStartups; without it one goes when all places are taken, and none early: a client that has come
     /// further is not the one to go, so that early drops save nobody, where places are few.
     pub startups: Option<Startups>,
@@ -49,6 +50,7 @@ impl Default for LoginLimits {
     fn default() -> Self {
         Self {
             grace: 120,
+            max_auth_tries: net::MAX_AUTH_TRIES,
             startups: None,
             sessions: net::MAX_CHANNELS,
             of_source: None,
@@ -64,6 +66,7 @@ impl LoginLimits {
         matches!(
             name,
             "--login-grace-time"
+                | "--max-auth-tries"
                 | "--max-startups"
                 | "--max-sessions"
                 | "--per-source-max-startups"
@@ -81,6 +84,7 @@ impl LoginLimits {
         };
         match name {
             "--login-grace-time" => self.grace = number()?.into(),
+            "--max-auth-tries" => self.max_auth_tries = at_least_1()? as u32,
             "--max-sessions" => self.sessions = (number()? as usize).min(net::MAX_CHANNELS),
             "--per-source-max-startups" => {
                 self.of_source = if value == "none" { None } else { Some(at_least_1()?) };
@@ -177,11 +181,8 @@ fn penalties(value: &str) -> Result<Option<Penalties>, String> {
 impl fmt::Display for LoginLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of_source = self.of_source.map_or("none".into(), |n| n.to_string());
-        write!(
-            f,
-            "LoginGraceTime {}, MaxSessions {}, PerSourceMaxStartups {of_source}, ",
-            self.grace, self.sessions
-        )?;
+        write!(f, "LoginGraceTime {}, MaxAuthTries {}, ", self.grace, self.max_auth_tries)?;
+        write!(f, "MaxSessions {}, PerSourceMaxStartups {of_source}, ", self.sessions)?;
         write!(f, "PerSourceNetBlockSize {}:{}, PerSourcePenalties ", self.block.0, self.block.1)?;
         match &self.penalties {
             None => f.write_str("no"),
@@ -218,6 +219,7 @@ mod tests {
             ("--max-startups", "0"),
             ("--max-startups", "9:30:3"),
             ("--max-startups", "3:101:9"),
+            ("--max-auth-tries", "0"),
             ("--per-source-max-startups", "-1"),
             ("--per-source-net-block-size", "33"),
             ("--per-source-net-block-size", "24:129"),

@@ -16,7 +16,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use fat::{BlockDevice, Volume};
 use log::{debug, info, warn};
-use net::{Algorithms, Ended, Event, HostKey, MAX_CHANNELS, RekeyLimit, Session, Stream};
+use net::{Algorithms, Ended, Event, HostKey, MAX_CHANNELS, Session, Stream};
 use sftp::HandleMemory;
 
 /// Events that one connection may handle before the others have their turn.
@@ -111,7 +111,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             true => Algorithms::Strict,
             false => Algorithms::All,
         };
-        let (ssh, keys) = (Session::new(options.rekey_limit, algorithms)?, Vec::new());
+        let (mut ssh, keys) = (Session::new(options.rekey_limit, algorithms)?, Vec::new());
+        ssh.set_max_auth_tries(options.login.max_auth_tries);
         Ok(Self {
             stream,
             meter,
@@ -141,6 +142,11 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         &self.user
     }
 
+    /// Attempts to log in that failed.
+    pub fn failed_logins(&self) -> u32 {
+        self.ssh.failed_logins()
+    }
+
     pub fn is_authenticated(&self) -> bool {
         self.ssh.is_authenticated()
     }
@@ -152,7 +158,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         let progress = match self.meter.taken() {
             _ if !self.user.is_empty() => 3,
             0 => 0,
-            ..VERSION => 1,
+            1..VERSION => 1,
             _ => 2,
         };
         let Self { source, accepted, .. } = *self;

@@ -36,6 +36,7 @@ Usage: mirage-sshfs [OPTION]...
                            new keys after so many bytes or so long, as in '1G 1h'
       --strict-algorithms  only post-quantum key exchange, no encrypt-and-MAC
       --login-grace-time N seconds until a client must have logged in [120]
+      --max-auth-tries N   failed attempts that end a connection [10]
       --max-startups N, --max-startups START:RATE:FULL
                            clients that have not logged in before one of them goes [128]
       --max-sessions N     SFTP channels of one connection [10]
