@@ -17,6 +17,8 @@ pub struct Auth {
     keys: Option<Vec<Vec<u8>>>,
     /// The client asked first what it may try: that is no failure.
     pub asked_first: bool,
+    /// Attempts with which the session ends.
+    pub max_tries: Option<u32>,
     /// The key that was accepted.
     accepted: Option<Vec<u8>>,
 }
@@ -60,6 +62,11 @@ impl Auth {
             self.accepted = Some(blob.to_vec());
         }
         allowed
+    }
+
+    /// Whether so many attempts are enough.
+    pub fn is_enough(&self, attempts: u32) -> bool {
+        attempts >= self.max_tries.unwrap_or(MAX_AUTH_TRIES)
     }
 
     /// Of the messages that were answered with a failure, those that were attempts.

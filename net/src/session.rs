@@ -5,7 +5,7 @@
 //! all channel data, and only then `input()`.
 use crate::WINDOW;
 use crate::algorithms::Algorithms;
-use crate::auth::{Auth, MAX_AUTH_TRIES};
+use crate::auth::Auth;
 use crate::channel::{Channel, Channels, channel, may_begin};
 use crate::ended::Ended;
 use crate::host_key::HostKey;
@@ -43,7 +43,6 @@ pub struct Session {
     runner: sunset::Runner<'static, sunset::Server>,
     rekey: Rekey,
     auth: Auth,
-    max_auth_tries: u32,
     authenticated: bool,
     /// Bytes that came before the login.
     before_login: usize,
@@ -66,7 +65,6 @@ impl Session {
             runner,
             rekey: Rekey::new(rekey),
             auth: Auth::default(),
-            max_auth_tries: MAX_AUTH_TRIES,
             authenticated: false,
             before_login: 0,
             asked: false,
@@ -92,7 +90,7 @@ impl Session {
 
     /// With how many failed attempts of any kind to log in the session ends.
     pub fn set_max_auth_tries(&mut self, tries: u32) {
-        self.max_auth_tries = tries;
+        self.auth.max_tries = Some(tries);
     }
 
     /// Attempts to log in that failed.
@@ -150,7 +148,7 @@ impl Session {
                 return Ok(Event::Login(self.auth.user().into()));
             }
             let progress = self.progress(host_key)?;
-            if self.failed_logins() >= self.max_auth_tries {
+            if self.auth.is_enough(self.failed_logins()) {
                 return Err(Ended::TooManyAttempts);
             }
             match progress {
