@@ -78,11 +78,6 @@ impl Session {
         self.authenticated
     }
 
-    /// The name that the client logs in with; empty before it named one.
-    pub fn user(&self) -> &str {
-        self.auth.user()
-    }
-
     /// The public key that logged in, in SSH wire format.
     pub fn accepted_key(&self) -> &[u8] {
         self.auth.accepted_key()
