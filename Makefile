@@ -1,6 +1,7 @@
 # make run    makes a key and a disk image when there are none, then serves the image
 # make test   installs what the tests need and runs all of them
 # make vm     boots the kernel in QEMU, serving the image
+# make hvt    runs the kernel on Solo5's solo5-hvt
 # make xen    boots the guest under a real Xen in QEMU
 # make qubes  makes what Qubes OS' dom0 installs
 # make bench  measures against OpenSSH's sshd; make bench-requests counts what the disk is asked
@@ -25,6 +26,7 @@ include kernel.mk
 include xen.mk
 include qubes.mk
 include vm.mk
+include hvt.mk
 
 build:
 	cargo build --release --locked
@@ -34,7 +36,7 @@ run: build
 	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
 	$(SERVER) --disk $(DISK) --port $(PORT)
 
-test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-fresh test-qubes test-vm test-xen
+test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-fresh test-qubes test-vm test-hvt test-xen
 
 # What is missing is installed as root; otherwise this says what to type.
 tools:

@@ -1,5 +1,6 @@
 //! A disk and a network interface of whichever machine this is: one type of each, so that the
 //! program holds the volume and the server once and not once for each kind of device.
+use crate::solo5::{self, Solo5Disk, Solo5Net};
 use crate::virtio::{self, Transport, VirtioDisk, VirtioNet};
 use crate::xen::blkfront::Blkfront;
 use crate::xen::netfront::{self, Netfront};
@@ -13,6 +14,7 @@ use smoltcp::time::Instant;
 pub enum AnyDisk {
     Xen(Blkfront),
     Virtio(VirtioDisk<Transport>),
+    Solo5(Solo5Disk),
 }
 
 impl AnyDisk {
@@ -21,6 +23,7 @@ impl AnyDisk {
         match self {
             Self::Xen(disk) => disk.poll(),
             Self::Virtio(disk) => disk.poll(),
+            Self::Solo5(_) => false,
         }
     }
 
@@ -30,6 +33,7 @@ impl AnyDisk {
             // Its events are kept until they are looked at.
             Self::Xen(_) => false,
             Self::Virtio(disk) => disk.arm(),
+            Self::Solo5(_) => false,
         }
     }
 
@@ -38,6 +42,7 @@ impl AnyDisk {
         match self {
             Self::Xen(disk) => disk.deadline().map(|ns| ns.div_ceil(1_000_000)),
             Self::Virtio(_) => None,
+            Self::Solo5(_) => None,
         }
     }
 }
@@ -47,6 +52,7 @@ impl BlockDevice for AnyDisk {
         match self {
             Self::Xen(disk) => disk.sector_size(),
             Self::Virtio(disk) => disk.sector_size(),
+            Self::Solo5(disk) => disk.sector_size(),
         }
     }
 
@@ -54,6 +60,7 @@ impl BlockDevice for AnyDisk {
         match self {
             Self::Xen(disk) => disk.size(),
             Self::Virtio(disk) => disk.size(),
+            Self::Solo5(disk) => disk.size(),
         }
     }
 
@@ -61,6 +68,7 @@ impl BlockDevice for AnyDisk {
         match self {
             Self::Xen(disk) => disk.read_only(),
             Self::Virtio(disk) => disk.read_only(),
+            Self::Solo5(disk) => disk.read_only(),
         }
     }
 
@@ -68,6 +76,7 @@ impl BlockDevice for AnyDisk {
         match self {
             Self::Xen(disk) => disk.read(offset, buf).await,
             Self::Virtio(disk) => disk.read(offset, buf).await,
+            Self::Solo5(disk) => disk.read(offset, buf).await,
         }
     }
 
@@ -75,6 +84,7 @@ impl BlockDevice for AnyDisk {
         match self {
             Self::Xen(disk) => disk.write(offset, data).await,
             Self::Virtio(disk) => disk.write(offset, data).await,
+            Self::Solo5(disk) => disk.write(offset, data).await,
         }
     }
 
@@ -82,6 +92,7 @@ impl BlockDevice for AnyDisk {
         match self {
             Self::Xen(disk) => disk.flush().await,
             Self::Virtio(disk) => disk.flush().await,
+            Self::Solo5(disk) => disk.flush().await,
         }
     }
 }
@@ -90,6 +101,7 @@ impl BlockDevice for AnyDisk {
 pub enum AnyNet {
     Xen(Netfront),
     Virtio(Box<VirtioNet<Transport>>),
+    Solo5(Solo5Net),
 }
 
 impl AnyNet {
@@ -98,6 +110,7 @@ impl AnyNet {
         match self {
             Self::Xen(net) => net.mac(),
             Self::Virtio(net) => Some(net.mac()),
+            Self::Solo5(net) => Some(net.mac()),
         }
     }
 
@@ -106,6 +119,7 @@ impl AnyNet {
         match self {
             Self::Xen(net) => net.is_connected(),
             Self::Virtio(net) => net.is_connected(),
+            Self::Solo5(_) => true,
         }
     }
 
@@ -114,6 +128,7 @@ impl AnyNet {
         match self {
             Self::Xen(net) => net.poll(),
             Self::Virtio(net) => net.poll(),
+            Self::Solo5(_) => false,
         }
     }
 
@@ -122,6 +137,7 @@ impl AnyNet {
         match self {
             Self::Xen(net) => net.flush(),
             Self::Virtio(net) => net.flush(),
+            Self::Solo5(_) => (),
         }
     }
 
@@ -130,6 +146,7 @@ impl AnyNet {
         match self {
             Self::Xen(net) => net.arm(),
             Self::Virtio(net) => net.arm(),
+            Self::Solo5(_) => false,
         }
     }
 }
@@ -148,6 +165,10 @@ impl phy::Device for AnyNet {
                 let (frame, room) = net.receive(now)?;
                 Some((Received::Virtio(frame), Room::Virtio(room)))
             }
+            Self::Solo5(net) => {
+                let (frame, room) = net.receive(now)?;
+                Some((Received::Solo5(frame), Room::Solo5(room)))
+            }
         }
     }
 
@@ -155,6 +176,7 @@ impl phy::Device for AnyNet {
         match self {
             Self::Xen(net) => net.transmit(now).map(Room::Xen),
             Self::Virtio(net) => net.transmit(now).map(Room::Virtio),
+            Self::Solo5(net) => net.transmit(now).map(Room::Solo5),
         }
     }
 
@@ -162,6 +184,7 @@ impl phy::Device for AnyNet {
         match self {
             Self::Xen(net) => net.capabilities(),
             Self::Virtio(net) => net.capabilities(),
+            Self::Solo5(net) => net.capabilities(),
         }
     }
 }
@@ -170,6 +193,7 @@ impl phy::Device for AnyNet {
 pub enum Received<'a> {
     Xen(netfront::Received<'a>),
     Virtio(virtio::Received<'a, Transport>),
+    Solo5(solo5::Received<'a>),
 }
 
 impl phy::RxToken for Received<'_> {
@@ -177,6 +201,7 @@ impl phy::RxToken for Received<'_> {
         match self {
             Self::Xen(frame) => frame.consume(f),
             Self::Virtio(frame) => frame.consume(f),
+            Self::Solo5(frame) => frame.consume(f),
         }
     }
 }
@@ -185,6 +210,7 @@ impl phy::RxToken for Received<'_> {
 pub enum Room<'a> {
     Xen(netfront::Room<'a>),
     Virtio(virtio::Room<'a, Transport>),
+    Solo5(solo5::Room<'a>),
 }
 
 impl phy::TxToken for Room<'_> {
@@ -192,6 +218,7 @@ impl phy::TxToken for Room<'_> {
         match self {
             Self::Xen(room) => room.consume(len, f),
             Self::Virtio(room) => room.consume(len, f),
+            Self::Solo5(room) => room.consume(len, f),
         }
     }
 
@@ -199,6 +226,7 @@ impl phy::TxToken for Room<'_> {
         match self {
             Self::Xen(room) => room.set_meta(meta),
             Self::Virtio(room) => room.set_meta(meta),
+            Self::Solo5(room) => room.set_meta(meta),
         }
     }
 }

@@ -3,4 +3,5 @@ pub mod heap;
 pub mod memory;
 pub mod paging;
 pub mod pvh;
+pub mod solo5;
 pub mod traps;

@@ -1,5 +1,5 @@
 //! Where the log goes: under Xen port 0xe9 and Xen's console, once it is known, and else the first serial
-//! port, if there is one. Writing to the ports neither allocates nor locks,
+//! port, if there is one, or Solo5's tender. Writing to ports neither allocates nor locks,
 //! so that it works in an exception and out of memory.
 use crate::cpu::clock;
 use crate::cpu::port::Port;
@@ -7,6 +7,7 @@ use crate::cpu::{self, Host};
 use alloc::string::String;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
+use drivers::solo5::Hypercalls;
 use log::{LevelFilter, Log, Metadata, Record};
 use server::Levels;
 use server::logging::{Gate, Line, Printable};
@@ -56,6 +57,12 @@ pub fn set_levels(levels: Levels) {
 
 /// Last words, which may come before there is memory to allocate and out of an exception.
 pub fn print(text: fmt::Arguments<'_>) {
+    if let Some(tender) = cpu::tender() {
+        let mut line = Printable(Puts { tender, bytes: heapless::Vec::new() });
+        let _ = line.write_fmt(text);
+        line.0.send();
+        return;
+    }
     // `write_str` never fails.
     let _ = Printable(Console).write_fmt(text);
     if XEN.try_lock().is_some_and(|xen| xen.is_some()) {
@@ -74,10 +81,45 @@ fn write_xen(text: &str) {
     }
 }
 
+/// Text for Solo5's tender: a call for each line, not for each piece.
+struct Puts {
+    tender: Hypercalls,
+    bytes: heapless::Vec<u8, 256>,
+}
+
+impl Puts {
+    fn send(&mut self) {
+        if !self.bytes.is_empty() {
+            self.tender.puts(&self.bytes);
+            self.bytes.clear();
+        }
+    }
+}
+
+impl Write for Puts {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if self.bytes.is_full() {
+                self.send();
+            }
+            // There is room.
+            let _ = self.bytes.push(byte);
+            if byte == b'\n' {
+                self.send();
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Console;
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(tender) = cpu::tender() {
+            tender.puts(text.as_bytes());
+            return Ok(());
+        }
         for byte in text.bytes() {
             if cpu::host() == Host::Xen {
                 Port::DebugConsole.write(byte);

@@ -10,26 +10,40 @@ pub mod rtc;
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdseed64_step, _rdtsc};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
+use drivers::solo5::Hypercalls;
 
 /// What this machine is, where that decides what may be touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Host {
     /// A PC, as QEMU, Firecracker and cloud-hypervisor make one.
     Pc,
     Xen,
+    /// No port but those of the tender, no interrupts, and no stopping of the CPU.
+    Solo5,
 }
 
-static IS_XEN: AtomicBool = AtomicBool::new(false);
+static HOST: AtomicU8 = AtomicU8::new(Host::Pc as u8);
 
-/// Finds out what this machine is, before anything else is touched.
-pub fn find_host() {
-    IS_XEN.store(xen_leaves().is_some(), Ordering::Relaxed);
+/// Says what this machine is, before anything else is touched.
+pub fn set_host(host: Host) {
+    HOST.store(host as u8, Ordering::Relaxed);
 }
 
-/// What `find_host` found.
 pub fn host() -> Host {
-    if IS_XEN.load(Ordering::Relaxed) { Host::Xen } else { Host::Pc }
+    match HOST.load(Ordering::Relaxed) {
+        host if host == Host::Xen as u8 => Host::Xen,
+        host if host == Host::Solo5 as u8 => Host::Solo5,
+        _ => Host::Pc,
+    }
+}
+
+/// The calls of Solo5's tender, if there is one.
+pub fn tender() -> Option<Hypercalls> {
+    // SAFETY: `set_host` said that this is Solo5; boot.s mapped memory to itself, and `boot::solo5` leaves out
+    // the last page.
+    (host() == Host::Solo5).then(|| unsafe { Hypercalls::new() })
 }
 
 /// Counts up at a constant rate on every CPU that this kernel runs on.

@@ -14,42 +14,66 @@ mod cpu;
 mod entropy;
 mod machine;
 
-use boot::{heap, memory, paging, pvh, traps};
+use boot::{heap, memory, paging, pvh, solo5, traps};
 use cpu::{Host, clock, power};
 
-/// The order in which the machine comes up. `start_info` is the address of PVH's hvm_start_info.
+/// Who started the program, and so what it is told of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loader {
+    Pvh,
+    /// A tender of Solo5's `hvt`.
+    Solo5,
+}
+
+/// The order in which the machine comes up. `info` is the address of PVH's hvm_start_info or of Solo5's
+/// hvt_boot_info.
 ///
 /// # Safety
 /// Once, in long mode on the kernel's stack, with the low 4 GiB mapped to themselves, interrupts off, and
-/// memory as the loader left it but for the image.
-pub unsafe fn start(start_info: u64) -> ! {
-    cpu::find_host();
+/// memory as this loader left it but for the image.
+pub unsafe fn start(info: u64, loader: Loader) -> ! {
+    cpu::set_host(match loader {
+        Loader::Solo5 => Host::Solo5,
+        Loader::Pvh if cpu::xen_leaves().is_some() => Host::Xen,
+        Loader::Pvh => Host::Pc,
+    });
     console::init();
-    let info = {
+    let (solo5, info) = {
         // SAFETY: the caller mapped the low 4 GiB to themselves, and only the image is written to
         // until `heap::init`, where this is gone.
         let loaded = unsafe { memory::Loaded::new() };
-        pvh::BootInfo::read(&loaded, start_info).unwrap_or_else(|e| stop(&e))
-    };
+        match loader {
+            Loader::Pvh => pvh::BootInfo::read(&loaded, info).map(|info| (None, info)),
+            Loader::Solo5 => {
+                solo5::Machine::read(&loaded, info).map(|(machine, info)| (Some(machine), info))
+            }
+        }
+    }
+    .unwrap_or_else(|e| stop(&e));
     // SAFETY: the map's RAM is mapped to itself and free: what the loader left there was copied.
     // `read` refused overlapping regions. Nothing was allocated yet.
     let free = unsafe { heap::init(&info.ram) }.unwrap_or_else(|e| stop(&e));
     paging::init();
     traps::init();
-    clock::init().unwrap_or_else(|e| stop(&e));
+    match &solo5 {
+        Some(machine) => clock::init_at(machine.rate),
+        None => clock::init(),
+    }
+    .unwrap_or_else(|e| stop(&e));
     entropy::init().unwrap_or_else(|e| stop(&e));
     let clients = budget::Budget::new(free).server.connections;
     log::info!("memory: {} KiB for the heap, enough for {clients} clients", free >> 10);
     let (options, told) = words(&info.command_line);
-    let window = (cpu::host() == Host::Xen)
-        .then(|| info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages")));
-    // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves. `window` took
-    // addresses that the memory map leaves empty, under Xen alone.
-    let ended = unsafe {
-        match window {
-            Some(window) => machine::xen::run(window, options, free),
-            None => machine::virtio::run(&info, &told, options, free),
+    let ended = match (solo5, cpu::host()) {
+        (Some(solo5), _) => machine::solo5::run(&solo5, options, free),
+        (None, Host::Xen) => {
+            let window = info.window(WINDOW).unwrap_or_else(|| stop(&"no room for Xen's pages"));
+            // SAFETY: this is ring 0, once, with the heap and the low 4 GiB mapped to themselves. `window`
+            // took addresses that the memory map leaves empty, under Xen alone.
+            unsafe { machine::xen::run(window, options, free) }
         }
+        // SAFETY: this is ring 0, once, with the low 4 GiB mapped to themselves.
+        (None, _) => unsafe { machine::virtio::run(&info, &told, options, free) },
     };
     match ended {
         Ok(()) => power::off(),

@@ -1,5 +1,6 @@
 //! The server's loop over a disk and a network interface, on whichever machine they are.
 use crate::budget::{self, Budget};
+pub mod solo5;
 pub mod virtio;
 pub mod xen;
 
@@ -24,6 +25,9 @@ pub type Wanted = ((Ipv4Addr, u8), Option<Ipv4Addr>);
 
 /// What a machine has beside its disk and its interface.
 pub trait Machine {
+    /// Tells the server what is special here, before it serves.
+    fn begin(&mut self, _: &Server) {}
+
     /// Takes what others than the clients say, who may tell of an address; true when something moved.
     fn poll(&mut self, server: &mut Server, wanted: &mut Option<Wanted>) -> bool;
 
@@ -54,6 +58,7 @@ pub fn serve(
     let mut network = Network { net: Interface::new(net, &config), wanted, up: None };
     let (listener, port, limits) = (network.net.listener(), options.port, budget.server);
     let mut server = Server::new(listener, ready.volume, ready.host_key, options, limits);
+    machine.begin(&server);
     let mut peak = 0;
     let mut stop_by = None;
     let served = loop {

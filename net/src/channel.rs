@@ -37,9 +37,14 @@ impl Channel {
         }
     }
 
+    /// Whether nothing runs or has ended here.
+    pub fn is_free(&self) -> bool {
+        !self.runs && self.finish.is_none()
+    }
+
     /// Begins the subsystem; false when something runs or ends here already.
     pub fn begin(&mut self) -> bool {
-        let free = !self.runs && self.finish.is_none();
+        let free = self.is_free();
         self.runs |= free;
         free
     }
@@ -47,7 +52,7 @@ impl Channel {
     /// Refuses to run a program: a client shows its user the words, where it would only say of a
     /// refused request that it failed. False when something runs or ends here already.
     pub fn refuse(&mut self, words: &str) -> bool {
-        if self.runs || self.finish.is_some() {
+        if !self.is_free() {
             return false;
         }
         // A client with a terminal has switched off what it would do with a plain end of line.
@@ -71,4 +76,9 @@ pub fn may_begin(channels: &mut Channels, number: ChanNum, full: bool) -> bool {
         info!("refused another sftp channel: all that this server bears are open");
     }
     !full && channel(channels, number).is_some_and(Channel::begin)
+}
+
+/// Whether this command on a free channel asks for the end of the machine.
+pub fn asks_for_end(command: Option<&str>, channels: &mut Channels, number: ChanNum) -> bool {
+    command == Some("poweroff") && channel(channels, number).is_some_and(|it| it.is_free())
 }

@@ -6,8 +6,9 @@
 use crate::WINDOW;
 use crate::algorithms::Algorithms;
 use crate::auth::Auth;
-use crate::channel::{Channel, Channels, channel, may_begin};
+use crate::channel::{Channel, Channels, asks_for_end, channel, may_begin};
 use crate::ended::Ended;
+use crate::event::Event;
 use crate::host_key::HostKey;
 use crate::program::{NO_PROGRAMS, sftp_server};
 use crate::rekey::{Due, Rekey, RekeyLimit};
@@ -16,25 +17,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use log::{debug, info};
 use sunset::{ChanData, ServEvent};
-
-/// What happened in a session. Channels are numbered from 0 to `MAX_CHANNELS - 1`.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The keys of this user are needed: `set_keys` goes on.
-    Login(String),
-    /// The user has logged in.
-    Authenticated,
-    /// The client asked for the subsystem "sftp" on this channel, perhaps only to read.
-    Sftp { number: usize, read_only: bool },
-    /// Data waits on this channel: `peek` and `take`.
-    Data(usize),
-    /// The client will send no more on this channel.
-    Eof(usize),
-    /// The client has closed this channel.
-    Closed(usize),
-    /// Nothing to do until the stream, or what the session was told, changes.
-    Idle,
-}
 
 /// Bytes that a client may send before it has logged in: ten times what logins need.
 const BEFORE_LOGIN: usize = 64 * 1024;
@@ -249,6 +231,10 @@ impl Session {
                         return Ok(Progress::sftp(number, read_only));
                     }
                     Ok(_) => request.fail()?,
+                    Err(_) if asks_for_end(request.command().ok(), channels, number) => {
+                        request.succeed()?;
+                        return Ok(Progress::Event(Event::PowerOff(number.0 as usize)));
+                    }
                     Err(words) => {
                         info!("refused a command: only the sftp subsystem is served");
                         match channel(channels, number).is_some_and(|c| c.refuse(&words)) {
@@ -418,6 +404,13 @@ impl Session {
     pub fn finish(&mut self, number: usize, status: u32) {
         if let Some(channel) = self.channel(number) {
             channel.finish.get_or_insert(status);
+        }
+    }
+
+    /// Says on this channel that there are no programs, and ends it.
+    pub fn refuse(&mut self, number: usize) {
+        if let Some(channel) = self.channel(number) {
+            channel.refuse(NO_PROGRAMS);
         }
     }
 

@@ -103,6 +103,8 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 told_keys: Rc::default(),
                 handles: Rc::new(HandleMemory::new(limits.handle_bytes)),
                 more_channels: Cell::default(),
+                may_end: Cell::default(),
+                end_asked: Cell::default(),
             },
             connections: Vec::new(),
             calls: Calls::new(),
@@ -127,7 +129,16 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
 
     /// What callers asked of the machine since the last time.
     pub fn asked(&mut self) -> Vec<Asked> {
-        self.calls.asked.take()
+        let mut asked = self.calls.asked.take();
+        if self.shared.end_asked.take() {
+            asked.push(Asked::PowerOff);
+        }
+        asked
+    }
+
+    /// Lets clients end the machine by the command `poweroff`, if their key has no restrictions.
+    pub fn let_clients_end(&self) {
+        self.shared.may_end.set(true);
     }
 
     /// Takes the keys that the machine was told of, in the place of those of before.

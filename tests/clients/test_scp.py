@@ -59,6 +59,11 @@ class NoShell(Case):
         self.assertEqual((refused.code, refused.out), (1, ""))
         self.assertIn(NO_PROGRAMS, refused.err)
 
+    def test_poweroff_is_refused(self):
+        """What ends a machine that nobody else can end does not end this one."""
+        self.assertIn(NO_PROGRAMS, self.ssh("server", "poweroff", ok=False, seconds=10).err)
+        self.sftp("ls")
+
     def test_command_with_input_is_refused_at_once(self):
         """More than a window, which the client still sends when the answer comes."""
         self.shell('head -c 3000000 /dev/zero | ssh -F "$1" server cat 2>&1 | grep -F "$2"',

@@ -121,7 +121,8 @@ impl BootInfo {
     }
 }
 
-fn command_line(
+/// A text that ends with a zero; empty at address 0.
+pub fn command_line(
     memory: &impl Physical,
     address: u64,
 ) -> Result<Vec<u8, COMMAND_LINE_MAX>, BootError> {

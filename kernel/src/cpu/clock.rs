@@ -45,6 +45,13 @@ pub fn init() -> Result<(), NoClock> {
     Ok(())
 }
 
+/// Starts the clock of a machine that was told the counter's rate, and tells the time of day itself.
+pub fn init_at(rate: u64) -> Result<(), NoClock> {
+    let rate = Some(rate).filter(|&rate| rate > 0).ok_or(NoClock)?;
+    CLOCK.call_once(|| Clock { start: time_stamp(), rate, day: None });
+    Ok(())
+}
+
 /// The time since 1970; None where nothing tells it.
 pub fn unix_time() -> Option<Duration> {
     CLOCK.get()?.day?.checked_add(since_boot())

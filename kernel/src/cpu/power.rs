@@ -30,6 +30,9 @@ pub fn off() -> ! {
     const SLEEP: u16 = 0x2000;
     /// The same with cloud-hypervisor's, 5 (ACPI 4.8.3.7).
     const SLEEP_CONTROL: u8 = 1 << 5 | 5 << 2;
+    if let Some(tender) = cpu::tender() {
+        tender.halt(0);
+    }
     if cpu::host() == Host::Xen {
         cpu::halt();
     }
@@ -48,8 +51,11 @@ pub fn off() -> ! {
 }
 
 /// Ends the machine after an error that was printed. Under Xen the domain has crashed; QEMU's
-/// isa-debug-exit makes it exit with 3, and without it the machine is reset.
+/// isa-debug-exit makes it exit with 3, Solo5's tender exits with 1, and otherwise the machine is reset.
 pub fn fail() -> ! {
+    if let Some(tender) = cpu::tender() {
+        tender.halt(1);
+    }
     if cpu::host() == Host::Xen {
         // SAFETY: this is ring 0, and the low 4 GiB have been mapped to themselves since boot.s.
         unsafe { drivers::Hypervisor::crash() }

@@ -41,6 +41,10 @@ pub struct Shared<D: BlockDevice> {
     pub handles: Rc<HandleMemory>,
     /// How many channels may still begin beyond the first of each connection.
     pub more_channels: Cell<usize>,
+    /// Whether a client may end the machine: where nobody else can.
+    pub may_end: Cell<bool>,
+    /// One has asked for that.
+    pub end_asked: Cell<bool>,
 }
 
 pub struct Connection<S, D: BlockDevice> {
@@ -228,6 +232,18 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
                 let more = self.places().saturating_sub(before);
                 shared.more_channels.update(|left| left.saturating_sub(more));
             }
+            // Whoever has the whole volume could take everybody's keys away as well.
+            Event::PowerOff(number) => match &self.access {
+                Some(access) if shared.may_end.get() && *access == Access::default() => {
+                    info!("{} from {} ends the machine", self.ssh.user(), self.peer);
+                    shared.end_asked.set(true);
+                    self.ssh.finish(number, 0);
+                }
+                _ => {
+                    info!("refused a command: only the sftp subsystem is served");
+                    self.ssh.refuse(number);
+                }
+            },
             Event::Data(number) => {
                 if let Some(Some(transfer)) = self.transfers.get_mut(number) {
                     let channel = &mut SshChannel { ssh: &mut self.ssh, number };
