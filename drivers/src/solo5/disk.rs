@@ -46,7 +46,7 @@ impl Solo5Disk {
         }
         log::info!(
             "disk storage: {} MiB, sectors of {sector_size} bytes, no flush: Solo5 has none, so what is synced \
-             survives the end of this machine, but may not survive one of its host",
+             may not survive a crash of the host",
             size >> 20
         );
         let sector_size = sector_size.into();
