@@ -1,5 +1,6 @@
 //! Which clusters are free, how they chain, and what a growing file gets.
 pub(crate) mod allocation;
+pub(crate) mod bitmap;
 pub(crate) mod claims;
 pub(crate) mod extents;
 pub(crate) mod pending;
@@ -9,6 +10,7 @@ pub(crate) mod table;
 use alloc::vec::Vec;
 use claims::Claim;
 use core::cell::{Cell, RefCell};
+use extents::Extents;
 use pending::Pending;
 
 /// What is known of a volume's clusters besides the table. What must hold: a cluster that something on
@@ -22,6 +24,8 @@ pub(crate) struct Clusters {
     /// Where the next search begins.
     next: Cell<u32>,
     claims: RefCell<Vec<Claim>>,
+    /// Where exFAT's bitmap is, and its length in bytes.
+    bitmap: RefCell<(Extents, u64)>,
     pending: RefCell<Pending>,
     /// The bound of runs in memory, in bytes.
     extent_bytes: usize,
@@ -36,6 +40,7 @@ impl Clusters {
             counted: Cell::new(false),
             next: Cell::new(2),
             claims: RefCell::default(),
+            bitmap: RefCell::default(),
             pending: RefCell::default(),
             extent_bytes,
             runs_read: Cell::new(0),

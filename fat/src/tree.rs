@@ -7,11 +7,15 @@ pub(crate) mod namespace;
 pub(crate) mod path;
 pub(crate) mod record;
 pub(crate) mod rename;
+pub(crate) mod sets;
 pub(crate) mod slots;
+pub(crate) mod system;
 
+use crate::layout::case::Case;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use core::cell::{Cell, RefCell};
+use alloc::string::String;
+use core::cell::{Cell, OnceCell, RefCell};
 use directory::Directory;
 
 /// The directories that are remembered. What must hold: there is one `Directory` for each first
@@ -22,21 +26,39 @@ pub(crate) struct Tree {
     directories: RefCell<BTreeMap<u32, Rc<Directory>>>,
     /// Counts uses, which say what was not used for longest.
     clock: Cell<u64>,
-    label: Cell<[u8; 11]>,
+    label: RefCell<String>,
+    /// Set once, at mount.
+    case: OnceCell<Case>,
 }
 
 impl Tree {
-    pub(crate) fn new(label: [u8; 11]) -> Self {
-        Self { directories: RefCell::default(), clock: Cell::new(0), label: Cell::new(label) }
+    pub(crate) fn new(label: String) -> Self {
+        Self {
+            directories: RefCell::default(),
+            clock: Cell::new(0),
+            label: RefCell::new(label),
+            case: OnceCell::new(),
+        }
     }
 
-    /// The volume's label, padded.
-    pub(crate) fn label(&self) -> [u8; 11] {
-        self.label.get()
+    /// The volume's label.
+    pub(crate) fn label(&self) -> String {
+        self.label.borrow().clone()
     }
 
-    pub(crate) fn set_label(&self, label: [u8; 11]) {
-        self.label.set(label);
+    pub(crate) fn set_label(&self, label: String) {
+        *self.label.borrow_mut() = label;
+    }
+
+    /// Which names are the same.
+    pub(crate) fn case(&self) -> &Case {
+        self.case.get_or_init(Case::default)
+    }
+
+    /// To be called before any name is looked up.
+    pub(crate) fn set_case(&self, case: Case) {
+        // The first one stays: names that were hashed another way would not be found again.
+        let _ = self.case.set(case);
     }
 
     /// How many runs the clusters of all directories lie in.

@@ -5,7 +5,7 @@ use crate::memory::Memory;
 use crate::space::Clusters;
 use crate::tree::Tree;
 use crate::whole::grow;
-use crate::{BlockDevice, Error, Geometry, MountError, Place};
+use crate::{BlockDevice, Error, FatKind, Geometry, MountError, Place};
 use alloc::string::{String, ToString};
 
 /// How to mount.
@@ -43,7 +43,7 @@ impl Default for MountOptions {
     }
 }
 
-/// One FAT volume. Every method takes `&self`, so that many operations can be under way at once in
+/// One FAT or exFAT volume. Every method takes `&self`, so that many operations can be under way at once in
 /// one thread: a structural change (allocation, directories, a commit) holds `memory.lock` exclusively, a
 /// look-up shares it, and reads and writes of file data hold the lock of their file only. No borrow
 /// of a cell lasts over an `.await`.
@@ -74,6 +74,8 @@ impl<D: BlockDevice> Volume<D> {
             Some("the disk is read-only")
         } else if options.read_only {
             Some("mounted read-only")
+        } else if geometry.kind == FatKind::ExFat {
+            Some("exFAT volumes are not written yet")
         } else {
             geometry.read_only
         };
@@ -82,12 +84,15 @@ impl<D: BlockDevice> Volume<D> {
         let volume = Self {
             memory,
             space: Clusters::new(options.extent_bytes),
-            tree: Tree::new(geometry.label),
+            tree: Tree::new(label_text(geometry.label)),
             files: Files::new(options.data_bytes),
             commit: Commit::new(read_only),
             device,
             geometry,
         };
+        if volume.is_exfat() {
+            volume.learn_root().await?;
+        }
         match volume.start().await {
             Ok(()) => Ok(volume),
             Err(Error::Device(error)) => Err(MountError::Device(error)),
@@ -111,7 +116,7 @@ impl<D: BlockDevice> Volume<D> {
         self.load_free_count(!dirty).await?;
         let root = self.root().await?;
         if let Some(label) = self.indexed(&root).await?.and_then(|index| index.label) {
-            self.tree.set_label(label);
+            self.tree.set_label(label_text(label));
         }
         Ok(())
     }
@@ -124,14 +129,16 @@ impl<D: BlockDevice> Volume<D> {
     /// The volume label without its padding: that of the root directory, else that of the boot
     /// sector. Empty when there is none.
     pub fn label(&self) -> String {
-        let label = self.tree.label();
-        let text: String = label
-            .iter()
-            .map(|byte| if byte.is_ascii() { char::from(*byte) } else { '_' })
-            .collect();
-        match text.trim_end_matches([' ', '\0']) {
-            "NO NAME" => String::new(),
-            text => text.to_string(),
-        }
+        self.tree.label()
+    }
+}
+
+/// FAT's label without its padding.
+fn label_text(label: [u8; 11]) -> String {
+    let text: String =
+        label.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '_' }).collect();
+    match text.trim_end_matches([' ', '\0']) {
+        "NO NAME" => String::new(),
+        text => text.to_string(),
     }
 }

@@ -116,7 +116,7 @@ impl Volume {
                 self.image.patch(at, &new.to_le_bytes());
             }
             FatKind::Fat16 => self.image.patch(start + cluster * 2, &(next as u16).to_le_bytes()),
-            FatKind::Fat32 => {
+            FatKind::Fat32 | FatKind::ExFat => {
                 self.image.patch(start + cluster * 4, &(next & 0x0FFF_FFFF).to_le_bytes())
             }
         }

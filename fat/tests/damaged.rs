@@ -81,7 +81,9 @@ impl Image {
                     self.disk.poke(at, &new.to_le_bytes());
                 }
                 FatKind::Fat16 => self.disk.poke(start + cluster * 2, &(next as u16).to_le_bytes()),
-                FatKind::Fat32 => self.disk.poke(start + cluster * 4, &next.to_le_bytes()),
+                FatKind::Fat32 | FatKind::ExFat => {
+                    self.disk.poke(start + cluster * 4, &next.to_le_bytes())
+                }
             }
         }
     }

@@ -166,7 +166,9 @@ fn what_cannot_be_served_is_named() {
             let other = table(8000, &script);
             other.poke(512 * 512 + at, bytes);
             let said = refused(&other);
-            assert!(said.contains(name) && said.contains("partition 2"), "{name}: {said}");
+            // Of exFAT, which would be served, what is wrong with it is said instead.
+            let place = name == "exFAT" || said.contains("partition 2");
+            assert!(said.contains(name) && place, "{name}: {said}");
             let options = MountOptions { place: Place::Partition(2), ..MountOptions::default() };
             let said = block_on(Volume::mount(other, &options)).err().unwrap().to_string();
             assert!(said.contains(name), "{name}: {said}");

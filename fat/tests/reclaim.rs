@@ -27,7 +27,7 @@ fn set_entry_of(disk: &Disk, geometry: &Geometry, copy: usize, cluster: usize, v
             let at = start + 2 * cluster;
             data[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
         }
-        FatKind::Fat32 => {
+        FatKind::Fat32 | FatKind::ExFat => {
             let at = start + 4 * cluster;
             data[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }

@@ -1,4 +1,5 @@
 //! What the targets share: a volume in memory, and clients' requests made of arbitrary bytes.
+pub mod exfat;
 pub mod requests;
 
 use client::Ram;

@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use fat::{
-    BlockDevice, DeviceError, FormatError, FormatOptions, Geometry, MountError, MountOptions,
-    Place, Volume,
+    BlockDevice, DeviceError, FatKind, FormatError, FormatOptions, Geometry, MountError,
+    MountOptions, Place, Volume,
 };
 use log::{info, warn};
 
@@ -71,9 +71,10 @@ pub async fn prepare<D: BlockDevice>(
     let volume = open_volume(device, options, memory, volume_id, time, progress).await?;
     let (kind, size) = (volume.geometry().kind, volume.geometry().size >> 20);
     let place = if volume.geometry().start > 0 { " in a partition" } else { "" };
+    let a = if kind == FatKind::ExFat { "an" } else { "a" };
     match volume.read_only() {
-        Some(reason) => warn!("serving a {kind:?} volume of {size} MiB{place} read-only: {reason}"),
-        None => info!("serving a {kind:?} volume of {size} MiB{place}"),
+        Some(reason) => warn!("serving {a} {kind} volume of {size} MiB{place} read-only: {reason}"),
+        None => info!("serving {a} {kind} volume of {size} MiB{place}"),
     }
     let host_key = match &options.seed {
         Some(seed) => HostKey::from_text(seed),

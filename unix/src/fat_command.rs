@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Makes FAT disk images, looks into them and changes them, without mounting.
+Makes FAT disk images, looks into them and changes them, without mounting. Into exFAT images it looks
+only.
 
 Usage: fat COMMAND IMAGE …
 

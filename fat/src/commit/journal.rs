@@ -10,6 +10,7 @@
 //! number of sectors (4), size of a sector (4), then for each sector its offset on the disk (8) and
 //! the hash of its contents before (8); then the sectors, each in a sector of the file.
 use crate::bytes::hash_bytes;
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::memory::cache::{Class, DirtyLine};
 use crate::space::extents::Extents;
@@ -65,8 +66,8 @@ impl<D: BlockDevice> Volume<D> {
             return Ok(());
         };
         let size = self.journal_size();
-        let extents = self.chain(found.entry.cluster(self.wide())).await?;
-        if extents.runs().len() != 1 || (found.entry.len() as usize) < size {
+        let extents = self.extents_of(&found.entry).await?;
+        if extents.runs().len() != 1 || found.entry.len() < size as u64 {
             return Ok(());
         }
         let offset = self.cluster_offset(extents.first());
@@ -202,10 +203,12 @@ impl<D: BlockDevice> Volume<D> {
         self.write_through(offset, &vec![0; size]).await?;
         let mut entry = match &existing {
             Some(found) => found.entry,
-            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
+            None => Dirent::Fat(self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM)),
         };
-        entry.set_cluster(new.first());
-        entry.set_len(len);
+        if let Some(entry) = entry.fat() {
+            entry.set_cluster(new.first());
+            entry.set_len(len);
+        }
         match existing {
             Some(found) => self.write_entry(found.place, &entry).await?,
             None => _ = self.insert(folder, JOURNAL, entry).await?,

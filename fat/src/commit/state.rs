@@ -1,6 +1,7 @@
 //! Whether the volume is in use, and how much of it: the dirty bits and the FSInfo sector.
 //! Microsoft FAT specification, sections "FAT Data Structure" (entry 1), "FSInfo Sector Structure";
 //! Linux' and Windows' use of the byte after the drive number in the boot sector.
+use crate::layout::exfat::boot;
 use crate::{BlockDevice, Error, FatKind, Volume};
 use alloc::vec;
 
@@ -65,13 +66,22 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     fn state_byte(&self) -> usize {
-        if self.wide() { STATE_FAT32 } else { STATE_FAT16 }
+        match self.geometry.kind {
+            FatKind::Fat12 | FatKind::Fat16 => STATE_FAT16,
+            FatKind::Fat32 => STATE_FAT32,
+            FatKind::ExFat => boot::FLAGS,
+        }
     }
 
-    /// The bit of entry 1; FAT12 has none.
+    /// The bit of that byte that says dirty.
+    fn dirty_bit(&self) -> u8 {
+        if self.is_exfat() { boot::DIRTY } else { DIRTY }
+    }
+
+    /// The bit of entry 1; FAT12 and exFAT have none.
     fn clean_bit(&self) -> Option<u32> {
         match self.geometry.kind {
-            FatKind::Fat12 => None,
+            FatKind::Fat12 | FatKind::ExFat => None,
             FatKind::Fat16 => Some(CLEAN_FAT16),
             FatKind::Fat32 => Some(CLEAN_FAT32),
         }
@@ -87,7 +97,7 @@ impl<D: BlockDevice> Volume<D> {
             Some(bit) => self.entry(1).await? & bit == 0,
             None => false,
         };
-        Ok(bit || boot.is_some_and(|byte| byte & DIRTY != 0))
+        Ok(bit || boot.is_some_and(|byte| byte & self.dirty_bit() != 0))
     }
 
     /// Says on the disk that the volume is in use, before the first change. The lock is held
@@ -114,10 +124,10 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn mark_boot(&self, dirty: bool) -> Result<(), Error> {
-        let byte = self.state_byte();
+        let (byte, bit) = (self.state_byte(), self.dirty_bit());
         self.patch(self.geometry.start, |sector| {
             if let Some(state) = sector.get_mut(byte) {
-                *state = if dirty { *state | DIRTY } else { *state & !DIRTY };
+                *state = if dirty { *state | bit } else { *state & !bit };
             }
         })
         .await

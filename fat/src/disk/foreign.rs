@@ -16,11 +16,14 @@ const fn mark(at: usize, bytes: &'static [u8], name: &'static str, beside_fat: b
     Mark { at, bytes, name, beside_fat }
 }
 
+/// What is served when it is whole.
+pub(crate) const EXFAT: &str = "an exFAT volume";
+
 /// In the order of the disk.
 const MARKS: [Mark; 13] = [
     mark(0, b"LUKS\xBA\xBE", "a LUKS volume", false),
     mark(0, b"XFSB", "an XFS file system", false),
-    mark(3, b"EXFAT   ", "an exFAT volume", false),
+    mark(3, b"EXFAT   ", EXFAT, false),
     mark(3, b"NTFS    ", "an NTFS volume", false),
     mark(3, b"-FVE-FS-", "a BitLocker volume", false),
     mark(512, b"LABELONE", "an LVM volume", true),

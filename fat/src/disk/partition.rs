@@ -111,10 +111,10 @@ impl Table {
     }
 }
 
-/// FAT12, FAT16 below 32 MiB, FAT16, FAT32, the last two for disks with many cylinders, and all of them
-/// hidden.
-const FAT_TYPES: [u8; 12] =
-    [0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0x11, 0x14, 0x16, 0x1B, 0x1C, 0x1E];
+/// FAT12, FAT16 below 32 MiB, FAT16, exFAT or NTFS, FAT32, the last of FAT for disks with many cylinders,
+/// and all of FAT hidden.
+const FAT_TYPES: [u8; 13] =
+    [0x01, 0x04, 0x06, 0x07, 0x0B, 0x0C, 0x0E, 0x11, 0x14, 0x16, 0x1B, 0x1C, 0x1E];
 const EXTENDED_TYPES: [u8; 3] = [0x05, 0x0F, 0x85];
 const EFI_TYPE: u8 = 0xEF;
 const PROTECTIVE: u8 = 0xEE;

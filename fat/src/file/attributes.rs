@@ -46,12 +46,16 @@ impl<D: BlockDevice> Volume<D> {
         match node {
             Some(node) => {
                 let mut state = node.state.borrow_mut();
-                change(&mut state.entry);
+                if let Some(entry) = state.entry.fat() {
+                    change(entry);
+                }
                 state.dirty = true;
                 Ok(())
             }
             None => {
-                change(&mut found.entry);
+                if let Some(entry) = found.entry.fat() {
+                    change(entry);
+                }
                 self.write_entry(found.place, &found.entry).await
             }
         }
@@ -62,7 +66,9 @@ impl<D: BlockDevice> Volume<D> {
         let _lock = file.node.lock.exclusive().await;
         let _change = self.change().await?;
         let mut state = file.node.state.borrow_mut();
-        change(&mut state.entry);
+        if let Some(entry) = state.entry.fat() {
+            change(entry);
+        }
         state.dirty = true;
         Ok(())
     }

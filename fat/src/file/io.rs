@@ -1,6 +1,7 @@
 //! Opening, reading, writing and resizing files.
-use crate::file::node::{File, Node, OpenOptions, State};
+use crate::file::node::{File, Node, OpenOptions, State, clusters};
 use crate::give_way::give_way;
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_ARCHIVE, Entry};
 use crate::space::extents::Extents;
 use crate::tree::lookup::Found;
@@ -66,7 +67,7 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::IsADirectory);
         };
         self.claimable(&directory, name).await?;
-        let entry = self.new_entry(ATTR_ARCHIVE);
+        let entry = Dirent::Fat(self.new_entry(ATTR_ARCHIVE));
         let found = self.insert(&directory, name, entry).await?;
         self.touch_directory(&directory).await?;
         Ok(File::new(self.node(&found).await?, options))
@@ -85,10 +86,8 @@ impl<D: BlockDevice> Volume<D> {
         if let Some(node) = self.files.at(found.place) {
             return Ok(node);
         }
-        let first = found.entry.cluster(self.wide());
-        let len = found.entry.len();
-        let extents = if first == 0 { Extents::default() } else { self.chain(first).await? };
-        if extents.clusters() < len.div_ceil(self.geometry.cluster_size.max(1)) {
+        let extents = self.extents_of(&found.entry).await?;
+        if extents.clusters() < clusters(found.entry.len(), self.geometry.cluster_size) {
             return Err(self.damage("a file longer than its cluster chain"));
         }
         let node = Node::new(found.place, found.entry, extents);
@@ -120,13 +119,21 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::NotOpenForThis);
         }
         let _lock = file.node.lock.shared().await;
-        let len = u64::from(file.node.state.borrow().len);
+        let (len, valid) = {
+            let state = file.node.state.borrow();
+            (state.len, state.valid)
+        };
         let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let most = buf.len().min(left);
         let Some(buf) = buf.get_mut(..most).filter(|buf| !buf.is_empty()) else {
             return Ok(0);
         };
-        self.read_file(file, offset, buf).await?;
+        let kept = usize::try_from(valid.saturating_sub(offset)).unwrap_or(usize::MAX).min(most);
+        let (kept, zeros) = buf.split_at_mut_checked(kept).unwrap_or_default();
+        zeros.fill(0);
+        if !kept.is_empty() {
+            self.read_file(file, offset, kept).await?;
+        }
         Ok(most)
     }
 
@@ -151,7 +158,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         let node = &file.node;
         let lock = node.lock.exclusive().await;
-        let len = u64::from(node.state.borrow().len);
+        let len = node.state.borrow().len;
         let offset = at.unwrap_or(len);
         let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
         let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
@@ -167,7 +174,7 @@ impl<D: BlockDevice> Volume<D> {
         self.accept(node, offset.saturating_add(now.len() as u64), later);
         {
             let mut state = node.state.borrow_mut();
-            state.len = state.len.max(end);
+            state.len = state.len.max(u64::from(end));
             self.touch(&mut state);
         }
         drop(lock);
@@ -180,9 +187,10 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
     fn touch(&self, state: &mut State) {
-        state.entry.set_modified(self.now());
-        let attributes = state.entry.attributes() | ATTR_ARCHIVE;
-        state.entry.set_attributes(attributes);
+        if let Some(entry) = state.entry.fat() {
+            entry.set_modified(self.now());
+            entry.set_attributes(entry.attributes() | ATTR_ARCHIVE);
+        }
         state.dirty = true;
         self.note_change();
     }
@@ -197,17 +205,17 @@ impl<D: BlockDevice> Volume<D> {
         let node = &file.node;
         let _lock = node.lock.exclusive().await;
         let old = node.state.borrow().len;
-        if len > old {
+        if u64::from(len) > old {
             self.mark_shared().await?;
             self.require_for(node, len).await?;
-            self.fill(node, u64::from(old), u64::from(len)).await?;
+            self.fill(node, old, u64::from(len)).await?;
             let mut state = node.state.borrow_mut();
-            state.len = len;
+            state.len = u64::from(len);
             self.touch(&mut state);
         } else {
             let _change = self.change().await?;
             let mut state = node.state.borrow_mut();
-            state.len = len;
+            state.len = u64::from(len);
             node.behind.cut(u64::from(len));
             self.cut(&mut state);
             self.touch(&mut state);
@@ -217,7 +225,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Gives back the clusters behind the end of the file. The lock is held exclusively.
     pub(crate) fn cut(&self, state: &mut State) {
-        let keep = state.len.div_ceil(self.geometry.cluster_size.max(1));
+        let keep = clusters(state.len, self.geometry.cluster_size);
         if keep < state.extents.clusters() {
             self.cut_later(&mut state.extents, keep);
             if keep > 0 {

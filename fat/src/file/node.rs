@@ -1,7 +1,7 @@
 //! The one in-memory node that all opens of a file share.
 use crate::file::behind::Behind;
 use crate::file::sequence::Sequence;
-use crate::layout::entry::Entry;
+use crate::layout::dirent::Dirent;
 use crate::memory::lock::Lock;
 use crate::space::claims::Opens;
 use crate::space::extents::{Extents, Run};
@@ -25,9 +25,11 @@ pub(crate) struct Node {
 pub(crate) struct State {
     /// Where the entry is on the disk; nothing once it was removed.
     pub(crate) place: Option<u64>,
-    pub(crate) entry: Entry,
+    pub(crate) entry: Dirent,
     pub(crate) extents: Extents,
-    pub(crate) len: u32,
+    pub(crate) len: u64,
+    /// What lies behind this byte reads as zeros, whatever the clusters hold.
+    pub(crate) valid: u64,
     /// The entry on the disk is older than this.
     pub(crate) dirty: bool,
     /// The epoch whose commit shortens the chain: before it the chain must not grow.
@@ -37,7 +39,7 @@ pub(crate) struct State {
 }
 
 impl Node {
-    pub(crate) fn new(place: u64, entry: Entry, extents: Extents) -> Rc<Self> {
+    pub(crate) fn new(place: u64, entry: Dirent, extents: Extents) -> Rc<Self> {
         // An empty file has no clusters: those of a damaged one are given back as if it had grown.
         let surplus = entry.len() == 0 && extents.clusters() > 0;
         Rc::new(Self {
@@ -48,6 +50,7 @@ impl Node {
                 entry,
                 extents,
                 len: entry.len(),
+                valid: entry.valid_len(),
                 dirty: surplus,
                 cut_in: None,
                 grown_in: surplus.then_some(0),
@@ -92,14 +95,16 @@ impl Node {
         let (cluster, count) = state.extents.find(u32::try_from(offset / cluster_size).ok()?)?;
         let inside = offset % cluster_size;
         let there = u64::from(count).saturating_mul(cluster_size).saturating_sub(inside);
-        Some((cluster, inside, there.min(u64::from(state.len).saturating_sub(offset))))
+        Some((cluster, inside, there.min(state.len.saturating_sub(offset))))
     }
 
     /// The entry has moved to `place` and has another short name.
     pub(crate) fn moved(&self, place: u64, name: [u8; 11], case: u8) {
         let mut state = self.state.borrow_mut();
         state.place = Some(place);
-        state.entry.set_name(name, case);
+        if let Some(entry) = state.entry.fat() {
+            entry.set_name(name, case);
+        }
     }
 
     /// The entry is gone.
@@ -108,7 +113,7 @@ impl Node {
     }
 
     /// The entry as the disk should have it.
-    pub(crate) fn settled(&self) -> Entry {
+    pub(crate) fn settled(&self) -> Dirent {
         self.state.borrow().settled()
     }
 
@@ -129,23 +134,30 @@ impl Node {
     pub(crate) fn metadata(&self) -> Metadata {
         let state = self.state.borrow();
         let metadata = Metadata::new(&state.entry, state.place.unwrap_or(0));
-        Metadata { len: u64::from(state.len), is_dir: false, ..metadata }
+        Metadata { len: state.len, is_dir: false, ..metadata }
     }
+}
+
+/// How many clusters so many bytes take.
+pub(crate) fn clusters(len: u64, cluster_size: u32) -> u32 {
+    u32::try_from(len.div_ceil(cluster_size.max(1).into())).unwrap_or(u32::MAX)
 }
 
 impl State {
     /// How many clusters to keep, when the file has more than it needs because it grew.
     pub(crate) fn surplus(&self, cluster_size: u32) -> Option<u32> {
-        let needed = self.len.div_ceil(cluster_size.max(1));
+        let needed = clusters(self.len, cluster_size);
         (self.grown_in.is_some() && self.extents.clusters() > needed).then_some(needed)
     }
 
     /// The entry as the disk should have it.
-    pub(crate) fn settled(&self) -> Entry {
+    pub(crate) fn settled(&self) -> Dirent {
         let mut entry = self.entry;
-        entry.set_len(self.len);
-        // An empty file has no clusters; what was allocated for it comes to light with its size.
-        entry.set_cluster(if self.len == 0 { 0 } else { self.extents.first() });
+        if let Some(entry) = entry.fat() {
+            entry.set_len(u32::try_from(self.len).unwrap_or(u32::MAX));
+            // An empty file has no clusters; what was allocated for it comes to light with its size.
+            entry.set_cluster(if self.len == 0 { 0 } else { self.extents.first() });
+        }
         entry
     }
 }

@@ -4,6 +4,7 @@
 //! first 446 bytes, so the boot sector of a volume that was there before stays under a partition table.
 use crate::disk::foreign::{self, NEAR};
 use crate::disk::partition::{self, Kind, Partition, Place, Region, Table};
+use crate::layout::exfat::boot;
 use crate::layout::geometry::BOOT_SECTOR;
 use crate::{BlockDevice, DeviceError, Geometry, MountError};
 use alloc::vec;
@@ -83,9 +84,18 @@ impl<D: BlockDevice> Disk<'_, D> {
     /// The boot sector of what may be a volume, and what follows it.
     async fn start_of(&self, region: Region) -> Result<Vec<u8>, DeviceError> {
         let sector = self.sector.max(1);
-        let len = usize::try_from(region.len.min(NEAR)).unwrap_or(0) / sector * sector;
-        let mut start = vec![0; len.max(sector)];
+        let whole = |len: u64| {
+            let len = usize::try_from(region.len.min(len)).unwrap_or(0) / sector * sector;
+            len.max(sector)
+        };
+        let mut start = vec![0; whole(NEAR)];
         self.device.read(region.start, &mut start).await?;
+        // exFAT's boot region is longer where sectors are larger than 512 bytes.
+        let needed = boot::region_len(&start).map_or(0, whole);
+        if needed > start.len() {
+            start.resize(needed, 0);
+            self.device.read(region.start, &mut start).await?;
+        }
         Ok(start)
     }
 
@@ -117,7 +127,8 @@ impl<D: BlockDevice> Disk<'_, D> {
             let start = self.start_of(*region).await?;
             match Geometry::parse(&start, self.sector, *region) {
                 Ok(_) | Err(MountError::Growing(_)) => return Ok(true),
-                Err(_) if start.get(3..11) == Some(b"EXFAT   ") => return Ok(true),
+                // A damaged one counts too.
+                Err(_) if boot::is_exfat(&start) => return Ok(true),
                 Err(_) => {}
             }
         }
@@ -135,10 +146,13 @@ impl<D: BlockDevice> Disk<'_, D> {
                 let doubt = self.doubt(table, partition, &start).await?;
                 return doubted(parsed, doubt);
             }
-            why = why.or(parsed.err().filter(|_| partition.kind == Kind::Fat));
+            let known = partition.kind == Kind::Fat || boot::is_exfat(&start);
+            why = why.or(parsed.err().filter(|_| known));
         }
         for Partition { number, region, .. } in table.partitions.iter().take(LOOKS) {
-            if let Some(what) = foreign::look(self.device, region.start, region.len).await? {
+            if let Some(what) = foreign::look(self.device, region.start, region.len).await?
+                && (what != foreign::EXFAT || why.is_none())
+            {
                 return Err(MountError::Foreign { what, partition: Some(*number) });
             }
         }
@@ -176,6 +190,8 @@ impl<D: BlockDevice> Disk<'_, D> {
         match parsed {
             Ok(_) | Err(MountError::Growing(_) | MountError::Unsupported(_)) => parsed,
             Err(why) => match foreign::look(self.device, region.start, region.len).await? {
+                // What is wrong with it says more.
+                Some(foreign::EXFAT) => Err(why),
                 Some(what) => Err(MountError::Foreign { what, partition: None }),
                 None if partition.is_some() && why == MountError::Blank => {
                     Err(MountError::NotFat("the partition is blank"))

@@ -4,14 +4,17 @@
 use crate::MountError;
 use crate::bytes::{u8_at, u16_at, u32_at};
 use crate::disk::partition::Region;
+use crate::layout::exfat::boot::{self, Boot};
 use core::fmt;
 
-/// FAT12, FAT16 or FAT32: decided by the number of clusters, see [`Geometry::read_at`].
+/// FAT12, FAT16 or FAT32, decided by the number of clusters, see [`Geometry::read_at`]; or exFAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FatKind {
     Fat12,
     Fat16,
     Fat32,
+    /// Volumes of this kind are read, and not written.
+    ExFat,
 }
 
 impl fmt::Display for FatKind {
@@ -20,6 +23,7 @@ impl fmt::Display for FatKind {
             Self::Fat12 => "FAT12",
             Self::Fat16 => "FAT16",
             Self::Fat32 => "FAT32",
+            Self::ExFat => "exFAT",
         })
     }
 }
@@ -48,7 +52,7 @@ pub struct Geometry {
     /// FAT12 and FAT16: the fixed root directory.
     pub root_start: u64,
     pub root_entries: u32,
-    /// FAT32: the first cluster of the root directory.
+    /// FAT32 and exFAT: the first cluster of the root directory.
     pub root_cluster: u32,
     /// Where cluster 2 starts.
     pub data_start: u64,
@@ -56,7 +60,7 @@ pub struct Geometry {
     pub clusters: u32,
     /// FAT32: the FSInfo sector.
     pub fs_info: Option<u64>,
-    /// FAT32: the copy of the boot sector.
+    /// FAT32 and exFAT: the copy of the boot sector.
     pub backup_boot: Option<u64>,
     pub volume_id: u32,
     pub label: [u8; 11],
@@ -74,13 +78,43 @@ impl Geometry {
         self.kind == FatKind::Fat12 && byte % SECTOR == SECTOR - 1
     }
 
-    /// The layout from the bytes of the boot sector, of which at least 512 are needed, of a volume in
-    /// `region`. What is only a little wrong can be read.
+    fn of_exfat(boot: &Boot, region: Region) -> Self {
+        let place = |at: u64| region.start.saturating_add(at);
+        let backup = u64::from(boot.bytes_per_sector).saturating_mul(boot::SECTORS);
+        Self {
+            kind: FatKind::ExFat,
+            start: region.start,
+            size: boot.size,
+            room: region.len,
+            bytes_per_sector: boot.bytes_per_sector,
+            cluster_size: boot.cluster_size,
+            table_start: place(boot.table_start),
+            table_size: boot.table_size,
+            table_count: 1,
+            active_table: None,
+            root_start: 0,
+            root_entries: 0,
+            root_cluster: boot.root_cluster,
+            data_start: place(boot.data_start),
+            clusters: boot.clusters,
+            fs_info: None,
+            backup_boot: Some(place(backup)),
+            volume_id: boot.serial,
+            label: *NO_LABEL,
+            read_only: None,
+        }
+    }
+
+    /// The layout from the first bytes of a volume in `region`: of the boot sector, of which at least 512
+    /// are needed, or of exFAT's boot region. What is only a little wrong can be read.
     pub(crate) fn parse(
         boot: &[u8],
         device_sector: usize,
         region: Region,
     ) -> Result<Self, MountError> {
+        if boot::is_exfat(boot) {
+            return Ok(Self::of_exfat(&Boot::parse(boot, region.len, device_sector)?, region));
+        }
         let signed = is_signed(boot)?;
         if boot.get(GROWING_AT..GROWING_AT + GROWING.len()) == Some(GROWING) {
             return Err(MountError::Growing(region.start));
@@ -255,7 +289,7 @@ impl FatKind {
         match self {
             Self::Fat12 => 12,
             Self::Fat16 => 16,
-            Self::Fat32 => 32,
+            Self::Fat32 | Self::ExFat => 32,
         }
     }
 
@@ -265,6 +299,7 @@ impl FatKind {
             Self::Fat12 => FAT12_CLUSTERS,
             Self::Fat16 => FAT16_CLUSTERS,
             Self::Fat32 => 0x0FFF_FFF5,
+            Self::ExFat => 0xFFFF_FFF5,
         }
     }
 }
@@ -275,10 +310,8 @@ fn is_signed(boot: &[u8]) -> Result<bool, MountError> {
     if boot.iter().take(BOOT_SECTOR).all(|byte| *byte == 0) {
         return Err(MountError::Blank);
     }
-    match boot.get(3..11) {
-        Some(b"EXFAT   ") => return Err(MountError::NotFat("an exFAT volume")),
-        Some(b"NTFS    ") => return Err(MountError::NotFat("an NTFS volume")),
-        _ => {}
+    if boot.get(3..11) == Some(b"NTFS    ") {
+        return Err(MountError::NotFat("an NTFS volume"));
     }
     match (u16_at(boot, 510), boot) {
         (0xAA55, _) => Ok(true),

@@ -1,8 +1,10 @@
 //! What is known of a file or directory besides its contents.
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_HIDDEN, ATTR_READ_ONLY, ATTR_SYSTEM, Entry};
 
 /// Times are Unix seconds; FAT keeps `modified` to 2 s, `accessed` to the day and `created` to
-/// 10 ms, between 1980 and 2107, and its local time is taken for UTC.
+/// 10 ms, between 1980 and 2107, and its local time is taken for UTC. exFAT keeps the first and the last to
+/// 10 ms and says how far from UTC they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     pub is_dir: bool,
@@ -20,11 +22,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    pub(crate) fn new(entry: &Entry, place: u64) -> Self {
+    pub(crate) fn new(entry: &Dirent, place: u64) -> Self {
         let has = |bit: u8| entry.attributes() & bit != 0;
         Self {
             is_dir: entry.is_dir(),
-            len: if entry.is_dir() { 0 } else { u64::from(entry.len()) },
+            len: if entry.is_dir() { 0 } else { entry.len() },
             modified: entry.modified(),
             accessed: entry.accessed(),
             created: entry.created(),
@@ -37,6 +39,6 @@ impl Metadata {
 
     pub(crate) fn root() -> Self {
         let entry = Entry::short(*b"           ", crate::layout::entry::ATTR_DIRECTORY);
-        Self { id: 1, ..Self::new(&entry, 0) }
+        Self { id: 1, ..Self::new(&Dirent::Fat(entry), 0) }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn valid(name: &str) -> bool {
 }
 
 /// Upper case one char to one char, as FAT's collation does (`ß` stays).
-fn fold(char: char) -> char {
+pub(crate) fn fold(char: char) -> char {
     single(char.to_uppercase()).unwrap_or(char)
 }
 
@@ -90,9 +90,14 @@ pub(crate) fn same(a: &str, b: &str) -> bool {
 
 /// A hash that is equal for names that differ in case only (FNV-1a, folded to 32 bits).
 pub(crate) fn hash(name: &str) -> u32 {
+    hash_folded(name.chars().map(fold))
+}
+
+/// A hash of characters whose case does not matter any more.
+pub(crate) fn hash_folded(chars: impl Iterator<Item = char>) -> u32 {
     let mut hash = Fnv::default();
-    for char in name.chars() {
-        hash.add(&u32::from(fold(char)).to_le_bytes());
+    for char in chars {
+        hash.add(&u32::from(char).to_le_bytes());
     }
     let hash = hash.finish();
     (hash >> 32) as u32 ^ hash as u32

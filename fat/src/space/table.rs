@@ -18,6 +18,8 @@ pub(crate) enum Link {
 /// The highest values of an entry; all of them end a chain.
 pub(crate) const END: u32 = 0x0FFF_FFFF;
 const BAD: u32 = 0x0FFF_FFF7;
+/// exFAT uses all bits.
+const BAD_OF_EXFAT: u32 = 0xFFFF_FFF7;
 /// The bits of an entry that FAT32 uses.
 const MASK: u32 = 0x0FFF_FFFF;
 /// How much of the table is read at once to count.
@@ -34,7 +36,7 @@ impl<D: BlockDevice> Volume<D> {
         match self.geometry.kind {
             FatKind::Fat12 => None,
             FatKind::Fat16 => Some(2),
-            FatKind::Fat32 => Some(4),
+            FatKind::Fat32 | FatKind::ExFat => Some(4),
         }
     }
 
@@ -85,6 +87,7 @@ impl<D: BlockDevice> Volume<D> {
     fn widen(&self, value: u32) -> u32 {
         match self.geometry.kind {
             FatKind::Fat16 if value >= 0xFFF7 => value | 0x0FFF_0000,
+            FatKind::ExFat => value,
             _ => value & MASK,
         }
     }
@@ -126,10 +129,11 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     fn classify(&self, value: u32) -> Result<Link, Error> {
+        let bad = if self.is_exfat() { BAD_OF_EXFAT } else { BAD };
         match value {
             0 => Ok(Link::Free),
-            BAD => Ok(Link::Bad),
-            _ if value > BAD => Ok(Link::End),
+            _ if value == bad => Ok(Link::Bad),
+            _ if value > bad => Ok(Link::End),
             _ if self.is_cluster(value) => Ok(Link::Next(value)),
             _ => Err(self.damage("a cluster chain leaves the volume")),
         }
@@ -231,6 +235,9 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Counts the free clusters by reading the whole table.
     pub(crate) async fn count_free(&self) -> Result<(), Error> {
+        if self.is_exfat() {
+            return self.count_free_bits().await;
+        }
         let end = self.geometry.clusters.saturating_add(2);
         let mut free = 0u32;
         if let Some(width) = self.width() {

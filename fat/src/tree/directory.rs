@@ -1,4 +1,5 @@
 //! Directories: where their slots are, their growth, and which of them are remembered.
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::SLOT;
 use crate::space::extents::Extents;
 use crate::tree::index::Index;
@@ -10,6 +11,8 @@ use core::cell::{Cell, Ref, RefCell};
 
 /// The most slots of a directory: 2 MiB.
 const MAX_SLOTS: u32 = 65_536;
+/// On exFAT: 256 MiB.
+const MAX_SLOTS_OF_EXFAT: u32 = 8 << 20;
 /// The bound of all indexes together in bytes. The largest directory's takes about three quarters
 /// of it.
 const INDEX_BYTES: usize = 768 << 10;
@@ -43,7 +46,16 @@ impl Directory {
 
 impl<D: BlockDevice> Volume<D> {
     pub(crate) fn wide(&self) -> bool {
-        self.geometry.kind == FatKind::Fat32
+        matches!(self.geometry.kind, FatKind::Fat32 | FatKind::ExFat)
+    }
+
+    pub(crate) fn is_exfat(&self) -> bool {
+        self.geometry.kind == FatKind::ExFat
+    }
+
+    /// The most slots of a directory.
+    fn most_slots(&self) -> u32 {
+        if self.is_exfat() { MAX_SLOTS_OF_EXFAT } else { MAX_SLOTS }
     }
 
     /// What identifies the root directory.
@@ -56,13 +68,34 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) async fn directory(&self, id: u32) -> Result<Rc<Directory>, Error> {
+        self.directory_with(id, None).await
+    }
+
+    /// The directory that starts at cluster `id`, which an entry says of itself.
+    pub(crate) async fn directory_of(
+        &self,
+        id: u32,
+        entry: &Dirent,
+    ) -> Result<Rc<Directory>, Error> {
+        self.directory_with(id, Some(entry).filter(|_| self.is_exfat())).await
+    }
+
+    async fn directory_with(
+        &self,
+        id: u32,
+        entry: Option<&Dirent>,
+    ) -> Result<Rc<Directory>, Error> {
         self.tree.clock.set(self.tree.clock.get().wrapping_add(1));
         if let Some(directory) = self.tree.directories.borrow().get(&id) {
             directory.used.set(self.tree.clock.get());
             return Ok(directory.clone());
         }
         let fixed = id == 0 && !self.wide();
-        let extents = if fixed { Extents::default() } else { self.chain(id).await? };
+        let extents = match entry {
+            Some(entry) => self.extents_of(entry).await?,
+            None if fixed => Extents::default(),
+            None => self.chain(id).await?,
+        };
         let directory = Rc::new(Directory {
             id,
             extents: RefCell::new(extents),
@@ -72,8 +105,8 @@ impl<D: BlockDevice> Volume<D> {
             grown_in: Cell::new(None),
             used: Cell::new(self.tree.clock.get()),
         });
-        if !fixed && self.slots(&directory) > MAX_SLOTS {
-            return Err(self.damage("a directory larger than 2 MiB"));
+        if !fixed && self.slots(&directory) > self.most_slots() {
+            return Err(self.damage("a directory larger than its format allows"));
         }
         let mut directories = self.tree.directories.borrow_mut();
         Ok(directories.entry(id).or_insert(directory).clone())
@@ -153,7 +186,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Makes room for `slots` slots.
     pub(crate) async fn make_slots(&self, directory: &Directory, slots: u32) -> Result<(), Error> {
-        if slots > MAX_SLOTS {
+        if slots > self.most_slots() {
             return Err(Error::FolderFull);
         }
         while self.slots(directory) < slots {

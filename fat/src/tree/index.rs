@@ -83,6 +83,8 @@ pub(crate) struct Index {
     pub(crate) end: u32,
     /// No slot before this one is free.
     first_free: u32,
+    /// All names are here. A directory of exFAT may have more than there is room for.
+    pub(crate) is_whole: bool,
     /// The volume label, when this is the root directory and has one.
     pub(crate) label: Option<[u8; 11]>,
 }
@@ -90,7 +92,7 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(slots: u32) -> Self {
         let words = (slots as usize).div_ceil(64);
-        Self { used: vec![0; words], ..Self::default() }
+        Self { used: vec![0; words], is_whole: true, ..Self::default() }
     }
 
     /// Gives a new index its keys, in any order.

@@ -1,4 +1,5 @@
 //! Looking names up: from slots to entries with their long names.
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_VOLUME_ID, Entry, Kind, MAX_LONG_SLOTS};
 use crate::layout::long_name::LongName;
 use crate::layout::name;
@@ -12,23 +13,23 @@ use alloc::vec::Vec;
 /// An entry that was looked up.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    pub(crate) entry: Entry,
-    /// The long name, else the short one.
+    pub(crate) entry: Dirent,
+    /// The long name, else the short one; exFAT has but one.
     pub(crate) name: String,
+    /// Where its short entry is, on exFAT the first of its set.
     pub(crate) slot: u32,
     /// Where its long name starts; `slot` when it has none.
     pub(crate) first_slot: u32,
-    /// Where the short entry is on the disk: what identifies it while it is not moved.
+    /// Where that entry is on the disk: what identifies it while it is not moved.
     pub(crate) place: u64,
 }
 
 impl Found {
     pub(crate) fn short(&self) -> String {
-        short_name::decode(&self.entry.name(), 0)
-    }
-
-    fn is(&self, name: &str) -> bool {
-        name::same(&self.name, name) || name::same(&self.short(), name)
+        match &self.entry {
+            Dirent::Fat(entry) => short_name::decode(&entry.name(), 0),
+            Dirent::ExFat(_) => self.name.clone(),
+        }
     }
 }
 
@@ -39,6 +40,9 @@ impl<D: BlockDevice> Volume<D> {
         directory: &Directory,
         slot: &mut u32,
     ) -> Result<Option<Found>, Error> {
+        if self.is_exfat() {
+            return self.next_set(directory, slot).await;
+        }
         let mut long = LongName::default();
         loop {
             let at = *slot;
@@ -64,6 +68,9 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The entry whose short slot this is.
     async fn entry_at(&self, dir: &Directory, slot: u32) -> Result<Option<Found>, Error> {
+        if self.is_exfat() {
+            return self.set_at(dir, slot).await;
+        }
         let Some((entry, place)) = self.slot(dir, slot).await? else {
             return Ok(None);
         };
@@ -92,6 +99,9 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Reads a directory once.
     pub(crate) async fn build_index(&self, directory: &Directory) -> Result<Index, Error> {
+        if self.is_exfat() {
+            return self.build_index_of_sets(directory).await;
+        }
         let mut index = Index::new(self.slots(directory));
         let mut keys = Vec::new();
         let mut long = LongName::default();
@@ -121,23 +131,29 @@ impl<D: BlockDevice> Volume<D> {
         Ok(index)
     }
 
+    fn is_named(&self, found: &Found, name: &str) -> bool {
+        let case = self.tree.case();
+        case.same(&found.name, name) || case.same(&found.short(), name)
+    }
+
     /// Looks a name up without case, among long and short names. Of names that differ in case only,
     /// as other systems may have left them, the one spelt exactly so is taken.
     pub(crate) async fn find(&self, dir: &Directory, name: &str) -> Result<Option<Found>, Error> {
         let slots = match self.indexed(dir).await? {
-            Some(index) => index.slots(name::hash(name)),
+            Some(index) if index.is_whole => index.slots(self.tree.case().hash(name)),
+            Some(_) => return self.search_sets(dir, name).await,
             None => return Ok(None),
         };
         let mut best: Option<Found> = None;
         for slot in slots {
             if let Some(found) = self.entry_at(dir, slot).await?
-                && found.is(name)
+                && self.is_named(&found, name)
             {
                 if found.name == name {
                     return Ok(Some(found));
                 }
                 // A long name before an alias of another file.
-                if best.as_ref().is_none_or(|best| !name::same(&best.name, name)) {
+                if best.as_ref().is_none_or(|best| !self.tree.case().same(&best.name, name)) {
                     best = Some(found);
                 }
             }
@@ -156,5 +172,5 @@ fn found(entry: Entry, slot: u32, place: u64, long: &mut LongName) -> Found {
         Some((text, first_slot)) => (text, first_slot),
         None => (short_name::decode(&name, entry.case()), slot),
     };
-    Found { entry, name, slot, first_slot, place }
+    Found { entry: Dirent::Fat(entry), name, slot, first_slot, place }
 }

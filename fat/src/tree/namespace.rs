@@ -1,5 +1,6 @@
 //! Making directories, removing files and directories.
-use crate::layout::entry::{ATTR_DIRECTORY, Entry};
+use crate::layout::dirent::Dirent;
+use crate::layout::entry::ATTR_DIRECTORY;
 use crate::space::extents::Extents;
 use crate::space::pending::Freed;
 use crate::tree::directory::Directory;
@@ -40,7 +41,7 @@ impl<D: BlockDevice> Volume<D> {
             *to = *from;
         }
         let made = match self.write_through(self.cluster_offset(new.first()), &cluster).await {
-            Ok(()) => self.insert(parent, name, entry).await,
+            Ok(()) => self.insert(parent, name, Dirent::Fat(entry)).await,
             Err(error) => Err(error),
         };
         if made.is_err() {
@@ -88,7 +89,8 @@ impl<D: BlockDevice> Volume<D> {
         }
         match self.chain(first).await {
             Err(Error::TooManyExtents) => {
-                let count = found.entry.len().div_ceil(self.geometry.cluster_size.max(1));
+                let count = found.entry.len().div_ceil(self.geometry.cluster_size.max(1).into());
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
                 Ok(Freed::Chain(first, count))
             }
             chain => Ok(Freed::Runs(chain?)),
@@ -129,14 +131,13 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
-    /// Sets the entry of a directory that says where it lies.
-    pub(crate) async fn set_dots(&self, moved: &Entry, parent: &Directory) -> Result<(), Error> {
-        let cluster = moved.cluster(self.wide());
+    /// Sets the entry of a directory, which starts at `cluster`, that says where it lies.
+    pub(crate) async fn set_dots(&self, cluster: u32, parent: &Directory) -> Result<(), Error> {
         let place = self.cluster_offset(cluster).saturating_add(32);
         let mut dots = self.read_entry(place).await?;
         if dots.name() == *b"..         " {
             dots.set_cluster(self.dots_cluster(parent));
-            self.write_entry(place, &dots).await?;
+            self.write_slot(place, &dots).await?;
         }
         Ok(())
     }

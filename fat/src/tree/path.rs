@@ -49,14 +49,14 @@ impl<D: BlockDevice> Volume<D> {
         if cluster == 0 || ancestors.contains(&cluster) {
             return Err(self.damage("a directory inside itself"));
         }
-        let directory = self.directory(cluster).await?;
+        let directory = self.directory_of(cluster, &found.entry).await?;
         directory.entry_place.set(found.place);
         Ok(directory)
     }
 
     /// Whether this is the server's own folder, by whatever name it was found.
     pub(crate) fn is_reserved(&self, directory: &Directory, name: &str) -> bool {
-        directory.id == self.root_id() && name::same(name, SYSTEM_FOLDER)
+        directory.id == self.root_id() && self.tree.case().same(name, SYSTEM_FOLDER)
     }
 
     /// Looks a name up as users may.

@@ -1,4 +1,5 @@
 //! Small files of the server itself, in a hidden folder that no path leads to.
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_DIRECTORY, ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::layout::name;
 use crate::space::extents::Extents;
@@ -53,8 +54,10 @@ impl<D: BlockDevice> Volume<D> {
         }
         let mut data = vec![0; len];
         if len > 0 {
-            let extents = self.chain(found.entry.cluster(self.wide())).await?;
-            self.read_data(&extents, 0, &mut data).await?;
+            let extents = self.extents_of(&found.entry).await?;
+            let valid = usize::try_from(found.entry.valid_len()).unwrap_or(usize::MAX).min(len);
+            let valid = data.get_mut(..valid).unwrap_or_default();
+            self.read_data(&extents, 0, valid).await?;
         }
         Ok(Some(data))
     }
@@ -103,11 +106,13 @@ impl<D: BlockDevice> Volume<D> {
         self.write_data(new, 0, &sectors).await?;
         let mut entry = match &existing {
             Some(found) => found.entry,
-            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
+            None => Dirent::Fat(self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM)),
         };
-        entry.set_modified(self.now());
-        entry.set_len(len);
-        entry.set_cluster(new.first());
+        if let Some(entry) = entry.fat() {
+            entry.set_modified(self.now());
+            entry.set_len(len);
+            entry.set_cluster(new.first());
+        }
         match existing {
             Some(found) => self.write_entry(found.place, &entry).await,
             None => self.insert(folder, name, entry).await.map(|_| ()),

@@ -1,5 +1,5 @@
 //! Moving files and directories.
-use crate::layout::entry::Entry;
+use crate::layout::dirent::Dirent;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Volume};
@@ -33,7 +33,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// The entry with what an open file knows better.
-    fn current(&self, found: &Found) -> Entry {
+    fn current(&self, found: &Found) -> Dirent {
         self.files.at(found.place).map_or(found.entry, |node| node.settled())
     }
 
@@ -73,7 +73,9 @@ impl<D: BlockDevice> Volume<D> {
         there: &Found,
     ) -> Result<(), Error> {
         let mut entry = self.current(found);
-        entry.set_name(there.entry.name(), there.entry.case());
+        if let (Some(entry), Dirent::Fat(there)) = (entry.fat(), &there.entry) {
+            entry.set_name(there.name(), there.case());
+        }
         match (found.entry.is_dir(), there.entry.is_dir()) {
             (true, false) => return Err(Error::NotADirectory),
             (false, true) => return Err(Error::IsADirectory),
@@ -105,9 +107,11 @@ impl<D: BlockDevice> Volume<D> {
         target: &Parent<'_>,
         dots: bool,
     ) -> Result<(), Error> {
-        self.files.moved(old.place, new.place, new.entry.name(), new.entry.case());
+        if let Dirent::Fat(entry) = &new.entry {
+            self.files.moved(old.place, new.place, entry.name(), entry.case());
+        }
         if dots && new.entry.is_dir() {
-            self.set_dots(&new.entry, &target.directory).await?;
+            self.set_dots(new.entry.cluster(self.wide()), &target.directory).await?;
         }
         Ok(())
     }

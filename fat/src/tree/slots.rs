@@ -1,4 +1,5 @@
 //! Writing the slots of a directory: adding, changing and removing entries.
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{self, Entry, SLOT};
 use crate::layout::name;
 use crate::layout::short_name;
@@ -28,7 +29,15 @@ impl<D: BlockDevice> Volume<D> {
         self.line(base, 0, |line| copy_slot(line, at)).await
     }
 
-    pub(crate) async fn write_entry(&self, place: u64, entry: &Entry) -> Result<(), Error> {
+    /// Writes the entry of a file or directory.
+    pub(crate) async fn write_entry(&self, place: u64, entry: &Dirent) -> Result<(), Error> {
+        match entry {
+            Dirent::Fat(entry) => self.write_slot(place, entry).await,
+            Dirent::ExFat(_) => Err(Error::ReadOnly),
+        }
+    }
+
+    pub(crate) async fn write_slot(&self, place: u64, entry: &Entry) -> Result<(), Error> {
         let (base, at) = self.line_of(place);
         self.change_line(base, Class::Directory, |line| {
             if let Some(slot) = line.get_mut(at..at.saturating_add(SLOT)) {
@@ -48,7 +57,7 @@ impl<D: BlockDevice> Volume<D> {
         let before = entry.0;
         entry.set_modified(self.now());
         if entry.0 != before {
-            self.write_entry(place, &entry).await?;
+            self.write_slot(place, &entry).await?;
         }
         Ok(())
     }
@@ -58,8 +67,11 @@ impl<D: BlockDevice> Volume<D> {
         &self,
         directory: &Directory,
         name: &str,
-        mut entry: Entry,
+        entry: Dirent,
     ) -> Result<Found, Error> {
+        let Dirent::Fat(mut entry) = entry else {
+            return Err(Error::ReadOnly);
+        };
         let units = name::encode(name)?;
         let (short, case, long) = match short_name::exact(name) {
             Some((short, case)) => (short, case, Vec::new()),
@@ -85,15 +97,16 @@ impl<D: BlockDevice> Volume<D> {
         if after > end
             && let Some((place, _)) = self.place(directory, after)
         {
-            self.write_entry(place, &Entry([0; SLOT])).await?;
+            self.write_slot(place, &Entry([0; SLOT])).await?;
         }
         for (part, slot) in long.iter().chain([&entry]).zip(first..after) {
             let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
-            self.write_entry(place, part).await?;
+            self.write_slot(place, part).await?;
         }
         let slot = after.saturating_sub(1);
         let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
-        let found = Found { entry, name: name.into(), slot, first_slot: first, place };
+        let found =
+            Found { entry: Dirent::Fat(entry), name: name.into(), slot, first_slot: first, place };
         if let Some(index) = directory.index.borrow_mut().as_mut() {
             for slot in first..after {
                 index.set_used(slot, true);

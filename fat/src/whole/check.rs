@@ -2,6 +2,7 @@
 //! structures, past the engine's cache and its view of them. Works on one bit for each cluster,
 //! 1 MiB of table, one directory, and the names of the directories.
 mod directory;
+mod exfat;
 mod problem;
 mod state;
 pub(crate) mod table;
@@ -43,6 +44,9 @@ pub async fn check_at<D: BlockDevice>(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Summary, MountError> {
     let geometry = Geometry::read_at(device, place).await?;
+    if geometry.kind == FatKind::ExFat {
+        return exfat::check(device, &geometry, report, progress).await;
+    }
     let table = Table::new(device, &geometry, geometry.active_table.unwrap_or(0));
     let mut check = Check {
         device,
@@ -84,7 +88,7 @@ impl<D: BlockDevice> Check<'_, D> {
         let (state, clean_bit) = match self.geometry.kind {
             FatKind::Fat12 => (0x25, 0),
             FatKind::Fat16 => (0x25, 0x8000),
-            FatKind::Fat32 => (0x41, 0x0800_0000),
+            FatKind::Fat32 | FatKind::ExFat => (0x41, 0x0800_0000),
         };
         let clean = self.table.raw(1).await? & clean_bit == clean_bit;
         if u8_at(&boot, state) & 1 != 0 || !clean {

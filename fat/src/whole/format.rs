@@ -31,7 +31,7 @@ impl FormatOptions {
     /// Whether a disk of `size` bytes in sectors of `sector_size` can be formatted so.
     ///
     /// # Errors
-    /// `TooSmall` and `TooLarge`.
+    /// `TooSmall`, `TooLarge`, `NotMade`.
     pub fn fits(&self, size: u64, sector_size: usize) -> Result<(), FormatError> {
         Layout::choose(self.kind, size, sector_size.max(512) as u64).map(|_| ())
     }
@@ -61,7 +61,7 @@ pub fn volume_label(text: &str) -> Option<[u8; 11]> {
 /// `progress` is told the bytes written and the bytes to write.
 ///
 /// # Errors
-/// `TooSmall` and `TooLarge` come before anything is written.
+/// `TooSmall`, `TooLarge` and `NotMade` come before anything is written.
 pub async fn format<D: BlockDevice>(
     device: &D,
     options: &FormatOptions,
@@ -94,7 +94,7 @@ pub async fn format<D: BlockDevice>(
         FatKind::Fat12 => &[MEDIA, 0xFF, 0xFF],
         FatKind::Fat16 => &[MEDIA, 0xFF, 0xFF, 0xFF],
         // The third is the end mark of the root directory.
-        FatKind::Fat32 => {
+        FatKind::Fat32 | FatKind::ExFat => {
             &[MEDIA, 0xFF, 0xFF, 0x0F, 0xFF, 0xFF, 0xFF, 0x0F, 0xFF, 0xFF, 0xFF, 0x0F]
         }
     };
@@ -164,7 +164,7 @@ fn boot_sector(layout: &Layout, options: &FormatOptions, sector_size: usize) -> 
     let name: &[u8; 8] = match layout.kind {
         FatKind::Fat12 => b"FAT12   ",
         FatKind::Fat16 => b"FAT16   ",
-        FatKind::Fat32 => b"FAT32   ",
+        FatKind::Fat32 | FatKind::ExFat => b"FAT32   ",
     };
     let mut fields = [0; 26];
     put(&mut fields, 0, &[0x80, 0, 0x29]); // a hard disk; an identifier, a label and a name follow

@@ -39,6 +39,9 @@ impl<D: BlockDevice> Volume<D> {
     /// # Errors
     /// `Refused`: the volume is damaged, read-only, or its new room is too small for the change.
     pub async fn grow(&self) -> Result<Option<Grown>, GrowError> {
+        if self.is_exfat() {
+            return Err(GrowError::Refused("exFAT volumes are not grown yet"));
+        }
         let Some(plan) = Plan::new(&self.geometry)? else {
             return Ok(None);
         };

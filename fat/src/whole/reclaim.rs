@@ -45,7 +45,7 @@ impl<D: BlockDevice> Volume<D> {
         for place in &walk.empty {
             let mut entry = self.read_entry(*place).await?;
             entry.set_cluster(0);
-            self.write_entry(*place, &entry).await?;
+            self.write_slot(*place, &entry).await?;
             self.write_dirty(Class::Directory).await?;
         }
         self.flush().await?;

@@ -118,7 +118,7 @@ async fn run_command<D: BlockDevice>(name: &str, argument: &str, host: &Host<D>)
 fn status<D: BlockDevice>(host: &Host<D>) -> String {
     let geometry = host.volume.geometry();
     let mut text = format!(
-        "mirage-sshfs {}\na {:?} volume of {} MiB",
+        "mirage-sshfs {}\n{} volume of {} MiB",
         env!("CARGO_PKG_VERSION"),
         geometry.kind,
         geometry.size >> 20

@@ -2,11 +2,12 @@
 use super::failure::Failure;
 use super::{Words, output};
 use crate::{Image, Progress, block_on};
+use fat::{FatKind, Geometry};
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Looks for damage in an image. Nothing is changed: to repair, run fsck.fat on it.
+Looks for damage in an image. Nothing is changed: to repair, run fsck.fat on it, or fsck.exfat.
 
 Usage: fat check IMAGE
 
@@ -37,6 +38,9 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     ));
     drop(progress);
     let summary = checked.map_err(|error| not_checked(&error))?;
+    let kind =
+        block_on(Geometry::read_at(&image, words.place)).map_err(|error| not_checked(&error))?.kind;
+    let repair = if kind == FatKind::ExFat { "fsck.exfat -p" } else { "fsck.fat -a" };
     let damaged = ExitCode::from(u8::from(summary.problems > 0));
     let files = output::count(summary.files.into(), "file", "files");
     let directories = output::count(summary.directories.into(), "directory", "directories");
@@ -44,13 +48,13 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
         0 => "clean".to_string(),
         number => {
             let problems = output::count(number.into(), "problem", "problems");
-            format!("{problems} (to repair: fsck.fat -a {})", path.display())
+            format!("{problems} (to repair: {repair} {})", path.display())
         }
     };
     let said = written.and_then(|()| {
         writeln!(
             problems,
-            "{}: {verdict}: {files}, {directories}, {} of {} clusters in use",
+            "{}: {verdict}: {files}, {directories}, {} of {} clusters of {kind} in use",
             path.display(),
             summary.used,
             summary.clusters

@@ -2,7 +2,7 @@
 use super::failure::Failure;
 use super::{Words, output, size};
 use crate::{Image, block_on};
-use fat::{MountOptions, Volume};
+use fat::{FatKind, Geometry, MountOptions, Volume};
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,6 +25,12 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     };
     let failed = |error: &dyn std::fmt::Display| Failure::at(&path, error);
     let mut image = Image::open(&path, false).map_err(|error| failed(&error))?;
+    // Before the file becomes longer for nothing.
+    if block_on(Geometry::read_at(&image, words.place))
+        .is_ok_and(|geometry| geometry.kind == FatKind::ExFat)
+    {
+        return Err(failed(&"exFAT volumes are not grown yet"));
+    }
     if let Some(wanted) = wanted {
         lengthen(&path, wanted)?;
         drop(image);

@@ -39,7 +39,13 @@ pub enum Problem {
     BrokenLongName { path: String, slot: usize },
     /// A second entry of this name.
     DuplicateName { path: String },
-    /// Clusters that the table has in use and nothing uses.
+    /// exFAT: what starts at entry `slot` of a directory, or the file `path`, is not as it must be.
+    BadSet { path: String, slot: u32, why: &'static str },
+    /// exFAT: something that the root directory must have is missing or damaged.
+    BadSystem { what: &'static str },
+    /// exFAT: clusters that something uses and the bitmap has free.
+    Unmarked { clusters: u32 },
+    /// Clusters that the table, on exFAT the bitmap, has in use and nothing uses.
     Leaked { clusters: u32 },
 }
 
@@ -98,6 +104,11 @@ impl fmt::Display for Problem {
                 write!(f, "{path}: parts of a long name without a file before entry {slot}")
             }
             Self::DuplicateName { path } => write!(f, "{path}: a second entry of this name"),
+            Self::BadSet { path, slot, why } => write!(f, "{path}: entry {slot}: {why}"),
+            Self::BadSystem { what } => write!(f, "{what} is missing or damaged"),
+            Self::Unmarked { clusters } => {
+                write!(f, "{clusters} clusters of files or directories are free in the bitmap")
+            }
             Self::Leaked { clusters } => {
                 write!(f, "{clusters} clusters are in use by no file or directory")
             }

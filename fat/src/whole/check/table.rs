@@ -50,6 +50,7 @@ impl<'a, D: BlockDevice> Table<'a, D> {
             FatKind::Fat12 => (0xFF7, 0xFF8),
             FatKind::Fat16 => (0xFFF7, 0xFFF8),
             FatKind::Fat32 => (0x0FFF_FFF7, 0x0FFF_FFF8),
+            FatKind::ExFat => (0xFFFF_FFF7, 0xFFFF_FFF8),
         };
         Ok(match raw {
             0 => Link::Free,
@@ -77,6 +78,10 @@ impl<'a, D: BlockDevice> Table<'a, D> {
             FatKind::Fat32 => {
                 let at = cluster.saturating_mul(4);
                 Ok(u32::from_le_bytes(self.bytes(at).await?) & 0x0FFF_FFFF)
+            }
+            FatKind::ExFat => {
+                let at = cluster.saturating_mul(4);
+                Ok(u32::from_le_bytes(self.bytes(at).await?))
             }
         }
     }

@@ -37,6 +37,7 @@ impl Layout {
     ) -> Result<Self, FormatError> {
         let size = size.saturating_sub(size.checked_rem(bytes_per_sector).unwrap_or(0));
         match kind {
+            Some(FatKind::ExFat) => Err(FormatError::NotMade(FatKind::ExFat)),
             Some(kind) => Self::of_kind(kind, size, bytes_per_sector),
             None if size >= 512 << 20 => Self::of_kind(FatKind::Fat32, size, bytes_per_sector),
             // Microsoft's table: no FAT16 below 8,400 sectors.
@@ -127,7 +128,9 @@ fn cluster_limits(kind: FatKind) -> (u64, u64) {
     match kind {
         FatKind::Fat12 => (MARGIN, most),
         FatKind::Fat16 => (FatKind::Fat12.most_clusters().saturating_add(MARGIN), most),
-        FatKind::Fat32 => (FatKind::Fat16.most_clusters().saturating_add(MARGIN), most),
+        FatKind::Fat32 | FatKind::ExFat => {
+            (FatKind::Fat16.most_clusters().saturating_add(MARGIN), most)
+        }
     }
 }
 
@@ -145,7 +148,7 @@ fn usual_cluster_size(kind: FatKind, size: u64) -> u64 {
             size if size <= 2 * GIB => 32 << 10,
             _ => 64 << 10,
         },
-        FatKind::Fat32 => match size {
+        FatKind::Fat32 | FatKind::ExFat => match size {
             size if size <= 260 * MIB => 512,
             size if size <= 8 * GIB => 4 << 10,
             size if size <= 16 * GIB => 8 << 10,

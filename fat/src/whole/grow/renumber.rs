@@ -84,6 +84,8 @@ pub(super) fn encode(kind: FatKind, values: &[u32]) -> Vec<u8> {
             pairs.collect()
         }
         FatKind::Fat16 => values.iter().flat_map(|value| (*value as u16).to_le_bytes()).collect(),
-        FatKind::Fat32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        FatKind::Fat32 | FatKind::ExFat => {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        }
     }
 }

@@ -1,0 +1,182 @@
+//! A set of directory entries, which is what a file or directory has: its own entry, that of its bytes,
+//! those of its name, and others. Section 6 "Directory Structure", 7.4 "File Directory Entry", 7.6
+//! "Stream Extension Directory Entry", 7.7 "File Name Directory Entry".
+use super::sum16;
+use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+use crate::layout::entry::SLOT;
+use crate::layout::name::MAX_UNITS;
+use crate::layout::time;
+use alloc::vec::Vec;
+
+pub(crate) const BITMAP: u8 = 0x81;
+pub(crate) const UPCASE: u8 = 0x82;
+pub(crate) const LABEL: u8 = 0x83;
+const FILE: u8 = 0x85;
+const STREAM: u8 = 0xC0;
+const NAME: u8 = 0xC1;
+const IN_USE: u8 = 0x80;
+const SECONDARY: u8 = 0x40;
+const BENIGN: u8 = 0x20;
+const NO_FAT_CHAIN: u8 = 2;
+/// UTF-16 units in an entry of a name.
+const UNITS: usize = 15;
+
+/// What an entry is, by its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// This entry and all behind it are free.
+    End,
+    Free,
+    /// The first of the set of a file or directory; so many follow that belong to it.
+    File(u8),
+    /// The bitmap, the up-case table, the label.
+    System(u8),
+    /// What may be left alone.
+    Benign,
+    /// What must be understood, and is not.
+    Critical,
+    /// One that belongs to a set, without it.
+    Stray,
+}
+
+pub(crate) fn kind(entry: &[u8]) -> Kind {
+    match u8_at(entry, 0) {
+        0 => Kind::End,
+        kind if kind & IN_USE == 0 => Kind::Free,
+        FILE => Kind::File(u8_at(entry, 1)),
+        kind @ (BITMAP | UPCASE | LABEL) => Kind::System(kind),
+        kind if kind & SECONDARY != 0 => Kind::Stray,
+        kind if kind & BENIGN != 0 => Kind::Benign,
+        _ => Kind::Critical,
+    }
+}
+
+/// The entry of a file or directory and that of its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Set {
+    file: [u8; SLOT],
+    stream: [u8; SLOT],
+}
+
+/// A set and its name.
+pub(crate) struct Named {
+    pub(crate) set: Set,
+    pub(crate) units: Vec<u16>,
+    /// The sum over the set is what it says.
+    pub(crate) sum_is_right: bool,
+}
+
+impl Named {
+    /// Reads the entries of a set, which are all that its first one counts. Why not, when it is none.
+    pub(crate) fn read(entries: &[[u8; SLOT]]) -> Result<Self, &'static str> {
+        let [file, stream, rest @ ..] = entries else {
+            return Err("its set of entries is cut short");
+        };
+        if u8_at(stream, 0) != STREAM {
+            return Err("its second entry does not say where its bytes are");
+        }
+        let count = usize::from(u8_at(stream, 3));
+        let (names, others) =
+            rest.split_at_checked(count.div_ceil(UNITS)).ok_or("its name is cut short")?;
+        if count == 0 || count > MAX_UNITS || names.iter().any(|name| u8_at(name, 0) != NAME) {
+            return Err("its name is not whole");
+        }
+        let benign = |entry: &[u8; SLOT]| {
+            let bits = IN_USE | SECONDARY | BENIGN;
+            u8_at(entry, 0) & bits == bits
+        };
+        if !others.iter().all(benign) {
+            return Err("it has an entry that must be understood and is not");
+        }
+        let mut units: Vec<u16> = (names.iter())
+            .flat_map(|name| (0..UNITS).map(|unit| u16_at(name, unit.saturating_mul(2) + 2)))
+            .collect();
+        units.truncate(count);
+        let bytes = entries.as_flattened().iter().enumerate();
+        let sum = sum16(bytes.filter(|(at, _)| !matches!(at, 2 | 3)).map(|(_, byte)| *byte));
+        let set = Set { file: *file, stream: *stream };
+        Ok(Self { set, units, sum_is_right: sum == u16_at(file, 2) })
+    }
+}
+
+impl Set {
+    pub(crate) fn attributes(&self) -> u8 {
+        self.file[4]
+    }
+
+    /// In bytes. A directory's is its clusters'.
+    pub(crate) fn len(&self) -> u64 {
+        u64_at(&self.stream, 24)
+    }
+
+    /// From this byte on the file reads as zeros.
+    pub(crate) fn valid_len(&self) -> u64 {
+        u64_at(&self.stream, 8).min(self.len())
+    }
+
+    /// Whether it says more bytes to be valid than it has.
+    pub(crate) fn is_valid_too_long(&self) -> bool {
+        u64_at(&self.stream, 8) > self.len()
+    }
+
+    /// The first cluster; 0 when there is none.
+    pub(crate) fn cluster(&self) -> u32 {
+        u32_at(&self.stream, 20)
+    }
+
+    /// Its clusters are neighbours, and the table says nothing of them.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.stream[1] & NO_FAT_CHAIN != 0
+    }
+
+    pub(crate) fn name_hash(&self) -> u16 {
+        u16_at(&self.stream, 4)
+    }
+
+    pub(crate) fn created(&self) -> u64 {
+        self.time(8, Some(20), 22)
+    }
+
+    pub(crate) fn modified(&self) -> u64 {
+        self.time(12, Some(21), 23)
+    }
+
+    pub(crate) fn accessed(&self) -> u64 {
+        self.time(16, None, 24)
+    }
+
+    /// Unix seconds of a stamp. Without an offset to UTC it is taken for UTC.
+    fn time(&self, at: usize, hundredths: Option<usize>, offset: usize) -> u64 {
+        let (time, date) = (u16_at(&self.file, at), u16_at(&self.file, at.saturating_add(2)));
+        let hundredths = hundredths.map_or(0, |at| u8_at(&self.file, at));
+        let local = time::from_fat(date, time, hundredths);
+        let offset = u8_at(&self.file, offset);
+        if offset & 0x80 == 0 {
+            return local;
+        }
+        // Seven bits with a sign, in quarters of an hour.
+        let quarters = i64::from((offset << 1).cast_signed() >> 1);
+        local.saturating_add_signed(-quarters * 900)
+    }
+}
+
+/// Where the bitmap or the up-case table is: its first cluster, its length in bytes.
+pub(crate) fn place(entry: &[u8]) -> (u32, u64) {
+    (u32_at(entry, 20), u64_at(entry, 24))
+}
+
+/// The sum of the up-case table.
+pub(crate) fn table_sum(entry: &[u8]) -> u32 {
+    u32_at(entry, 4)
+}
+
+/// Whether a bitmap is that of the first table.
+pub(crate) fn is_first(bitmap: &[u8]) -> bool {
+    u8_at(bitmap, 1) & 1 == 0
+}
+
+/// The units of a label's entry.
+pub(crate) fn label(entry: &[u8]) -> Vec<u16> {
+    let count = usize::from(u8_at(entry, 1)).min(11);
+    (0..count).map(|unit| u16_at(entry, unit.saturating_mul(2) + 2)).collect()
+}

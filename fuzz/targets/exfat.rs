@@ -1,0 +1,61 @@
+//! exFAT disks of arbitrary bytes: laid over a good volume, then mounted, walked and checked. They are
+//! never written.
+#![no_main]
+use fat::{MountOptions, OpenOptions, Volume};
+use fuzz::exfat::{METADATA, populated, sign};
+use fuzz::wait;
+use libfuzzer_sys::fuzz_target;
+
+/// Directories that one input may make the walk visit.
+const DIRECTORIES: usize = 64;
+
+fuzz_target!(|input: (bool, Vec<(u16, Vec<u8>)>)| {
+    let (signed, patches) = input;
+    let ram = populated();
+    for (at, bytes) in patches {
+        let mut disk = ram.0.borrow_mut();
+        let at = usize::from(at) % METADATA;
+        let end = (at + bytes.len()).min(disk.len());
+        disk[at..end].copy_from_slice(&bytes[..end - at]);
+    }
+    if signed {
+        sign(&mut ram.0.borrow_mut());
+    }
+    let before = ram.0.borrow().clone();
+    let _ = wait(fat::check(&ram, &mut |_| (), &mut |_, _| ()));
+    let Ok(volume) = wait(Volume::mount(ram.clone(), &MountOptions::default())) else { return };
+    if volume.geometry().kind != fat::FatKind::ExFat {
+        return;
+    }
+    let mut directories = vec![String::from("/")];
+    let mut seen = 0;
+    while let Some(path) = directories.pop() {
+        seen += 1;
+        let Ok(dir) = wait(volume.open_dir(&path)) else { continue };
+        while let Ok(entries) = wait(volume.read_dir(&dir, 16)) {
+            if entries.is_empty() || seen > DIRECTORIES {
+                break;
+            }
+            for entry in entries {
+                let path = format!("{}/{}", path.trim_end_matches('/'), entry.name);
+                if entry.metadata.is_dir {
+                    directories.push(path);
+                    continue;
+                }
+                let how = OpenOptions { read: true, ..OpenOptions::default() };
+                if let Ok(file) = wait(volume.open(&path, &how)) {
+                    for at in [0, entry.metadata.len / 2, u64::MAX - 5000] {
+                        let _ = wait(volume.read(&file, at, &mut [0; 4096]));
+                    }
+                }
+                assert!(wait(volume.remove_file(&path)).is_err());
+            }
+        }
+        seen += usize::from(directories.len() > DIRECTORIES) * DIRECTORIES;
+    }
+    assert!(wait(volume.create_dir("/dir")).is_err());
+    let _ = wait(volume.space());
+    let _ = wait(volume.unmount());
+    drop(volume);
+    assert!(*ram.0.borrow() == before, "something was written");
+});

@@ -1,0 +1,65 @@
+//! exFAT images as users of `fat` and of the server meet them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
+#[path = "../../fat/tests/exfat_image/set.rs"]
+mod set;
+
+use set::{PLAIN, entries};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// An image made by mkfs.exfat, with `hello.txt` in it.
+fn image(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("exfat-{name}-{}.img", std::process::id()));
+    fs::File::create(&path).unwrap().set_len(8 << 20).unwrap();
+    let made = Command::new("mkfs.exfat").args(["-c", "4K", "-L", "CARD"]).arg(&path).output();
+    let made = made.unwrap_or_else(|error| panic!("mkfs.exfat is needed for this test: {error}"));
+    assert!(made.status.success());
+    let mut bytes = fs::read(&path).unwrap();
+    let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (heap, root) = (field(88) * 512, field(96));
+    let place = |cluster: usize| heap + (cluster - 2) * 4096;
+    let free = bytes[place(root)..].chunks(32).position(|entry| entry[0] == 0).unwrap();
+    let text = b"Hello from a camera\n";
+    let entry = entries("hello.txt", text.len() as u64, root as u32 + 1, true, &PLAIN).concat();
+    let at = place(root) + free * 32;
+    bytes[at..at + entry.len()].copy_from_slice(&entry);
+    let at = place(root + 1);
+    bytes[at..at + text.len()].copy_from_slice(text);
+    bytes[heap + (root - 1) / 8] |= 1 << ((root - 1) % 8);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn fat(words: &[&str], image: &PathBuf, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fat"));
+    let Output { status, stdout, stderr } =
+        command.args(words).arg(image).args(more).output().unwrap();
+    let said = [stdout, stderr].concat();
+    (status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn fat_looks_into_exfat_images_and_changes_none() {
+    let image = image("fat");
+    let before = fs::read(&image).unwrap();
+    assert_eq!(fat(&["cat"], &image, &["hello.txt"]), (Some(0), "Hello from a camera\n".into()));
+    let (code, said) = fat(&["list"], &image, &[]);
+    assert!(code == Some(0) && said.contains("hello.txt"), "{said}");
+    let (code, said) = fat(&["check"], &image, &[]);
+    assert!(code == Some(0) && said.contains("clean") && said.contains("exFAT"), "{said}");
+    for (words, more) in [("rm", "hello.txt"), ("mkdir", "new"), ("add", "Cargo.toml")] {
+        let (code, said) = fat(&[words], &image, &[more]);
+        assert!(code == Some(1) && said.contains("exFAT volumes are not written yet"), "{said}");
+    }
+    let (code, said) = fat(&["grow"], &image, &["16M"]);
+    assert!(code != Some(0), "{said}");
+    assert!(fs::read(&image).unwrap() == before);
+    // Damage is told, with who repairs it.
+    let mut bytes = before;
+    bytes[106] = 2;
+    fs::write(&image, bytes).unwrap();
+    let (code, said) = fat(&["check"], &image, &[]);
+    assert!(code == Some(1) && said.contains("fsck.exfat"), "{said}");
+    fs::remove_file(image).unwrap();
+}
