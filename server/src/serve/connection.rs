@@ -235,7 +235,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             // Whoever has the whole volume could take everybody's keys away as well.
             Event::PowerOff(number) => match &self.access {
                 Some(access) if shared.may_end.get() && *access == Access::default() => {
-                    info!("{} from {} ends the machine", self.ssh.user(), self.peer);
+                    info!("{} from {} ends the machine", self.user, self.peer);
                     shared.end_asked.set(true);
                     self.ssh.finish(number, 0);
                 }
