@@ -15,8 +15,6 @@ pub mod hypervisor;
 pub mod netfront;
 #[allow(unsafe_code)]
 pub mod page;
-pub mod qrexec;
-pub mod qubesdb;
 pub mod ring;
 pub mod shared;
 pub mod shutdown;

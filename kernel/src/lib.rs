@@ -82,7 +82,7 @@ pub unsafe fn start(info: u64, loader: Loader) -> ! {
 }
 
 /// Pages that are mapped outside RAM: shared_info, 64 of grants, and those of other domains.
-const WINDOW: u64 = 65 + drivers::xen::qrexec::PAGES;
+const WINDOW: u64 = 65 + drivers::xen::vchan::qrexec::PAGES;
 
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.

@@ -1,12 +1,15 @@
 //! Calls of qrexec: services for other qubes, each on a stream of its own. dom0's policy is who may
 //! call, and the caller's name comes from dom0.
 mod filecopy;
+mod host;
 mod line;
 mod service;
 mod shell;
 
+pub use host::Asked;
+use host::Host;
 pub use line::{Line, LineStream};
-pub use service::{Asked, Service};
+pub use service::Service;
 
 use crate::logging::{Source, about, cut};
 use crate::serve::connection::Shared;
@@ -142,7 +145,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
             }
             service => {
                 let line = Rc::new(RefCell::new(line));
-                let host = service::Host {
+                let host = Host {
                     volume: shared.volume.clone(),
                     options: shared.options.clone(),
                     told_keys: shared.told_keys.clone(),

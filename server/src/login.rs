@@ -1,10 +1,4 @@
-//! Who may log in, with what, and what a session may then do.
-pub(crate) mod access;
-pub(crate) mod authorized_key;
+//! Which keys a user has, from every place that has some, and the server's own key.
 pub(crate) mod host_key;
-pub(crate) mod key;
 pub(crate) mod key_file;
-pub(crate) mod key_options;
-pub(crate) mod limits;
-pub(crate) mod pattern;
 pub(crate) mod users;

@@ -1,9 +1,10 @@
 //! The command line: the same for the Unix program and for a guest's kernel options.
+use crate::keys::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
+use crate::limits::LoginLimits;
 use crate::logging::cut;
-use crate::login::authorized_key::AuthorizedKey;
-use crate::login::limits::LoginLimits;
-use crate::serve::share::Shown;
+use crate::shown::Shown;
+use crate::user_name::{USER_NAME_RULE, is_user_name};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -293,16 +294,6 @@ fn mask(name: &str, value: &str) -> Result<u32, String> {
     mask.ok_or_else(|| format!("{name} {value:?}: not octal, as in 022"))
 }
 
-/// The rule of `is_user_name` in words.
-pub const USER_NAME_RULE: &str = "a user name has 1 to 31 of the characters a-z A-Z 0-9 . _ - \
-                                  and starts with none of . and -";
-
-/// Whether `name` can be a user: it also names a file, `<user>.pub`.
-pub fn is_user_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (1..=31).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with(['.', '-'])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -452,13 +443,5 @@ mod tests {
             assert_eq!(options.place, Place::Found);
             assert!(problems[0].contains("number of a partition"), "{problems:?}");
         }
-    }
-
-    #[test]
-    fn user_names_cannot_name_other_files() {
-        for name in ["", "../x", ".ssh", "a/b", "-l", "a b", "a\0", &"x".repeat(32)] {
-            assert!(!is_user_name(name), "{name:?}");
-        }
-        assert!(is_user_name("work_2.Mail-x"));
     }
 }

@@ -1,7 +1,9 @@
-//! vchans: streams of bytes between two domains (libxenvchan). The server offers the pages and says
-//! so in xenstore; the client maps them.
+//! vchans: streams of bytes between two domains (libxenvchan), and what Qubes speaks over them. The server
+//! offers the pages and says so in xenstore; the client maps them.
 mod client;
 mod pages;
+pub mod qrexec;
+pub mod qubesdb;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,12 @@
 //! Which services there are, and what each does.
+use super::host::Host;
 use super::line::{SharedLine, write};
 use super::{filecopy, shell};
-use crate::levels::Levels;
-use crate::login::access::Access;
-use crate::login::users::ToldKeys;
-use crate::options::Options;
+use crate::keys::access::Access;
 use crate::time::iso_date;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::cell::RefCell;
-use fat::{BlockDevice, Volume};
+use fat::BlockDevice;
 use log::warn;
 use qubes::qrexec::{Command, exit};
 
@@ -79,25 +74,6 @@ fn folder(argument: &str) -> Option<String> {
         name if name.contains(['/', '\\', '\0']) => None,
         name => Some(format!("/{name}")),
     }
-}
-
-/// What a caller asked of the machine.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Asked {
-    Levels(Levels),
-    PowerOff,
-}
-
-/// What services can reach.
-pub struct Host<D: BlockDevice> {
-    pub volume: Rc<Volume<D>>,
-    pub options: Rc<Options>,
-    pub told_keys: Rc<RefCell<ToldKeys>>,
-    /// The host key's.
-    pub fingerprint: Rc<str>,
-    pub asked: Rc<RefCell<Vec<Asked>>>,
-    pub clients: Rc<RefCell<Vec<String>>>,
-    pub limits: Rc<RefCell<String>>,
 }
 
 /// Runs a service to its exit code.

@@ -1,6 +1,6 @@
 //! The shell of `qvm-run`: a few commands, one a line or with `;` between them.
+use super::host::{Asked, Host};
 use super::line::{SharedLine, give_way, read, write};
-use super::service::{Asked, Host};
 use crate::levels::Levels;
 use crate::login::users;
 use alloc::format;

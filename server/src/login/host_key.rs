@@ -1,5 +1,5 @@
 //! The server's ed25519 key: from `--seed`, or made once and kept in the volume's system folder.
-use crate::login::key::{ed25519_blob, fingerprint};
+use crate::keys::key::{ed25519_blob, fingerprint};
 use alloc::string::String;
 use ed25519_compact::{KeyPair, Seed};
 use fat::{BlockDevice, Volume};

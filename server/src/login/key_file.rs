@@ -1,6 +1,6 @@
 //! Files of keys, one a line, read piece by piece: however long a file is, one piece of it is held.
+use crate::keys::authorized_key::AuthorizedKey;
 use crate::logging::cut;
-use crate::login::authorized_key::AuthorizedKey;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;

@@ -1,8 +1,9 @@
 //! Who may log in. Looked up at each login, so that a new key works without a restart.
+use crate::keys::authorized_key::AuthorizedKey;
 use crate::logging::cut;
-use crate::login::authorized_key::AuthorizedKey;
 use crate::login::key_file::{and_more, keys_in, keys_of_text};
-use crate::options::{Options, USER_NAME_RULE, is_user_name};
+use crate::options::Options;
+use crate::user_name::{USER_NAME_RULE, is_user_name};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;

@@ -1,14 +1,15 @@
 //! One client: its stream, its SSH session and the transfers on its channels.
+use crate::keys::access::Access;
+use crate::keys::authorized_key::AuthorizedKey;
+use crate::keys::key::fingerprint;
 use crate::logging::{Source, cut};
-use crate::login::access::Access;
-use crate::login::authorized_key::AuthorizedKey;
-use crate::login::key::fingerprint;
 use crate::login::users::{self, ToldKeys};
-use crate::options::{Options, USER_NAME_RULE, is_user_name};
+use crate::options::Options;
 use crate::serve::door::Waiting;
 use crate::serve::meter::Meter;
 use crate::serve::tasks::Tasks;
 use crate::serve::transfer::{Over, SshChannel, Transfer};
+use crate::user_name::{USER_NAME_RULE, is_user_name};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;

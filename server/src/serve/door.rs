@@ -1,6 +1,6 @@
 //! Who is let in when there is not room for all, and who had enough.
+use crate::limits::{LoginLimits, Startups};
 use crate::logging::Source;
-use crate::login::limits::{LoginLimits, Startups};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

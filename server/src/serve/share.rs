@@ -1,5 +1,6 @@
 //! The volume as SFTP sees it: paths and attributes one way, errors and status codes the other.
-use crate::login::access::Access;
+use crate::keys::access::Access;
+use crate::shown::Shown;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -14,26 +15,6 @@ const S_IFREG: u32 = 0o100_000;
 /// `ST_RDONLY` and `ST_NOSUID` of statvfs@openssh.com.
 const ST_RDONLY: u64 = 1;
 const ST_NOSUID: u64 = 2;
-
-/// What attributes show of what FAT does not keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
-    pub uid: u32,
-    pub gid: u32,
-    /// Permission bits that no file and no directory has.
-    pub umask: u32,
-    /// In its place for files.
-    pub fmask: Option<u32>,
-    /// In its place for directories.
-    pub dmask: Option<u32>,
-}
-
-impl Default for Shown {
-    /// The first user of a Qubes VM and of most Linux machines.
-    fn default() -> Self {
-        Self { uid: 1000, gid: 1000, umask: 0o022, fmask: None, dmask: None }
-    }
-}
 
 const MAY_ONLY_READ: Status = Status::new(StatusCode::PermissionDenied, "this key may only read");
 

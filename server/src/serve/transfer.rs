@@ -1,7 +1,8 @@
 //! SFTP on one channel: bytes in, requests started in their order, replies out.
-use crate::login::access::Access;
-use crate::serve::share::{Share, Shown};
+use crate::keys::access::Access;
+use crate::serve::share::Share;
 use crate::serve::tasks::Tasks;
+use crate::shown::Shown;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

@@ -81,7 +81,8 @@ impl Qubes {
 
     /// The next call, if one has come.
     pub fn accept(&mut self) -> Option<Call> {
-        let drivers::xen::qrexec::Call { command, detached, stream } = self.qrexec.accept()?;
+        let drivers::xen::vchan::qrexec::Call { command, detached, stream } =
+            self.qrexec.accept()?;
         Some(Call { command, detached, stream: Box::new(stream) })
     }
 }

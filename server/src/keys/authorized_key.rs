@@ -1,7 +1,7 @@
 //! A line of an `authorized_keys` or `.pub` file: a public key, and in front of it what it is for.
-use crate::login::access::Access;
-use crate::login::key::{KeyError, PublicKey};
-use crate::login::key_options::{KeyOptions, split};
+use crate::keys::access::Access;
+use crate::keys::key::{KeyError, PublicKey};
+use crate::keys::key_options::{KeyOptions, split};
 use core::net::IpAddr;
 
 /// A key that may log in, and its options.

@@ -1,6 +1,6 @@
 //! Options in front of a key: AUTHORIZED_KEYS FILE FORMAT of sshd(8).
-use crate::login::access::Access;
-use crate::login::pattern::PatternList;
+use crate::keys::access::Access;
+use crate::keys::pattern::PatternList;
 use crate::time::timespec;
 use alloc::format;
 use alloc::string::String;
