@@ -32,7 +32,7 @@ fn receive(bytes: &[u8], size: usize) -> (Vec<Event>, Vec<u8>, Option<u32>) {
 fuzz_target!(|bytes: &[u8]| {
     let whole = receive(bytes, bytes.len().max(1));
     for event in &whole.0 {
-        if let Event::Directory(path) | Event::File { path, .. } = event {
+        if let Event::Directory { path, .. } | Event::File { path, .. } = event {
             assert!(path.split('/').all(|part| !matches!(part, "" | "." | "..")));
         }
     }

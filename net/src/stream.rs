@@ -14,6 +14,12 @@ pub trait Stream {
     /// Sends what fits now and says how much that was.
     fn write(&mut self, data: &[u8]) -> Result<usize, Closed>;
 
+    /// Whether the other side has read all that was written: what closes before that may lose it. True where
+    /// the network sees to it.
+    fn is_read(&mut self) -> bool {
+        true
+    }
+
     /// The address of the other side; none where there are no addresses, or when it is gone.
     fn peer_address(&self) -> Option<IpAddr> {
         None
@@ -31,6 +37,10 @@ impl<S: Stream + ?Sized> Stream for Box<S> {
 
     fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
         (**self).write(data)
+    }
+
+    fn is_read(&mut self) -> bool {
+        (**self).is_read()
     }
 
     fn peer_address(&self) -> Option<IpAddr> {

@@ -23,6 +23,10 @@ const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
 
+/// Why a link is refused, and what the sender's user can do.
+const NO_LINKS: &str =
+    "the volume keeps no symbolic links; `qvm-copy --ignore-symlinks` copies the rest";
+
 /// Errors as the sender knows them: Linux' numbers (errno.h).
 pub mod errno {
     pub const EPERM: u32 = 1;
@@ -61,8 +65,8 @@ impl core::error::Error for Refused {}
 /// characters, and `/` between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A directory: made when there is none. It comes again after what is in it.
-    Directory(String),
+    /// A directory: made when there is none. It comes again after what is in it, and its times are those of then.
+    Directory { path: String, accessed: u32, modified: u32 },
     /// A new file of `length` bytes; `data` shows them. Times are in seconds since 1970.
     File { path: String, length: u64, accessed: u32, modified: u32 },
     /// All bytes of the file have come.
@@ -185,13 +189,13 @@ impl Receiver {
         match kind {
             S_IFDIR if length == 0 => {
                 self.state = State::Header;
-                Ok(Some(Event::Directory(path)))
+                Ok(Some(Event::Directory { path, accessed, modified }))
             }
             S_IFREG => {
                 self.state = State::Data(length);
                 Ok(Some(Event::File { path, length, accessed, modified }))
             }
-            S_IFLNK => Err(Refused { errno: errno::EPERM, why: "FAT has no symbolic links" }),
+            S_IFLNK => Err(Refused { errno: errno::EPERM, why: NO_LINKS }),
             _ => Err(Refused { errno: errno::EINVAL, why: "neither a file nor a directory" }),
         }
     }
@@ -295,7 +299,8 @@ mod tests {
             accessed: 111,
             modified: 222,
         };
-        let directory = || Event::Directory("d".into());
+        let (accessed, modified) = (111, 222);
+        let directory = || Event::Directory { path: "d".into(), accessed, modified };
         for size in 1..bytes.len() + 1 {
             let (events, contents, receiver) = receive(&bytes, size).unwrap();
             let (first, second) = (file("d/ä", 5), file("d/empty", 0));

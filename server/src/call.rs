@@ -34,8 +34,14 @@ const CALLS: usize = 16;
 /// Of these, those of one qube.
 const CALLS_OF_ONE: usize = 8;
 
+/// How long the other side may take to say HELLO, and a call may wait for a place, in milliseconds.
+const WAIT: u64 = 10_000;
+
 /// How long the other side may take to read a call's end, in milliseconds.
 const LAST_WORDS: u64 = 30_000;
+
+/// How long calls that run may take to end once the server stops.
+const STOP: u64 = 2_000;
 
 /// While there are calls, one look at them each so many milliseconds: a qube that was destroyed sends
 /// no event.
@@ -50,15 +56,28 @@ pub struct Call {
     pub stream: Box<dyn Stream>,
 }
 
-/// The calls that run.
+/// The calls that wait, and those that run.
 pub struct Calls<D: BlockDevice> {
+    /// In the order in which they came. How many there are is bounded by the places for data vchans.
+    waiting: Vec<Waiting>,
     running: Vec<Running<D>>,
+    /// Calls that were connections, and are to be told their end.
+    ended: Rc<RefCell<Vec<Line>>>,
+    /// Set by `stop`; the time by which all must have ended is known in the turn after that.
+    stopping: Option<Option<u64>>,
     /// What callers asked of the machine.
     pub asked: Rc<RefCell<Vec<Asked>>>,
     /// Who is connected, for the shell: one line each.
     pub clients: Rc<RefCell<Vec<String>>>,
     /// What strangers may cost, and who was refused, for the shell.
     pub limits: Rc<RefCell<String>>,
+}
+
+/// A call whose other side has not said HELLO, or that there is no place for.
+struct Waiting {
+    line: Line,
+    command: Command,
+    until: u64,
 }
 
 struct Running<D: BlockDevice> {
@@ -89,12 +108,9 @@ pub enum Begun {
 
 impl<D: BlockDevice + 'static> Calls<D> {
     pub fn new() -> Self {
-        Self {
-            running: Vec::new(),
-            asked: Rc::default(),
-            clients: Rc::default(),
-            limits: Rc::default(),
-        }
+        let (asked, clients, limits, ended) = Default::default();
+        let (waiting, running) = (Vec::new(), Vec::new());
+        Self { waiting, running, ended, stopping: None, asked, clients, limits }
     }
 
     /// How many of the server's places they take.
@@ -106,20 +122,61 @@ impl<D: BlockDevice + 'static> Calls<D> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.running.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.ended.borrow().is_empty()
     }
 
-    /// Begins a call. `places` says how many clients may still come.
-    pub fn begin(&mut self, call: Call, shared: &Shared<D>, places: usize, now: u64) -> Begun {
-        let name = name_of(&call.command);
+    /// Takes a call that has come.
+    pub fn come(&mut self, call: Call, now: u64) {
         let line = Line::new(call.stream, call.detached);
-        let (service, source) = Service::of(&call.command, shared.options.port);
+        let until = now.saturating_add(WAIT);
+        self.waiting.push(Waiting { line, command: call.command, until });
+    }
+
+    /// Looks at those that wait: who said HELLO, and who is gone.
+    pub fn greet(&mut self, now: u64) {
+        self.waiting.retain_mut(|call| {
+            call.line.meter().begin_turn();
+            call.line.poll();
+            let gone = call.line.is_closed() || now >= call.until && !call.line.is_greeted();
+            if gone {
+                debug!("{}: its other side did not stay", name_of(&call.command));
+            }
+            !gone
+        });
+    }
+
+    /// Begins one of the calls that wait, if one can begin. `places` says how many clients may still come.
+    pub fn begin(&mut self, shared: &Shared<D>, places: usize, now: u64) -> Option<Begun> {
+        let port = shared.options.port;
+        let next = self.waiting.iter().position(|call| {
+            let (_, source) = Service::of(&call.command, port);
+            call.line.is_greeted() && (now >= call.until || self.has_place(&source))
+        })?;
+        let Waiting { line, command, .. } = self.waiting.remove(next);
+        let (service, source) = Service::of(&command, port);
         let _about = about(Source::qube(&source));
-        let ours = self.running.iter().filter(|call| call.source == source).count();
-        if self.running.len() >= CALLS || ours >= CALLS_OF_ONE {
-            warn!("{name} for {source}: refused, {} calls run", self.running.len());
-            return self.refuse(line, name, source, (exit::PROBLEM, "too many calls"), now);
+        let name = name_of(&command);
+        if !self.has_place(&source) {
+            warn!("{name} for {source}: refused, too many calls run");
+            return Some(self.refuse(line, name, source, (exit::PROBLEM, "too many calls"), now));
         }
+        Some(self.begin_service(line, (service, name, source), shared, places, now))
+    }
+
+    /// Whether another call of this qube may run.
+    fn has_place(&self, source: &str) -> bool {
+        let run = || self.running.iter().filter(|call| !matches!(call.work, Work::Ending(_)));
+        run().count() < CALLS && run().filter(|call| call.source == source).count() < CALLS_OF_ONE
+    }
+
+    fn begin_service(
+        &mut self,
+        line: Line,
+        (service, name, source): (Service, String, String),
+        shared: &Shared<D>,
+        places: usize,
+        now: u64,
+    ) -> Begun {
         let needs_place = matches!(service, Service::Ssh | Service::Sftp(_));
         if needs_place && places == 0 {
             warn!("{name} for {source}: refused, too many clients are connected");
@@ -128,7 +185,8 @@ impl<D: BlockDevice + 'static> Calls<D> {
         let (line, work) = match service {
             Service::Ssh => {
                 info!("{name} for {source}");
-                return Begun::Ssh(LineStream(line), Source::qube(&source));
+                let stream = LineStream::new(line, self.ended.clone());
+                return Begun::Ssh(stream, Source::qube(&source));
             }
             Service::Refused(code, why) => {
                 warn!("{name} for {source}: refused, {why}");
@@ -172,15 +230,29 @@ impl<D: BlockDevice + 'static> Calls<D> {
         now: u64,
     ) -> Begun {
         line.end_with(code, why);
-        let (line, work) =
-            (Rc::new(RefCell::new(line)), Work::Ending(now.saturating_add(LAST_WORDS)));
-        self.running.push(Running { line, name, source, work });
+        self.end(line, name, source, now);
         Begun::Here
+    }
+
+    /// Sees that a line's end is read.
+    fn end(&mut self, line: Line, name: String, source: String, now: u64) {
+        let work = Work::Ending(now.saturating_add(LAST_WORDS));
+        self.running.push(Running { line: Rc::new(RefCell::new(line)), name, source, work });
     }
 
     /// Lets every call go on; true when something moved.
     pub fn turn(&mut self, tasks: &mut Tasks, now: u64) -> bool {
         let mut moved = false;
+        for line in self.ended.take() {
+            self.end(line, "qubes.ConnectTCP".into(), String::new(), now);
+        }
+        if let Some(by) = &mut self.stopping {
+            let by = *by.get_or_insert(now.saturating_add(STOP));
+            self.running
+                .iter()
+                .filter(|_| now >= by)
+                .for_each(|call| call.line.borrow_mut().close());
+        }
         // When there is not room for all, each comes first once.
         let count = self.running.len().max(1);
         self.running.rotate_left(1 % count);
@@ -193,16 +265,24 @@ impl<D: BlockDevice + 'static> Calls<D> {
         moved
     }
 
-    /// Ends them all: what runs on the disk is finished, and no more input is taken.
+    /// Ends them all: what runs on the disk is finished, no more input is taken, and who has time to read it is
+    /// told.
     pub fn stop(&mut self) {
+        self.stopping.get_or_insert(None);
+        self.waiting.clear();
         for call in &mut self.running {
-            call.line.borrow_mut().close();
+            let mut line = call.line.borrow_mut();
+            line.stop_input();
+            if matches!(call.work, Work::Folder(_) | Work::Sftp(_)) {
+                line.end_with(exit::FAILURE, "the server stops");
+            }
         }
     }
 
     /// Milliseconds until a call must be looked at.
     pub fn deadline(&self) -> Option<u64> {
-        (!self.running.is_empty()).then_some(LOOK_EVERY)
+        let every = if self.stopping.is_some() { STOP } else { LOOK_EVERY };
+        (!self.is_empty()).then_some(every)
     }
 }
 
@@ -222,6 +302,7 @@ impl<D: BlockDevice + 'static> Running<D> {
         let waker = tasks.waker();
         let mut context = Context::from_waker(&waker);
         let ended = match &mut self.work {
+            Work::Sftp(_) if self.line.borrow().has_ended() => true,
             Work::Folder(look) => match look.as_mut().poll(&mut context) {
                 Poll::Ready(Some(transfer)) => {
                     self.work = Work::Sftp(transfer);
@@ -262,7 +343,7 @@ impl<D: BlockDevice + 'static> Running<D> {
                 Poll::Pending => false,
             },
             Work::Ending(until) => {
-                let line = self.line.borrow();
+                let mut line = self.line.borrow_mut();
                 if line.is_over() || line.is_closed() || now >= *until {
                     debug!("{} for {}: ended", self.name, self.source);
                     return (true, false);

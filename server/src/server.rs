@@ -124,7 +124,9 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
 
     /// Takes a call of qrexec.
     pub fn call(&mut self, call: Call) {
-        self.called.push(call);
+        if matches!(self.phase, Phase::Serving) {
+            self.called.push(call);
+        }
     }
 
     /// What callers asked of the machine since the last time.
@@ -189,6 +191,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 connection.goodbye("the server stops");
             }
             self.connections.clear();
+            self.called.clear();
             self.calls.stop();
             self.phase = Phase::Draining;
         }
@@ -264,16 +267,22 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
 
     fn begin_calls(&mut self, now: Now) -> bool {
         let called = core::mem::take(&mut self.called);
-        let moved = !called.is_empty();
+        let mut moved = !called.is_empty();
         for call in called {
+            self.calls.come(call, now.monotonic);
+        }
+        self.calls.greet(now.monotonic);
+        loop {
             let places = self.limits.connections.saturating_sub(self.places());
-            match self.calls.begin(call, &self.shared, places, now.monotonic) {
-                Begun::Here => (),
-                Begun::Ssh(stream, source) => {
-                    let meter = stream.0.meter();
+            match self.calls.begin(&self.shared, places, now.monotonic) {
+                None => break,
+                Some(Begun::Here) => (),
+                Some(Begun::Ssh(stream, source)) => {
+                    let meter = stream.meter();
                     self.connect((Box::new(stream), meter), source.to_string(), source, now);
                 }
             }
+            moved = true;
         }
         if !self.calls.is_empty() {
             let clients = self.connections.iter().map(|c| format!("{} {}", c.peer(), c.user()));

@@ -13,6 +13,8 @@ STDIN, STDOUT, STDERR, EXIT_CODE = 0x190, 0x191, 0x192, 0x193
 HEADER = struct.Struct("<II")   # type, length of what follows
 CHUNK = 65536
 SERVICE_NOT_FOUND, REFUSED, PROBLEM = 127, 126, 125
+# Seconds after which qrexec-client gives up a call that nobody answers, and a qube's qrexec-client-vm.
+PATIENCE, PATIENCE_OF_QUBE = 5, 120
 
 
 def message(kind, data=b""):
@@ -70,24 +72,40 @@ class Daemon:
             if channel is self.channel:
                 self.wrong.append(error)
 
-    def call(self, service, source="work", user="user", kind=EXEC_CMDLINE, line=None, connect=True, caller=None):
+    def call(self, service, source="work", user="user", kind=EXEC_CMDLINE, line=None, connect=True, caller=None,
+             patience=None):
         """Calls a service (`name` or `name+argument`) as the qube `source`, as policy allows it. `line`: another
-        command line than Qubes' own. `caller`: the qube that has the other end, when that is not dom0."""
-        line = line or f"{user}:QUBESRPC {service} {source}"
-        with self.changed:
-            port = next(port for port in range(FIRST_DATA_PORT, 1 << 16) if port not in self.ports)
-            self.ports[port] = line
+        command line than Qubes' own. `caller`: the qube that has the other end, when that is not dom0. `patience`:
+        seconds after which it gives up."""
+        domain = int(caller.guest.domid) if caller else 0
         # qrexec-client makes the channel when the agent has already been told of it.
-        self.channel.send(message(kind, struct.pack("<II", int(caller.guest.domid) if caller else 0, port)
-                                  + line.encode() + b"\0"))
-        self.calls.append(Call(self, port, connect, caller))
-        return self.calls[-1]
+        port, held = self.ask(kind, domain, line or f"{user}:QUBESRPC {service} {source}")
+        call = Call(self, port, held, connect, caller, patience)
+        self.calls.append(call)
+        return call
 
-    def wait_terminated(self, port, seconds=120):
-        """Until the agent has given the port back, as it must after each call."""
+    def ask(self, kind, domain, line):
+        """Tells the agent of a call: its port, and what stands for it."""
         with self.changed:
-            if not self.changed.wait_for(lambda: port not in self.ports, seconds):
-                raise AssertionError(f"no CONNECTION_TERMINATED of {self.ports[port]!r}; wrong: {self.wrong}")
+            # The lowest that is free, at once: as the daemon does it.
+            port = next(port for port in range(FIRST_DATA_PORT, 1 << 16) if port not in self.ports)
+            held = self.ports[port] = [line]
+            self.channel.send(message(kind, struct.pack("<II", domain, port) + line.encode() + b"\0"))
+        return port, held
+
+    def forget(self, count):
+        """So many calls whose callers are killed before their channels are there; what stands for each."""
+        return [self.ask(EXEC_CMDLINE, 0, "user:QUBESRPC qubes.WaitForSession dom0") for _ in range(count)]
+
+    def wait_terminated(self, call, seconds=120):
+        """Until the agent has given the call's port back, as it must after each."""
+        self.wait_free((call.port, call.held), seconds)
+
+    def wait_free(self, call, seconds=120):
+        port, held = call
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.ports.get(port) is not held, seconds):
+                raise AssertionError(f"no CONNECTION_TERMINATED of {held}; wrong: {self.wrong}")
 
     def close(self):
         for call in self.calls:
@@ -98,8 +116,8 @@ class Daemon:
 class Call:
     """One call: `send`, `end`, then `wait` for all that it says; or `socket` for a program to talk to."""
 
-    def __init__(self, daemon, port, connect=True, caller=None):
-        self.daemon, self.port = daemon, port
+    def __init__(self, daemon, port, held, connect=True, caller=None, patience=None):
+        self.daemon, self.port, self.held = daemon, port, held
         self.out, self.err, self.code = bytearray(), bytearray(), None
         self.ended, self.done = set(), threading.Event()
         self.problem = None
@@ -107,7 +125,8 @@ class Call:
         self.lock = threading.Lock()
         domain = caller.guest.domid if caller else 0
         self.channel = Vchan.server(caller or daemon.rig, daemon.domain,
-                                    f"/local/domain/{domain}/data/vchan/{daemon.domain}/{port}", CHUNK, CHUNK)
+                                    f"/local/domain/{domain}/data/vchan/{daemon.domain}/{port}", CHUNK, CHUNK,
+                                    patience or (PATIENCE_OF_QUBE if caller else PATIENCE))
         if connect:
             self.channel.send(hello(daemon.version))
             threading.Thread(target=self.listen, daemon=True).start()
@@ -193,7 +212,7 @@ class Call:
             raise AssertionError(f"the call goes on after {seconds} s: {bytes(self.out)!r} {bytes(self.err)!r}")
         if self.problem:
             raise self.problem
-        self.daemon.wait_terminated(self.port)
+        self.daemon.wait_terminated(self)
         self.channel.close()
         return self.code, bytes(self.out), bytes(self.err)
 

@@ -90,7 +90,7 @@ class Daemons(unittest.TestCase):
             plain.sendall(b"hello")
             plain.shutdown(socket.SHUT_WR)
             self.assertEqual(plain.makefile("rb").read(), b"hello")
-        daemon.wait_terminated(forward.calls[0].port)
+        daemon.wait_terminated(forward.calls[0])
         self.assertEqual(daemon.wrong, [])
 
 

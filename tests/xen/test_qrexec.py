@@ -5,6 +5,7 @@ import struct
 import subprocess
 import threading
 
+import case
 import filecopy
 import qrexec
 from filecopy import DIRECTORY, END, LINK, REGULAR, checksum, entry
@@ -109,7 +110,8 @@ class Calls(Services):
     def test_what_dom0_calls(self):
         """Answered, and what is not known refused with 127."""
         for service in ("qubes.SuspendPre", "qubes.SuspendPreAll", "qubes.SuspendPost", "qubes.SuspendPostAll",
-                        "qubes.SetDateTime", "qubes.WaitForRunningSystem"):
+                        "qubes.SetDateTime", "qubes.WaitForRunningSystem", "qubes.WaitForSession", "qubes.PostInstall",
+                        "qubes.WaitForNetworkUplink"):
             self.assertEqual(self.daemon.call(service, source="dom0", user="root").end().wait()[0], 0, service)
         for service in ("qubes.Gpg", "qubes.VMRootShell", "x", "mirage.Sftp2"):
             self.assertEqual(self.daemon.call(service).end().wait()[0], qrexec.SERVICE_NOT_FOUND, service)
@@ -130,6 +132,38 @@ class Calls(Services):
             self.assertEqual(call.wait()[0], 0)
         self.assertEqual(self.daemon.ports, {})
 
+    def burst(self, count):
+        """So many calls of a service that ends at once, all at the same time; their exit codes."""
+        codes = []
+
+        def one():
+            call = self.daemon.call("qubes.WaitForSession", source="dom0", user="root")
+            try:
+                codes.append(call.wait()[0])
+            except AssertionError as error:
+                codes.append(str(error))
+        callers = [threading.Thread(target=one) for _ in range(count)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        return codes
+
+    def test_bursts(self):
+        """More calls at once than there are places: they wait, and none fails. Each caller gives up after 5 s."""
+        # dom0's module grants 1024 pages unless told otherwise, and a call takes 33.
+        self.server.rig.run("echo 8192 > /sys/module/xen_gntalloc/parameters/limit")
+        for _ in range(17 if case.LONG else 1):
+            self.assertEqual(self.burst(60), [0] * 60)
+        self.assertEqual(self.daemon.ports, {})
+
+    def test_callers_that_never_come(self):
+        """Their places are free again when others wait for them."""
+        self.daemon.forget(30)
+        self.server.rig.run("echo 8192 > /sys/module/xen_gntalloc/parameters/limit")
+        late = self.daemon.call("qubes.WaitForSession", source="dom0", patience=40)
+        self.assertEqual(late.wait()[0], 0)
+
     def test_daemon_restarts(self):
         """The agent offers the control channel again; a call that runs goes on."""
         call = self.daemon.call("mirage.Sftp")
@@ -146,7 +180,7 @@ class Calls(Services):
             call = self.daemon.call("mirage.Sftp").send(struct.pack(">IBI", 5, 1, 3))
             self.until(lambda call=call: call.out, 30, "an answer")
             call.close()
-            self.daemon.wait_terminated(call.port)
+            self.daemon.wait_terminated(call)
         self.assertEqual(self.daemon.call("qubes.SuspendPreAll").end().wait()[0], 0)
 
 
@@ -165,7 +199,7 @@ class OtherQube(Services):
         call = self.daemon.call("mirage.Sftp", caller=caller).send(struct.pack(">IBI", 5, 1, 3))
         self.until(lambda: call.out, 30, "an answer")
         caller.guest.destroy()
-        self.daemon.wait_terminated(call.port)
+        self.daemon.wait_terminated(call)
         self.assertEqual(self.daemon.call("qubes.SuspendPreAll").end().wait()[0], 0)
         self.expected["QubesIncoming/vault/file"] = data
 
@@ -209,6 +243,12 @@ class Copies(Services):
         for source in ("..", "a/b", "."):
             call = self.daemon.call("qubes.Filecopy", source=source).send(entry("evil", b"x") + END).end()
             self.assertNotEqual(call.wait()[0], 0, source)
+        # A refused file is not waited for: the answer comes while the sender has not ended its input.
+        call = self.daemon.call("qubes.Filecopy").send(entry("huge", b"x" * 100_000, size=5 << 30))
+        code, answer, _ = call.wait(60)
+        self.assertEqual((code, filecopy.result(answer)[0]), (1, errno.EFBIG))
+        call = self.daemon.call("qubes.Filecopy").send(entry("link", b"/etc/passwd", LINK))
+        self.assertIn(b"qvm-copy --ignore-symlinks", call.wait(60)[2])
         # The receiver may stop listening before all is sent.
         self.assertIn(self.copy(entry("huge", b"", size=1 << 40), end=b"")[0], (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
         self.assertIn(self.copy(entry("full", content(60 * MIB)))[0], (errno.ENOSPC, errno.EDQUOT))
@@ -221,7 +261,7 @@ class Copies(Services):
         half = entry("half", content(MIB), size=2 * MIB)
         call = self.daemon.call("qubes.Filecopy").send(half)
         call.close()
-        self.daemon.wait_terminated(call.port)
+        self.daemon.wait_terminated(call)
         self.assertNotEqual(self.daemon.call("qubes.Filecopy").send(half).end().wait()[0], 0)
         self.assertNotEqual(self.daemon.call("qubes.Filecopy").send(END[:7]).end().wait()[0], 0)
         longest = struct.pack("<I", 0xFFFFFFFF) + END[4:]

@@ -26,8 +26,9 @@ class Vchan:
         self.process = int(said.split()[1])
 
     @classmethod
-    def server(cls, rig, domain, path, read=4096, write=4096):
-        return cls(rig, "server", domain, path, read, write)
+    def server(cls, rig, domain, path, read=4096, write=4096, patience=None):
+        """`patience`: the seconds after which it is closed when no client came."""
+        return cls(rig, "server", domain, path, read, write, *([] if patience is None else [patience]))
 
     @classmethod
     def client(cls, rig, domain, path, seconds=120):

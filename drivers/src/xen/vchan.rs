@@ -102,6 +102,11 @@ impl Stream for Vchan {
         let written = self.end.write(data);
         self.or_break(written)
     }
+
+    fn is_read(&mut self) -> bool {
+        let read = self.end.is_read();
+        self.or_break(read).unwrap_or(true)
+    }
 }
 
 /// Why there is no vchan.

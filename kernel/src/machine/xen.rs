@@ -208,6 +208,7 @@ impl Machine for Guest {
     }
 
     fn sleep(&mut self, until: Option<u64>) {
-        self.xen.sleep(until.map(|ms| ms.saturating_mul(1_000_000)));
+        let until = until.map(|ms| ms.saturating_mul(1_000_000));
+        self.xen.sleep(until.into_iter().chain(self.qubes.deadline()).min());
     }
 }

@@ -31,6 +31,16 @@ impl Command {
         }
     }
 
+    /// The bytes that it holds.
+    pub fn size(&self) -> usize {
+        let held = match self {
+            Self::Service { name, argument, source } => [name.len(), argument.len(), source.len()],
+            Self::Shell(text) => [text.len(), 0, 0],
+            Self::Malformed => [0; 3],
+        };
+        held.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
     fn service(call: &str) -> Option<Self> {
         let mut words = call.split(' ');
         let (service, source) = (words.next()?, words.next()?);

@@ -46,7 +46,8 @@ pub struct Data {
     outgoing: Vec<u8>,
     /// Nobody reads output: only the exit code is told.
     detached: bool,
-    ended: bool,
+    /// The exit code, once that is known.
+    code: Option<i32>,
 }
 
 impl Data {
@@ -60,7 +61,7 @@ impl Data {
             greeted: false,
             eof: false,
             outgoing: message(kind::HELLO, &[VERSION]),
-            ended: false,
+            code: None,
         }
     }
 
@@ -89,8 +90,9 @@ impl Data {
     }
 
     fn is_input(&self) -> bool {
-        // libqrexec takes both for the standard input.
-        matches!(self.kind, kind::DATA_STDIN | kind::DATA_STDOUT) && !self.eof
+        // libqrexec takes both for the standard input. What has ended reads none of it.
+        let input = matches!(self.kind, kind::DATA_STDIN | kind::DATA_STDOUT);
+        input && !self.eof && self.code.is_none()
     }
 
     /// A header is complete: HELLO with its body first, then others.
@@ -116,6 +118,7 @@ impl Data {
             }
             self.greeted = true;
             self.header.clear();
+            self.end();
             return Ok(());
         }
         if self.header.len() < wanted {
@@ -137,6 +140,11 @@ impl Data {
     /// `n` bytes of the input that `input` showed were taken.
     pub fn took(&mut self, n: usize) {
         self.left = self.left.saturating_sub(n);
+    }
+
+    /// Whether the other side has said HELLO: before that it is told nothing but ours.
+    pub fn is_greeted(&self) -> bool {
+        self.greeted
     }
 
     /// Whether no input will come any more.
@@ -167,7 +175,7 @@ impl Data {
         if self.detached {
             return data.len();
         }
-        if !self.greeted || self.ended || !self.outgoing.is_empty() {
+        if !self.greeted || self.code.is_some() || !self.outgoing.is_empty() {
             return 0;
         }
         let chunk = data.get(..data.len().min(self.chunk).min(OUR_CHUNK)).unwrap_or_default();
@@ -179,10 +187,18 @@ impl Data {
         chunk.len()
     }
 
-    /// Ends the call, after all output that was taken.
+    /// Ends the call, after all output that was taken and after the other side's HELLO. Input is read to
+    /// nobody from here on.
     pub fn exit(&mut self, code: i32) {
-        if !self.ended {
-            self.ended = true;
+        if self.code.is_none() {
+            self.code = Some(code);
+            self.end();
+        }
+    }
+
+    /// Says the end, once it is known and may be told.
+    fn end(&mut self) {
+        if let (Some(code), true) = (self.code, self.greeted) {
             if !self.detached {
                 self.outgoing.extend(message(kind::DATA_STDOUT, &[]));
                 self.outgoing.extend(message(kind::DATA_STDERR, &[]));
@@ -192,12 +208,12 @@ impl Data {
     }
 
     pub fn has_ended(&self) -> bool {
-        self.ended
+        self.code.is_some()
     }
 
     /// Whether the end was sent.
     pub fn is_over(&self) -> bool {
-        self.ended && self.outgoing.is_empty()
+        self.code.is_some() && self.greeted && self.outgoing.is_empty()
     }
 }
 
@@ -279,9 +295,23 @@ mod tests {
         detached.sent(12);
         assert_eq!(detached.stdout(b"nobody reads this"), 17);
         detached.exit(0);
+        // qrexec-client looks whether we are there before it says HELLO.
+        assert!(detached.output().is_empty() && !detached.is_over());
+        assert_eq!(read(&mut detached, &message(kind::HELLO, &[3]), 5), Ok(Vec::new()));
         assert_eq!(detached.output(), chunk(kind::DATA_EXIT_CODE, &[0; 4]));
         data.sent(end.concat().len());
         assert!(data.is_over());
+    }
+
+    #[test]
+    fn what_has_ended_reads_no_input_but_lets_it_come() {
+        let mut data = greeted(3);
+        assert_eq!(read(&mut data, &chunk(kind::DATA_STDIN, b"one"), 100), Ok(b"one".to_vec()));
+        let half = chunk(kind::DATA_STDIN, b"two");
+        assert_eq!(data.input(&half[..9]).map(|(n, input)| (n, input.len())), Ok((8, 1)));
+        data.exit(1);
+        assert_eq!(read(&mut data, &half[8..], 2), Ok(Vec::new()));
+        assert_eq!(read(&mut data, &chunk(kind::DATA_STDIN, b"three"), 100), Ok(Vec::new()));
     }
 
     #[test]

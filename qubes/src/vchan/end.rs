@@ -172,6 +172,15 @@ impl<M: Memory> End<M> {
         Ok(n)
     }
 
+    /// Whether the other side has read all that was written. When not, an event will come with more of it read.
+    pub fn is_read(&self) -> Result<bool, Broken> {
+        let size = self.write.size as usize;
+        if self.room()? < size {
+            self.request(NOTIFY_READ);
+        }
+        Ok(self.room()? == size)
+    }
+
     /// Asks to be told; the caller looks again after.
     fn request(&self, bit: u8) {
         self.memory.set_bits(self.notify_fields().0, bit);

@@ -86,24 +86,29 @@ pub async fn receive<D: BlockDevice>(line: &SharedLine, volume: &Volume<D>, sour
             Err(failure)
         }
     };
-    let errno = match result {
+    let (errno, why) = match result {
         Ok(()) => {
             info!("{} files came from {source}", copy.files);
-            0
+            (0, None)
         }
         Err(failure) => {
-            let name = receiver.last_name().escape_debug();
-            warn!("a copy from {source} ended at {name}: {failure}");
-            failure.errno()
+            let why = match receiver.last_name() {
+                "" => format!("{failure}"),
+                name => format!("{}: {failure}", name.escape_debug()),
+            };
+            warn!("a copy from {source} ended: {why}");
+            (failure.errno(), Some(why))
         }
     };
+    // At once, whatever the sender still sends: as soon as this has ended its input is read to nobody.
     write(line, &receiver.result(errno)).await;
-    if errno == 0 {
-        return exit::OK;
+    match why {
+        None => exit::OK,
+        Some(why) => {
+            line.borrow_mut().end_with(exit::FAILURE, &why);
+            exit::FAILURE
+        }
     }
-    // A sender looks for the result between its files: until then it sends, and must not be cut off.
-    while read(line).await.is_some() {}
-    exit::FAILURE
 }
 
 struct Copy<'v, D: BlockDevice> {
@@ -143,9 +148,13 @@ impl<D: BlockDevice> Copy<'_, D> {
     /// True at the end.
     async fn handle(&mut self, event: Event) -> Result<bool, Failure> {
         match event {
-            Event::Directory(path) => {
+            Event::Directory { path, accessed, modified } => {
                 let path = format!("{}/{path}", self.folder);
-                self.directory(&path).await?;
+                if !self.directory(&path).await? {
+                    // As Qubes' own unpacker: after what is in it.
+                    let times = (Some(u64::from(modified)), Some(u64::from(accessed)));
+                    self.volume.set_times(&path, times.0, times.1).await?;
+                }
             }
             Event::File { path, length, accessed, modified } => {
                 self.check_room(length).await?;
@@ -172,11 +181,11 @@ impl<D: BlockDevice> Copy<'_, D> {
         Ok(false)
     }
 
-    /// Makes a directory, unless it is there.
-    async fn directory(&self, path: &str) -> Result<(), Failure> {
+    /// Makes a directory, unless it is there; whether it did.
+    async fn directory(&self, path: &str) -> Result<bool, Failure> {
         match self.volume.create_dir(path).await {
-            Err(Error::AlreadyExists) if self.volume.metadata(path).await?.is_dir => Ok(()),
-            result => Ok(result?),
+            Err(Error::AlreadyExists) if self.volume.metadata(path).await?.is_dir => Ok(false),
+            result => Ok(result.map(|()| true)?),
         }
     }
 

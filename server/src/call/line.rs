@@ -23,6 +23,8 @@ pub struct Line {
     meter: Meter,
     data: Data,
     closed: bool,
+    /// No input is taken any more.
+    stopped: bool,
     /// The message that is to be told before the end.
     last_words: Option<(i32, String)>,
 }
@@ -31,7 +33,8 @@ impl Line {
     pub fn new(stream: Box<dyn Stream>, detached: bool) -> Self {
         let meter = Meter::new(SHARE);
         let stream = Metered::new(stream, &meter);
-        Self { stream, meter, data: Data::new(detached), closed: false, last_words: None }
+        let data = Data::new(detached);
+        Self { stream, meter, data, closed: false, stopped: false, last_words: None }
     }
 
     /// The stream's.
@@ -45,13 +48,14 @@ impl Line {
             return false;
         }
         let sent = self.flush();
+        // Before its HELLO the other side is told nothing.
         if let Some((code, text)) = self.last_words.take() {
-            let whole = self.data.stderr(text.as_bytes()) == text.len();
-            // Before its HELLO the other side is told nothing.
-            if whole || self.data.is_eof() {
-                self.data.exit(code);
-            } else {
-                self.last_words = Some((code, text));
+            match self.data.stderr(text.as_bytes()) {
+                n if n == text.len() => self.data.exit(code),
+                n => {
+                    let rest = text.get(n..).unwrap_or_default();
+                    self.last_words = Some((code, rest.into()));
+                }
             }
         }
         sent | self.flush()
@@ -133,6 +137,16 @@ impl Line {
         self.last_words.get_or_insert_with(|| (code, alloc::format!("mirage-sshfs: {why}\n")));
     }
 
+    /// Whether the other side has said HELLO. Nothing is done for it before.
+    pub fn is_greeted(&self) -> bool {
+        self.data.is_greeted()
+    }
+
+    /// As if its input had ended.
+    pub fn stop_input(&mut self) {
+        self.stopped = true;
+    }
+
     /// The other side is gone, or as good as that.
     pub fn is_closed(&self) -> bool {
         self.closed
@@ -144,16 +158,18 @@ impl Line {
 
     /// Whether all input was taken and none will come.
     pub fn is_at_end(&mut self) -> bool {
-        self.data.is_eof() && self.input().is_ok_and(<[u8]>::is_empty)
+        self.stopped || self.data.is_eof() && self.input().is_ok_and(<[u8]>::is_empty)
     }
 
-    /// Whether its exit code is said, and whether it was sent.
+    /// Whether its exit code is said.
     pub fn has_ended(&self) -> bool {
         self.last_words.is_some() || self.data.has_ended()
     }
 
-    pub fn is_over(&self) -> bool {
-        self.data.is_over()
+    /// Whether the other side has read all, its exit code last. To go before that would look to it like a call
+    /// that failed.
+    pub fn is_over(&mut self) -> bool {
+        self.data.is_over() && self.stream.is_read()
     }
 }
 
@@ -161,6 +177,9 @@ impl Line {
 pub async fn read(line: &RefCell<Line>) -> Option<Vec<u8>> {
     poll_fn(|_| {
         let mut line = line.borrow_mut();
+        if line.stopped {
+            return Poll::Ready(None);
+        }
         let piece = match line.input() {
             Ok(input) => Vec::from(input.get(..PIECE).unwrap_or(input)),
             Err(Closed) => return Poll::Ready(None),
@@ -201,32 +220,53 @@ pub async fn write(line: &RefCell<Line>, data: &[u8]) {
     .await
 }
 
-/// A call that is a connection.
-pub struct LineStream(pub Line);
+/// A call that is a connection. When it is dropped the line is given back, for its end to be told.
+pub struct LineStream {
+    /// There until the drop.
+    line: Option<Line>,
+    meter: Meter,
+    ended: Rc<RefCell<Vec<Line>>>,
+}
+
+impl LineStream {
+    pub fn new(line: Line, ended: Rc<RefCell<Vec<Line>>>) -> Self {
+        let meter = line.meter();
+        Self { line: Some(line), meter, ended }
+    }
+
+    /// The stream's.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+}
 
 impl Stream for LineStream {
     fn fill(&mut self) -> Result<&[u8], Closed> {
-        self.0.flush();
-        if self.0.is_at_end() {
+        let line = self.line.as_mut().ok_or(Closed)?;
+        line.flush();
+        if line.is_at_end() {
             return Err(Closed);
         }
-        self.0.input()
+        line.input()
     }
 
     fn consume(&mut self, n: usize) {
-        self.0.consume(n);
+        if let Some(line) = &mut self.line {
+            line.consume(n);
+        }
     }
 
     fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
-        self.0.write(data)
+        self.line.as_mut().ok_or(Closed)?.write(data)
     }
 }
 
 impl Drop for LineStream {
     fn drop(&mut self) {
-        // As far as there is room for it.
-        self.0.exit(exit::OK);
-        self.0.flush();
+        if let Some(mut line) = self.line.take() {
+            line.exit(exit::OK);
+            self.ended.borrow_mut().push(line);
+        }
     }
 }
 

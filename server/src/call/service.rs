@@ -25,6 +25,8 @@ pub enum Service {
     Date,
     /// `qubes.SuspendPre` and the like: what was written is put on the disk.
     Sync,
+    /// `qubes.ResizeDisk`, after `qvm-volume resize` of a qube that runs.
+    Resize,
     /// What dom0 calls of every qube and what needs nothing done here.
     Nothing,
     /// The exit code, and why.
@@ -51,6 +53,7 @@ impl Service {
             "qubes.Filecopy" => Self::Filecopy,
             "qubes.VMShell" => Self::Shell(None),
             "qubes.GetDate" => Self::Date,
+            "qubes.ResizeDisk" => Self::Resize,
             "qubes.SuspendPre" | "qubes.SuspendPreAll" => Self::Sync,
             "qubes.SuspendPost"
             | "qubes.SuspendPostAll"
@@ -58,7 +61,6 @@ impl Service {
             | "qubes.WaitForSession"
             | "qubes.WaitForNetworkUplink"
             | "qubes.WaitForRunningSystem"
-            | "qubes.ResizeDisk"
             | "qubes.PostInstall" => Self::Nothing,
             _ => Self::Refused(exit::NOT_FOUND, "no such service"),
         };
@@ -75,6 +77,10 @@ fn folder(argument: &str) -> Option<String> {
         name => Some(format!("/{name}")),
     }
 }
+
+/// What a user of `qvm-volume resize` is to do.
+const NOT_RESIZED: &str = "the volume grows at its next start with --grow in kernelopts: add it, then \
+                           qvm-shutdown and qvm-start this qube";
 
 /// Runs a service to its exit code.
 pub async fn run<D: BlockDevice>(
@@ -97,6 +103,11 @@ pub async fn run<D: BlockDevice>(
                 exit::FAILURE
             }
         },
+        Service::Resize => {
+            // The disk has grown, the volume on it has not: to say yes would be a lie.
+            line.borrow_mut().end_with(exit::FAILURE, NOT_RESIZED);
+            exit::FAILURE
+        }
         Service::Nothing | Service::Ssh | Service::Sftp(_) => exit::OK,
         Service::Refused(code, _) => code,
     }

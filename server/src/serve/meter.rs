@@ -73,6 +73,10 @@ impl<S: Stream> Stream for Metered<S> {
         self.stream.write(data)
     }
 
+    fn is_read(&mut self) -> bool {
+        self.stream.is_read()
+    }
+
     fn peer_address(&self) -> Option<IpAddr> {
         self.stream.peer_address()
     }

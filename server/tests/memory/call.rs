@@ -22,12 +22,22 @@ fn service(name: &str, argument: &str, source: &str) -> Command {
 
 impl Caller {
     fn new(rig: &mut Rig, command: Command) -> Self {
+        let mut caller = Self::silent(rig, command);
+        caller.step();
+        caller
+    }
+
+    /// One that has not said HELLO.
+    fn silent(rig: &mut Rig, command: Command) -> Self {
         let (ours, theirs) = pair();
         rig.server.call(Call { command, detached: false, stream: Box::new(theirs) });
         let (out, left, error) = Default::default();
-        let mut caller = Self { end: ours, data: Data::new(false), out, error, code: None, left };
-        caller.step();
-        caller
+        Self { end: ours, data: Data::new(false), out, error, code: None, left }
+    }
+
+    /// Whether the server has its end still, as qrexec-client asks before its HELLO.
+    fn is_open(&mut self) -> bool {
+        self.end.write(&[]).is_ok()
     }
 
     fn message(&mut self, kind: u32, body: &[u8]) {
@@ -148,12 +158,87 @@ fn what_is_no_service_is_refused_with_words() {
 
 #[test]
 fn what_dom0_calls_of_every_qube_is_answered() {
-    for name in ["SuspendPre", "SuspendPostAll", "SetDateTime", "WaitForSession", "ResizeDisk"] {
+    for name in ["SuspendPre", "SuspendPostAll", "SetDateTime", "WaitForSession", "PostInstall"] {
         let (error, code, _) = refused(service(&format!("qubes.{name}"), "", "dom0"));
         assert_eq!((error.as_str(), code), ("", Some(0)), "{name}");
     }
+    // A volume does not grow while it is served, and nobody is told that it did.
+    let (error, code, _) = refused(service("qubes.ResizeDisk", "", "dom0"));
+    assert!(error.contains("--grow in kernelopts") && code == Some(1), "{error}");
     let (_, code, out) = refused(service("qubes.GetDate", "", "work"));
     assert_eq!((code, out.as_str()), (Some(0), "2023-11-10T07:06:40+00:00\n"));
+}
+
+#[test]
+fn nothing_is_closed_before_the_caller_said_hello_and_read_the_end() {
+    for name in ["qubes.WaitForSession", "qubes.OpenURL", "qubes.VMShell", "qubes.Filecopy"] {
+        let mut rig = rig(&[]);
+        let mut caller = Caller::silent(&mut rig, service(name, "", "work"));
+        while rig.turn() == Turn::Moved {}
+        assert!(caller.is_open(), "{name}");
+        // It has nothing but HELLO so far.
+        assert_eq!(caller.end.fill().unwrap().len(), 12, "{name}");
+        let hello = caller.data.output().to_vec();
+        caller.end.write(&hello).unwrap();
+        caller.data.sent(hello.len());
+        caller.message(kind::DATA_STDIN, b"");
+        let end = std::mem::take(&mut caller.left);
+        caller.end.write(&end).unwrap();
+        for _ in 0..100 {
+            rig.turn();
+        }
+        assert!(caller.is_open(), "{name}");
+        caller.run(&mut rig);
+        assert!(caller.code.is_some(), "{name}");
+        assert!(!caller.is_open(), "{name}");
+    }
+}
+
+#[test]
+fn callers_that_say_or_read_nothing_keep_their_place_for_a_time_only() {
+    let mut rig = rig(&[]);
+    let mut silent = Caller::silent(&mut rig, service("qubes.VMShell", "", "work"));
+    let mut deaf = Caller::new(&mut rig, service("qubes.WaitForSession", "", "work"));
+    while rig.turn() == Turn::Moved {}
+    assert!(matches!(rig.turn(), Turn::Idle(Some(1..=5000))));
+    assert!(silent.is_open() && deaf.is_open());
+    rig.monotonic += 10_000;
+    rig.turn();
+    assert!(!silent.is_open() && deaf.is_open());
+    rig.monotonic += 20_000;
+    rig.turn();
+    assert!(!deaf.is_open());
+    assert_eq!(rig.turn(), Turn::Idle(None));
+}
+
+#[test]
+fn a_burst_of_calls_waits_for_places() {
+    let mut rig = rig(&[]);
+    let mut burst: Vec<_> = (0..60)
+        .map(|_| Caller::new(&mut rig, service("qubes.WaitForSession", "", "dom0")))
+        .collect();
+    while (rig.turn() == Turn::Moved) | burst.iter_mut().any(Caller::step) {}
+    let codes: Vec<_> = burst.iter().filter_map(|caller| caller.code).collect();
+    assert_eq!(codes, [0; 60]);
+}
+
+#[test]
+fn who_asks_for_the_end_is_told_that_it_was_heard() {
+    let mut rig = rig(&[]);
+    let mut caller = Caller::new(&mut rig, Command::Shell("poweroff".into()));
+    while rig.turn() == Turn::Moved {}
+    assert_eq!(rig.server.asked(), [Asked::PowerOff]);
+    let mut endless = Caller::new(&mut rig, service("mirage.Sftp", "", "work"));
+    while rig.turn() == Turn::Moved {}
+    rig.server.stop();
+    rig.turn();
+    caller.step();
+    endless.step();
+    assert_eq!((caller.code, endless.code), (Some(0), Some(1)));
+    // Nobody is called any more, and who does not listen is not waited for.
+    let mut late = Caller::new(&mut rig, Command::Shell("df".into()));
+    assert!(!late.is_open());
+    rig.stop();
 }
 
 #[test]
@@ -199,6 +284,8 @@ fn ssh_over_a_call_is_ssh() {
     assert_eq!((version.kind, version.id), (2, 3));
     rig.server.stop();
     rig.turn();
+    rig.turn();
+    assert!(caller.is_open(), "its end was not read");
     caller.step();
     assert_eq!(caller.code, Some(0));
 }
@@ -246,6 +333,12 @@ pub fn file_header(name: &str, mode: u32, length: u64) -> Vec<u8> {
     bytes
 }
 
+fn folder_header(name: &str, modified: u32) -> Vec<u8> {
+    let mut bytes = file_header(name, DIRECTORY, 0);
+    bytes[24..28].copy_from_slice(&modified.to_le_bytes());
+    bytes
+}
+
 pub const FILE: u32 = 0o100_644;
 pub const DIRECTORY: u32 = 0o040_755;
 const END: [u8; 32] = [0; 32];
@@ -255,10 +348,9 @@ fn copy(rig: &mut Rig, bytes: &[u8]) -> (u32, u64, String, Option<i32>) {
     let mut caller = Caller::new(rig, service("qubes.Filecopy", "", "work"));
     caller.input(bytes);
     caller.run(rig);
-    // Who is told of an error ends its input, and all of it was taken.
-    assert!(caller.left.is_empty());
-    caller.message(kind::DATA_STDIN, b"");
-    caller.run(rig);
+    // Who is told of an error is told at once, before its input ends.
+    assert!(caller.code.is_some() && !caller.is_open());
+    assert_eq!(caller.code == Some(0), caller.error.is_empty(), "{}", caller.error);
     let word = |at: usize| u32::from_le_bytes(caller.out[at..at + 4].try_into().unwrap());
     let crc = u64::from_le_bytes(caller.out[8..16].try_into().unwrap());
     let name = String::from_utf8(caller.out[20..].to_vec()).unwrap();
@@ -275,7 +367,8 @@ fn copies_arrive_whole_or_not_at_all() {
         file_header("d/big", FILE, content.len() as u64),
         content.clone(),
         file_header("d/empty: file", FILE, 0),
-        file_header("d", DIRECTORY, 0),
+        // Its times are those of now, after its files.
+        folder_header("d", TIME as u32 - 5000),
         END.to_vec(),
     ]
     .concat();
@@ -312,12 +405,35 @@ fn copies_arrive_whole_or_not_at_all() {
     });
     let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!(names, ["d"]);
+    let folder = wait(volume.metadata("/QubesIncoming/work/d")).unwrap();
+    assert_eq!(folder.modified, TIME - 5000);
     let how = fat::OpenOptions { read: true, ..fat::OpenOptions::default() };
     let file = wait(volume.open("/QubesIncoming/work/d/big", &how)).unwrap();
     let mut read = vec![0; content.len()];
     assert_eq!(wait(volume.read(&file, 0, &mut read)), Ok(content.len()));
     assert!(read == content);
     assert_eq!(volume.file_metadata(&file).modified, TIME - 100);
+}
+
+#[test]
+fn who_copies_a_link_learns_what_to_type() {
+    let mut rig = rig(&[]);
+    let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
+    caller.input(&[file_header("tree/link", 0o120_777, 3), b"abc".to_vec()].concat());
+    caller.run(&mut rig);
+    let said = "mirage-sshfs: tree/link: the volume keeps no symbolic links; \
+                `qvm-copy --ignore-symlinks` copies the rest\n";
+    assert_eq!((caller.error.as_str(), caller.code), (said, Some(1)));
+}
+
+#[test]
+fn a_large_file_that_is_refused_need_not_come() {
+    let mut rig = rig(&[]);
+    let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
+    caller.input(&file_header("huge", FILE, 5 << 30));
+    caller.run(&mut rig);
+    assert_eq!((caller.out[0], caller.code), (27, Some(1)));
+    assert!(!caller.is_open());
 }
 
 #[test]
@@ -375,17 +491,28 @@ fn calls_are_bounded_for_one_qube_and_for_all() {
         caller.run(&mut rig);
         calls.push(caller);
     }
-    let codes: Vec<_> = calls.iter().filter_map(|call| call.code).collect();
-    assert_eq!((codes, calls[16].error.as_str()), (vec![125], "mirage-sshfs: too many calls\n"));
+    // The one that has no place waits for it, but not for ever.
+    assert!(calls.iter().all(|call| call.code.is_none()));
+    rig.monotonic += 10_000;
+    calls[16].run(&mut rig);
+    assert!(calls[..16].iter().all(|call| call.code.is_none()));
+    assert_eq!(
+        (calls[16].error.as_str(), calls[16].code),
+        ("mirage-sshfs: too many calls\n", Some(125))
+    );
     calls.truncate(9);
     assert!((0..100).any(|_| rig.turn() != Turn::Moved));
     let mut more = Caller::new(&mut rig, service("qubes.VMShell", "", "qube0"));
+    more.input(b"exit 6\n");
     more.run(&mut rig);
-    assert_eq!(more.code, Some(125));
+    assert_eq!(more.code, None);
     let mut other = Caller::new(&mut rig, service("qubes.VMShell", "", "qube1"));
     other.input(b"exit 5\n");
     other.run(&mut rig);
     assert_eq!(other.code, Some(5));
+    calls.remove(0);
+    more.run(&mut rig);
+    assert_eq!(more.code, Some(6));
     // SFTP takes a client's place.
     let sftp: Vec<_> = (0..5)
         .map(|n| {

@@ -64,6 +64,11 @@ fn service(name: &str) -> Command {
 }
 
 fn call(name: &str, head: &[Vec<u8>], again: Vec<u8>) {
+    call_of(name, head, again, true);
+}
+
+/// `reads`: whether it takes what it is told.
+fn call_of(name: &str, head: &[Vec<u8>], again: Vec<u8>, reads: bool) {
     let sent = Sent::default();
     let head = [&[hello()], head].concat().concat();
     let command = match name {
@@ -76,7 +81,8 @@ fn call(name: &str, head: &[Vec<u8>], again: Vec<u8>) {
     let mut rig = Rig::new(&[("/mirage.pub", &key_line(1, "me"))], vec![ours], LIMITS, &[]);
     let (stream, peer) = peer(&sent, head, again);
     rig.server.call(Call { command, detached: false, stream: Box::new(stream) });
-    is_answered(&mut rig, theirs, &sent, Some(peer));
+    let (reader, _deaf) = if reads { (Some(peer), None) } else { (None, Some(peer)) };
+    is_answered(&mut rig, theirs, &sent, reader);
 }
 
 #[test]
@@ -89,12 +95,9 @@ fn data_on_the_standard_error_of_any_call() {
 
 #[test]
 fn data_behind_a_copy_that_was_refused() {
-    let refused = file_header("../outside", FILE, 1);
-    call(
-        "qubes.Filecopy",
-        &[message(kind::DATA_STDIN, &refused)],
-        message(kind::DATA_STDIN, &[0; 900]),
-    );
+    // Who reads that it was refused is gone at once.
+    let refused = message(kind::DATA_STDIN, &file_header("../outside", FILE, 1));
+    call_of("qubes.Filecopy", &[refused], message(kind::DATA_STDIN, &[0; 900]), false);
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl Rig {
     /// The server's volume as another mount sees it, once the server has stopped.
     pub fn stop(&mut self) -> Volume<Late> {
         self.server.stop();
-        assert!((0..1000).any(|_| self.turn() == Turn::Stopped));
+        assert!((0..5000).any(|_| self.turn() == Turn::Stopped));
         let mut problems = Vec::new();
         let report = &mut |p: &fat::Problem| problems.push(p.to_string());
         wait(fat::check(&self.disk, report, &mut |_, _| ())).unwrap();

@@ -87,6 +87,10 @@ impl Stream for End {
         Ok(n)
     }
 
+    fn is_read(&mut self) -> bool {
+        self.outgoing.borrow().bytes.is_empty()
+    }
+
     fn peer_address(&self) -> Option<IpAddr> {
         self.peer
     }

@@ -1,11 +1,12 @@
 /* Joins its input and output with one end of a vchan of Xen's libxenvchan.
 
-       vchan server DOMAIN PATH READ WRITE    its rings hold at least so many bytes
+       vchan server DOMAIN PATH READ WRITE [SECONDS]    its rings hold at least so many bytes
        vchan client DOMAIN PATH
 
    PATH is the channel's place in the XenStore. Says "ready" and its process on a line of its own when
    the channel is there: published by the server, found by the client. All further output is what the
-   other end wrote. Ends when the input or the channel does. On SIGUSR1 it breaks the channel's promise: the ring
+   other end wrote. Ends when the input or the channel does. A server asks first whether its client is still there and
+   else reads nothing, as libqrexec's handshake does; with SECONDS it waits no longer than that for one. On SIGUSR1 it breaks the channel's promise: the ring
    that it writes claims to hold more than it can. */
 #include <errno.h>
 #include <libxenvchan.h>
@@ -48,7 +49,7 @@ static void put(const char *data, size_t size)
 static void unpublish(const char *path)
 {
 	struct xs_handle *store = xs_open(0);
-	if (!store || !xs_rm(store, XBT_NULL, path))
+	if (!store || (!xs_rm(store, XBT_NULL, path) && errno != ENOENT))
 		fail("xs_rm");
 	xs_close(store);
 }
@@ -66,9 +67,11 @@ static int turn(char *held, size_t *count, int *open, int *published, const char
 {
 	static char buffer[65536];
 	int state = libxenvchan_is_open(channel), moved;
-	if (state == 1 && *published) {
+	if (state != 2 && *published) {
 		unpublish(path);
 		*published = 0;
+		if (!state)
+			return 0;
 	}
 	while (libxenvchan_data_ready(channel) > 0) {
 		moved = libxenvchan_read(channel, buffer, sizeof buffer);
@@ -92,9 +95,10 @@ int main(int count, char **words)
 	static char held[65536];
 	char hello[32];
 	size_t holds = 0;
-	int server = count == 6 && !strcmp(words[1], "server"), open = 1, published = server;
+	int server = (count == 6 || count == 7) && !strcmp(words[1], "server"), open = 1, published = server;
+	int patience = count == 7 ? atoi(words[6]) * 1000 : -1;
 	if (!server && (count != 4 || strcmp(words[1], "client")))
-		return fprintf(stderr, "vchan server DOMAIN PATH READ WRITE | vchan client DOMAIN PATH\n"), 2;
+		return fprintf(stderr, "vchan server DOMAIN PATH READ WRITE [SECONDS] | vchan client DOMAIN PATH\n"), 2;
 	signal(SIGUSR1, told_to_lie);
 	channel = server ? libxenvchan_server_init(NULL, atoi(words[2]), words[3], atoi(words[4]), atoi(words[5]))
 			 : libxenvchan_client_init(NULL, atoi(words[2]), words[3]);
@@ -107,8 +111,11 @@ int main(int count, char **words)
 			{ .fd = libxenvchan_fd_for_select(channel), .events = POLLIN },
 			{ .fd = open && holds < sizeof held ? STDIN_FILENO : -1, .events = POLLIN },
 		};
-		if (poll(wait, 2, -1) < 0 && errno != EINTR)
+		int ready = poll(wait, 2, published ? patience : -1);
+		if (ready < 0 && errno != EINTR)
 			fail("poll");
+		if (!ready)
+			break;
 		if (lie)
 			claim_too_much();
 		if (wait[0].revents)
@@ -122,6 +129,9 @@ int main(int count, char **words)
 		}
 	}
 	libxenvchan_close(channel);
+	/* Whoever else is there by now: libvchan_close does not look. */
+	if (published)
+		unpublish(words[3]);
 	/* What the shell that ran this says next is not the channel's. The input is read to its end: TCP
 	   would reset a connection with unread bytes, and lose the output. */
 	shutdown(STDOUT_FILENO, SHUT_WR);

@@ -36,21 +36,47 @@ impl Dial {
         Ok(Self { xen: xen.clone(), store: store.clone(), remote, directory, watch })
     }
 
-    /// Waits until it is offered, or offered again, and connects.
-    pub async fn connect(&self) -> Vchan {
+    /// Waits until it is offered, or offered again.
+    pub async fn offered(&self) {
         loop {
             // Told once at its start; later only when a server came or went.
             self.watch.changed().await;
-            match self.try_connect().await {
-                Ok(vchan) => return vchan,
-                Err(VchanError::Store(e)) if is_absent(&e) => (),
+            match self.port().await {
+                Ok(_) => return,
+                Err(e) if is_absent(&e) => (),
                 Err(e) => log::debug!("{}: {e}; waiting for another", self.directory),
             }
         }
     }
 
+    /// Waits until it is offered, or offered again, and connects.
+    pub async fn connect(&self) -> Vchan {
+        loop {
+            self.offered().await;
+            if let Some(vchan) = self.connect_now().await {
+                return vchan;
+            }
+        }
+    }
+
+    /// Connects to what is offered; else none, and another is to be waited for.
+    pub async fn connect_now(&self) -> Option<Vchan> {
+        match self.try_connect().await {
+            Ok(vchan) => Some(vchan),
+            Err(VchanError::Store(e)) if is_absent(&e) => None,
+            Err(e) => {
+                log::debug!("{}: {e}; waiting for another", self.directory);
+                None
+            }
+        }
+    }
+
+    async fn port(&self) -> Result<u32, StoreError> {
+        self.store.read_number(&format!("{}/event-channel", self.directory)).await
+    }
+
     async fn try_connect(&self) -> Result<Vchan, VchanError> {
-        let port = self.store.read_number(&format!("{}/event-channel", self.directory)).await?;
+        let port = self.port().await?;
         let first = self.store.read_number(&format!("{}/ring-ref", self.directory)).await?;
         let map =
             |grant, read_only| Mapped::new(&self.xen, self.remote, GrantRef(grant), read_only);

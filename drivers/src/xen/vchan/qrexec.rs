@@ -1,5 +1,8 @@
 //! The agent of qrexec: the control vchan that we offer dom0's daemon, and the data vchans of the
 //! calls that it tells of.
+#[cfg(test)]
+mod tests;
+
 use crate::task::{Task, until};
 use crate::xen::vchan::{Dial, Vchan, VchanError, serve};
 use crate::xen::xenstore::Xenstore;
@@ -21,8 +24,16 @@ const PORT: u32 = 512;
 /// The orders of the control vchan's rings: a command line must fit into the daemon's.
 const CONTROL: (u16, u16) = (16, 12);
 
-/// Calls at once, with those that still connect. Each maps 33 pages.
+/// Calls at once. Each maps 33 pages. One qube has no more than half of them.
 pub const CALLS: usize = 24;
+const CALLS_OF_ONE: usize = CALLS / 2;
+
+/// Calls whose other side is still to come, or that wait for a place, and the bytes of their commands: beyond
+/// these nothing more is taken from the daemon, which waits. Each has a watch, of which Xen allows 128. Of one
+/// qube there are no more than a part of them, since others come behind it.
+const WAIT: usize = 64;
+const WAIT_BYTES: usize = 64 << 10;
+const WAIT_OF_ONE: usize = 28;
 
 /// Pages of other domains that are mapped at the same time at most: QubesDB's, too.
 pub const PAGES: u64 = CALLS as u64 * 33 + 33;
@@ -30,8 +41,12 @@ pub const PAGES: u64 = CALLS as u64 * 33 + 33;
 /// How long the other side of a call may take to appear: 120 s, as qrexec's own agent waits.
 const APPEAR: u64 = 120_000_000_000;
 
+/// The same while the daemon must wait. qrexec-client in dom0 gives up after 5 or 10 s, and until then its port
+/// must not be free for another call.
+const APPEAR_WANTED: u64 = 15_000_000_000;
+
 /// Bytes for the daemon that wait before no further message is taken.
-const WAITING: usize = 1024;
+const OUTPUT: usize = 1024;
 
 /// A call that has come.
 pub struct Call {
@@ -44,6 +59,7 @@ pub struct Call {
 /// The data vchan of a call. When it is dropped the daemon is told that the call is over.
 pub struct CallStream {
     vchan: Vchan,
+    _place: Place,
     _line: Line,
 }
 
@@ -59,11 +75,63 @@ impl Stream for CallStream {
     fn write(&mut self, data: &[u8]) -> Result<usize, Closed> {
         self.vchan.write(data)
     }
+
+    fn is_read(&mut self) -> bool {
+        self.vchan.is_read()
+    }
 }
 
-/// A place among the calls, and what the daemon knows it by.
+/// Something in a list, as long as this is there.
+struct Held<T: PartialEq> {
+    list: Rc<RefCell<Vec<T>>>,
+    item: T,
+}
+
+impl<T: PartialEq + Copy> Held<T> {
+    fn new(list: &Rc<RefCell<Vec<T>>>, item: T) -> Self {
+        list.borrow_mut().push(item);
+        Self { list: list.clone(), item }
+    }
+}
+
+impl<T: PartialEq> Drop for Held<T> {
+    fn drop(&mut self) {
+        let mut list = self.list.borrow_mut();
+        if let Some(at) = list.iter().position(|item| *item == self.item) {
+            list.swap_remove(at);
+        }
+    }
+}
+
+/// A place among the calls: whose it is.
+type Place = Held<u32>;
+
+/// A place for `domain`, if there is one.
+fn take_place(taken: &Rc<RefCell<Vec<u32>>>, domain: u32) -> Option<Place> {
+    let (all, of_one) = {
+        let taken = taken.borrow();
+        (taken.len(), taken.iter().filter(|other| **other == domain).count())
+    };
+    let free = all < CALLS && (of_one < CALLS_OF_ONE || is_dom0(domain));
+    free.then(|| Held::new(taken, domain))
+}
+
+/// One that waits: of which domain, and the bytes of its command.
+type Waiting = (u32, usize);
+
+/// Whether the daemon must wait. A command may come when there is room for a small one.
+fn is_full(waiting: &[Waiting]) -> bool {
+    let bytes = waiting.iter().fold(0, |sum: usize, (_, size)| sum.saturating_add(*size));
+    waiting.len() >= WAIT || bytes >= WAIT_BYTES
+}
+
+/// dom0 never asks for too much: it could end us at any time.
+fn is_dom0(domain: u32) -> bool {
+    domain == u32::from(DOM0.0)
+}
+
+/// What the daemon knows a call by. When it is dropped the daemon may give its port to another.
 struct Line {
-    calls: Rc<Cell<usize>>,
     agent: Weak<RefCell<Agent>>,
     domain: u32,
     port: u32,
@@ -71,7 +139,6 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.calls.set(self.calls.get().saturating_sub(1));
         // A daemon that came after the call knows nothing of it.
         if let Some(agent) = self.agent.upgrade() {
             agent.borrow_mut().terminated(self.domain, self.port);
@@ -84,68 +151,103 @@ pub struct Qrexec {
     store: Xenstore,
     control: Task,
     /// Calls that the control task tells of.
-    told: Rc<RefCell<VecDeque<(Exec, Line)>>>,
+    told: Rc<RefCell<VecDeque<Told>>>,
+    waiting: Rc<RefCell<Vec<Waiting>>>,
+    taken: Rc<RefCell<Vec<u32>>>,
     connecting: Vec<Connecting>,
     ready: Rc<RefCell<VecDeque<Call>>>,
 }
 
+struct Told {
+    exec: Exec,
+    line: Line,
+    waits: Held<Waiting>,
+}
+
 struct Connecting {
     task: Task,
-    until: u64,
+    since: u64,
 }
 
 impl Qrexec {
     pub fn new(xen: Rc<dyn Xen>, store: Xenstore) -> Self {
         let told: Rc<RefCell<VecDeque<_>>> = Rc::default();
-        let calls = told.clone();
+        let waiting: Rc<RefCell<Vec<_>>> = Rc::default();
+        let (calls, held) = (told.clone(), waiting.clone());
         let (for_task, its_store) = (xen.clone(), store.clone());
         let control = Task::new(async move {
-            if let Err(e) = follow(&for_task, &its_store, &calls).await {
+            if let Err(e) = follow(&for_task, &its_store, &calls, &held).await {
                 error!("qrexec: {e}");
             }
         });
-        let (connecting, ready) = Default::default();
-        Self { xen, store, control, told, connecting, ready }
+        let (taken, connecting, ready) = Default::default();
+        Self { xen, store, control, told, waiting, taken, connecting, ready }
     }
 
     /// Follows the daemon and what connects.
     pub fn poll(&mut self) {
-        self.control.poll();
         let now = self.xen.now_ns();
+        let patience = self.patience();
+        // Before the control vchan, which may wait for room.
+        self.connecting.retain_mut(|connecting| {
+            let ended = connecting.task.poll();
+            let late = !ended && now >= connecting.since.saturating_add(patience);
+            if late {
+                warn!("qrexec: the other side of a call did not appear");
+            }
+            !ended && !late
+        });
+        self.control.poll();
         loop {
             // In its own statement: `connect` tells the daemon when it fails.
             let told = self.told.borrow_mut().pop_front();
-            let Some((exec, line)) = told else { break };
-            self.connect(exec, line, now);
+            let Some(told) = told else { break };
+            self.connect(told, now);
         }
-        self.connecting.retain_mut(|connecting| {
-            let ended = connecting.task.poll();
-            if !ended && now >= connecting.until {
-                warn!("qrexec: the other side of a call did not appear");
-            }
-            !ended && now < connecting.until
-        });
         // What ended just now is told at once.
         self.control.poll();
     }
 
-    fn connect(&mut self, exec: Exec, line: Line, now: u64) {
+    /// How long a call's other side may take to appear.
+    fn patience(&self) -> u64 {
+        if is_full(&self.waiting.borrow()) { APPEAR_WANTED } else { APPEAR }
+    }
+
+    /// When to look again, if nothing happens before.
+    pub fn deadline(&self) -> Option<u64> {
+        let first = self.connecting.iter().map(|connecting| connecting.since).min()?;
+        Some(first.saturating_add(self.patience()))
+    }
+
+    fn connect(&mut self, told: Told, now: u64) {
+        let Told { exec, line, waits } = told;
         let Ok(domain) = u16::try_from(exec.domain).map(DomId) else {
             warn!("qrexec: a call from domain {}", exec.domain);
             return;
         };
-        let (xen, store, ready) = (self.xen.clone(), self.store.clone(), self.ready.clone());
-        let task = Task::new(async move {
-            match Dial::new(&xen, &store, domain, exec.port).await {
-                Ok(dial) => {
-                    let stream = CallStream { vchan: dial.connect().await, _line: line };
-                    let Exec { command, detached, .. } = exec;
-                    ready.borrow_mut().push_back(Call { command, detached, stream });
+        let (xen, store) = (self.xen.clone(), self.store.clone());
+        let (taken, ready) = (self.taken.clone(), self.ready.clone());
+        let mut task = Task::new(async move {
+            let dial = match Dial::new(&xen, &store, domain, exec.port).await {
+                Ok(dial) => dial,
+                Err(e) => return error!("qrexec: {e}"),
+            };
+            let (vchan, place) = loop {
+                // A place is pages: who is not there yet needs none.
+                dial.offered().await;
+                let place = until(|| take_place(&taken, exec.domain)).await;
+                if let Some(vchan) = dial.connect_now().await {
+                    break (vchan, place);
                 }
-                Err(e) => error!("qrexec: {e}"),
-            }
+            };
+            drop(waits);
+            let stream = CallStream { vchan, _place: place, _line: line };
+            let Exec { command, detached, .. } = exec;
+            ready.borrow_mut().push_back(Call { command, detached, stream });
         });
-        self.connecting.push(Connecting { task, until: now.saturating_add(APPEAR) });
+        if !task.poll() {
+            self.connecting.push(Connecting { task, since: now });
+        }
     }
 
     /// The next call, if one has come.
@@ -158,14 +260,14 @@ impl Qrexec {
 async fn follow(
     xen: &Rc<dyn Xen>,
     store: &Xenstore,
-    told: &RefCell<VecDeque<(Exec, Line)>>,
+    told: &RefCell<VecDeque<Told>>,
+    waiting: &Rc<RefCell<Vec<Waiting>>>,
 ) -> Result<(), VchanError> {
     let layout = Layout::new(CONTROL.0, CONTROL.1)?;
-    let calls = Rc::new(Cell::new(0));
     loop {
         let mut vchan = serve(xen, store, DOM0, PORT, layout).await?;
-        let link = Link { agent: Rc::default(), calls: calls.clone(), said: Cell::new(false) };
-        match until(|| link.step(&mut vchan, told).err()).await {
+        let link = Link { agent: Rc::default(), told, waiting, said: Cell::new(false) };
+        match until(|| link.step(&mut vchan).err()).await {
             Ended::Closed => info!("the qrexec daemon is gone; waiting for another"),
             Ended::Bad(e) => error!("{e}; its link is given up"),
         }
@@ -184,16 +286,17 @@ impl From<Closed> for Ended {
 }
 
 /// One daemon.
-struct Link {
+struct Link<'a> {
     agent: Rc<RefCell<Agent>>,
-    calls: Rc<Cell<usize>>,
+    told: &'a RefCell<VecDeque<Told>>,
+    waiting: &'a Rc<RefCell<Vec<Waiting>>>,
     /// Its version is in the log.
     said: Cell<bool>,
 }
 
-impl Link {
+impl Link<'_> {
     /// Moves what can be moved.
-    fn step(&self, vchan: &mut Vchan, told: &RefCell<VecDeque<(Exec, Line)>>) -> Result<(), Ended> {
+    fn step(&self, vchan: &mut Vchan) -> Result<(), Ended> {
         loop {
             let mut agent = self.agent.borrow_mut();
             let sent = match agent.output() {
@@ -202,7 +305,7 @@ impl Link {
             };
             agent.sent(sent);
             let bytes = vchan.fill()?;
-            if agent.output().len() > WAITING {
+            if agent.output().len() > OUTPUT || is_full(&self.waiting.borrow()) {
                 return Ok(());
             }
             let (taken, exec) = agent.push(bytes).map_err(Ended::Bad)?;
@@ -214,7 +317,7 @@ impl Link {
             }
             drop(agent);
             if let Some(exec) = exec {
-                self.tell(exec, told);
+                self.tell(exec);
             }
             if taken == 0 && sent == 0 {
                 return Ok(());
@@ -222,129 +325,17 @@ impl Link {
         }
     }
 
-    fn tell(&self, exec: Exec, told: &RefCell<VecDeque<(Exec, Line)>>) {
+    fn tell(&self, exec: Exec) {
         debug!("qrexec: a call from domain {}", exec.domain);
-        if self.calls.get() >= CALLS {
-            warn!("qrexec: a call is dropped, {CALLS} are there");
+        let of_one =
+            self.waiting.borrow().iter().filter(|(other, _)| *other == exec.domain).count();
+        if of_one >= WAIT_OF_ONE && !is_dom0(exec.domain) {
+            warn!("qrexec: a call of domain {} is dropped, {of_one} wait", exec.domain);
             return self.agent.borrow_mut().terminated(exec.domain, exec.port);
         }
-        self.calls.set(self.calls.get().saturating_add(1));
-        let line = Line {
-            calls: self.calls.clone(),
-            agent: Rc::downgrade(&self.agent),
-            domain: exec.domain,
-            port: exec.port,
-        };
-        told.borrow_mut().push_back((exec, line));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::xen::fake::dom0::{Client, Server};
-    use crate::xen::fake::world::World;
-
-    fn message(kind: u32, words: &[u32], rest: &[u8]) -> Vec<u8> {
-        let length = (4 * words.len() + rest.len()) as u32;
-        let words = [kind, length].into_iter().chain(words.iter().copied());
-        words.flat_map(|word| word.to_le_bytes()).chain(rest.iter().copied()).collect()
-    }
-
-    fn turns(world: &World, qrexec: &mut Qrexec) {
-        for _ in 0..60 {
-            world.stored.borrow_mut().turn();
-            world.store.poll();
-            qrexec.poll();
-        }
-    }
-
-    fn start() -> (World, Qrexec) {
-        let world = World::new();
-        world.stored.borrow_mut().set("domid", "5");
-        let mut qrexec = Qrexec::new(world.xen(), world.store.clone());
-        turns(&world, &mut qrexec);
-        (world, qrexec)
-    }
-
-    /// A daemon that has said HELLO.
-    fn daemon(world: &World, qrexec: &mut Qrexec) -> Client {
-        let mut daemon = Client::new(world, "data/vchan/0/512");
-        turns(world, qrexec);
-        assert_eq!(daemon.take(), message(0x300, &[3], b""));
-        assert_eq!(world.stored.borrow().get("data/vchan/0/512/ring-ref"), None);
-        daemon.put(&message(0x300, &[4], b""));
-        turns(world, qrexec);
-        daemon
-    }
-
-    #[test]
-    fn a_call_connects_and_its_end_is_told() {
-        let (world, mut qrexec) = start();
-        let mut daemon = daemon(&world, &mut qrexec);
-        daemon.put(&message(0x200, &[0, 513], b"user:status\0"));
-        turns(&world, &mut qrexec);
-        assert!(qrexec.accept().is_none());
-        let mut data = Server::new(&world, 513, (16, 16));
-        turns(&world, &mut qrexec);
-        let mut call = qrexec.accept().expect("a call");
-        assert_eq!(call.command, Command::Shell("status".into()));
-        data.put(b"in");
-        assert_eq!(call.stream.fill(), Ok(b"in".as_slice()));
-        assert_eq!(call.stream.write(b"out"), Ok(3));
-        assert_eq!(data.take(), b"out");
-        assert_eq!(daemon.take(), b"");
-        drop(call);
-        turns(&world, &mut qrexec);
-        assert!(!data.has_client());
-        assert_eq!(daemon.take(), message(0x211, &[0, 513], b""));
-        assert_eq!(world.xen.mapped(), 0);
-    }
-
-    #[test]
-    fn another_daemon_is_served_and_calls_of_the_old_one_go_on() {
-        let (world, mut qrexec) = start();
-        let mut old = daemon(&world, &mut qrexec);
-        old.put(&message(0x201, &[0, 513], b"user:status\0"));
-        let mut data = Server::new(&world, 513, (16, 16));
-        turns(&world, &mut qrexec);
-        let mut call = qrexec.accept().expect("a call");
-        old.close();
-        turns(&world, &mut qrexec);
-        let mut new = daemon(&world, &mut qrexec);
-        assert_eq!(call.stream.write(b"out"), Ok(3));
-        assert_eq!(data.take(), b"out");
-        drop(call);
-        turns(&world, &mut qrexec);
-        assert_eq!(new.take(), b"");
-    }
-
-    #[test]
-    fn a_daemon_that_talks_nonsense_is_left() {
-        let (world, mut qrexec) = start();
-        let mut bad = daemon(&world, &mut qrexec);
-        bad.put(&message(0x777, &[], b""));
-        turns(&world, &mut qrexec);
-        assert!(!bad.has_server());
-        daemon(&world, &mut qrexec);
-    }
-
-    #[test]
-    fn calls_whose_other_side_never_comes_end() {
-        let (world, mut qrexec) = start();
-        let mut daemon = daemon(&world, &mut qrexec);
-        for port in 0..CALLS as u32 + 1 {
-            daemon.put(&message(0x200, &[0, 513 + port], b"user:status\0"));
-        }
-        turns(&world, &mut qrexec);
-        // One too many.
-        let dropped = message(0x211, &[0, 513 + CALLS as u32], b"");
-        assert_eq!(daemon.take(), dropped);
-        world.xen.now.set(APPEAR);
-        turns(&world, &mut qrexec);
-        assert_eq!(daemon.take().len(), CALLS * dropped.len());
-        daemon.put(&message(0x200, &[0x10000, 513], b"user:status\0"));
-        turns(&world, &mut qrexec);
-        assert_eq!(daemon.take(), message(0x211, &[0x10000, 513], b""));
+        let waits = Held::new(self.waiting, (exec.domain, exec.command.size()));
+        let agent = Rc::downgrade(&self.agent);
+        let line = Line { agent, domain: exec.domain, port: exec.port };
+        self.told.borrow_mut().push_back(Told { exec, line, waits });
     }
 }

@@ -44,6 +44,11 @@ impl Qubes {
         self.qrexec.poll();
     }
 
+    /// When, in nanoseconds, a call must be looked at.
+    pub fn deadline(&self) -> Option<u64> {
+        self.qrexec.deadline()
+    }
+
     /// What QubesDB says now, where that is something else than before. An address that is not there
     /// any more is kept: dom0 leaves it there when it takes the network away, too.
     pub fn news(&mut self) -> News {
