@@ -106,7 +106,9 @@ class Limits(Case):
 
     def test_silent_ones_make_room_and_end(self):
         silent = [self.socket() for _ in range(4)]
-        self.assertIn(b"Exceeded MaxStartups", silent[0].makefile("rb").read())
+        # The oldest goes, told or not: it may have had the version already.
+        silent[0].makefile("rb").read()
+        self.server.wait_log("refused, MaxStartups; 1 so far")
         self.sftp("ls")
         self.server.wait_log("refused, LoginGraceTime; 1 so far", 8)
 

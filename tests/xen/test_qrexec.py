@@ -208,7 +208,7 @@ class OtherQube(Services):
 class NewerDaemon(Calls):
     """Qubes 4.3's daemon speaks version 4 of the protocol, and says so."""
     version = 4
-    test_several_at_once = test_daemon_restarts = test_client_disappears = test_commands = None
+    test_several_at_once = test_daemon_restarts = test_client_disappears = test_commands = test_bursts = None
 
 
 class Copies(Services):
