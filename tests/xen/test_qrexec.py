@@ -134,11 +134,13 @@ class Calls(Services):
 
     def burst(self, count):
         """So many calls of a service that ends at once, all at the same time; their exit codes."""
-        codes = []
+        codes, one_by_one = [], threading.Lock()
 
         def one():
             try:
-                call = self.daemon.call("qubes.WaitForSession", source="dom0", user="root", patience=120)
+                # The way into the emulated dom0 loses connections that are made all at once.
+                with one_by_one:
+                    call = self.daemon.call("qubes.WaitForSession", source="dom0", user="root", patience=120)
                 codes.append(call.wait()[0])
             except Exception as error:
                 codes.append(repr(error))
