@@ -313,6 +313,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
                 Err(gone) => {
                     moved = true;
                     say_gone(connection, &gone);
+                    shared.end_asked.set(shared.end_asked.get() || connection.ends_the_machine());
                     if !connection.is_authenticated() {
                         let misdeed = match connection.user() {
                             "" => Misdeed::NoAuth,

@@ -26,6 +26,9 @@ const EVENTS_A_TURN: usize = 64;
 /// Bytes of a user name that messages show.
 const LONGEST_NAME: usize = 40;
 
+/// Milliseconds in which a client that ends the machine takes the answer and goes.
+const FAREWELL: u64 = 2000;
+
 /// The keys that a look-up found.
 type Lookup = Rc<RefCell<Option<Vec<AuthorizedKey>>>>;
 
@@ -44,7 +47,7 @@ pub struct Shared<D: BlockDevice> {
     pub more_channels: Cell<usize>,
     /// Whether a client may end the machine: where nobody else can.
     pub may_end: Cell<bool>,
-    /// One has asked for that.
+    /// One has asked for that, and has its answer.
     pub end_asked: Cell<bool>,
 }
 
@@ -61,6 +64,10 @@ pub struct Connection<S, D: BlockDevice> {
     user: String,
     /// When it was accepted, in milliseconds of the loop's clock.
     pub accepted: u64,
+    now: u64,
+    /// Its client ends the machine, at this time at the latest: the end of all connections would otherwise
+    /// come before its exit code.
+    ends: Option<u64>,
     ssh: Session,
     transfers: [Option<Transfer<D>>; MAX_CHANNELS],
     /// The channel whose turn is first.
@@ -126,6 +133,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             source,
             user: String::new(),
             accepted,
+            now: accepted,
+            ends: None,
             ssh,
             transfers,
             first: 0,
@@ -177,12 +186,21 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
 
     /// When it has something to do though nothing came, in milliseconds of the loop's clock.
     pub fn deadline(&self) -> Option<u64> {
-        self.ssh.deadline()
+        self.ssh.deadline().into_iter().chain(self.ends).min()
+    }
+
+    /// Whether its client ends the machine.
+    pub fn ends_the_machine(&self) -> bool {
+        self.ends.is_some()
     }
 
     /// Goes on as far as its share of a turn allows; true when something moved.
     pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks, now: u64) -> Result<bool, Gone> {
+        self.now = now;
         self.ssh.set_time(now);
+        if self.ends.is_some_and(|end| now >= end) {
+            shared.end_asked.set(true);
+        }
         if let Some(keys) = self.lookup.as_ref().and_then(|keys| keys.borrow_mut().take()) {
             self.lookup = None;
             self.ssh.set_keys(keys.iter().map(|key| key.key.blob.clone()).collect());
@@ -237,7 +255,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             Event::PowerOff(number) => match &self.access {
                 Some(access) if shared.may_end.get() && *access == Access::default() => {
                     info!("{} from {} ends the machine", self.user, self.peer);
-                    shared.end_asked.set(true);
+                    self.ends = Some(self.now.saturating_add(FAREWELL));
                     self.ssh.finish(number, 0);
                 }
                 _ => {
