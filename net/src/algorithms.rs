@@ -8,6 +8,18 @@ const HYBRID: &[&str] = &["mlkem768x25519-sha256"];
 const ALL: &[&str] =
     &["mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org"];
 
+/// Beside them what FIPS 140 wants (RFC 5656).
+const NIST: &[&str] = &[
+    "mlkem768x25519-sha256",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+];
+
+const ED25519: &[&str] = &["ssh-ed25519"];
+
+const ED25519_AND_ECDSA: &[&str] = &["ssh-ed25519", "ecdsa-sha2-nistp256"];
+
 const CIPHERS: [&str; 5] = [
     Name::ChaCha20Poly1305.as_str(),
     Name::Aes256Gcm.as_str(),
@@ -30,16 +42,19 @@ pub enum Algorithms {
     /// None that warnings are of: exchanges of keys that a quantum computer could open later, and MACs over
     /// what was not yet encrypted.
     Strict,
+    /// All, and key exchange and host key on NIST's curve P-256. The `HostKey` must have its ECDSA key.
+    Nist,
 }
 
 type Names = &'static [&'static str];
 
 impl Algorithms {
-    /// The names of key exchanges, ciphers and MACs.
-    pub(crate) fn names(self) -> (Names, Names, Names) {
+    /// The names of key exchanges, host keys, ciphers and MACs.
+    pub(crate) fn names(self) -> (Names, Names, Names, Names) {
         match self {
-            Self::All => (ALL, &CIPHERS, MACS),
-            Self::Strict => (HYBRID, &CIPHERS, ETM),
+            Self::All => (ALL, ED25519, &CIPHERS, MACS),
+            Self::Strict => (HYBRID, ED25519, &CIPHERS, ETM),
+            Self::Nist => (NIST, ED25519_AND_ECDSA, &CIPHERS, MACS),
         }
     }
 }

@@ -41,8 +41,8 @@ impl Session {
     pub fn new(rekey: RekeyLimit, algorithms: Algorithms) -> Result<Self, Ended> {
         let mut runner = sunset::Runner::new_server_owned();
         runner.only_public_keys()?;
-        let (exchanges, ciphers, macs) = algorithms.names();
-        runner.set_algorithms(exchanges, ciphers, macs)?;
+        let (exchanges, host_keys, ciphers, macs) = algorithms.names();
+        runner.set_algorithms(exchanges, host_keys, ciphers, macs)?;
         Ok(Self {
             runner,
             rekey: Rekey::new(rekey),
@@ -186,7 +186,10 @@ impl Session {
             sunset::Event::Progressed | sunset::Event::Cli(_) => return Ok(Progress::Again),
         };
         match event {
-            ServEvent::Hostkeys(request) => request.hostkeys(&[&host_key.0])?,
+            ServEvent::Hostkeys(request) => match &host_key.ecdsa {
+                Some(ecdsa) => request.hostkeys(&[&host_key.ed25519, ecdsa])?,
+                None => request.hostkeys(&[&host_key.ed25519])?,
+            },
             ServEvent::FirstAuth(request) => {
                 auth.asked_first = true;
                 request.reject()?;

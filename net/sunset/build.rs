@@ -90,6 +90,37 @@ const CHANGES: &[Change] = &[
         from: "Ok(self.ours.take().trap()?.diffie_hellman(&theirs))",
         to: "let secret = self.ours.take().trap()?.diffie_hellman(&theirs);\n        if !secret.was_contributory() {\n            return error::BadKex.fail();\n        }\n        Ok(secret)",
     },
+    // RFC 5656 4, of additions/kex.rs. It is not offered unless asked for.
+    Change {
+        file: "kex.rs",
+        from: "    KexCurve25519(KexCurve25519),\n",
+        to: "    KexCurve25519(KexCurve25519),\n    #[zeroize(skip)]\n    KexNistP256(KexNistP256),\n",
+    },
+    Change {
+        file: "kex.rs",
+        from: "            Self::KexCurve25519(_) => SSH_NAME_CURVE25519,\n",
+        to: "            Self::KexCurve25519(_) => SSH_NAME_CURVE25519,\n            Self::KexNistP256(_) => NISTP256_NAME,\n",
+    },
+    Change {
+        file: "kex.rs",
+        from: "                Ok(SharedSecret::KexCurve25519(KexCurve25519::new()?))\n            }\n",
+        to: "                Ok(SharedSecret::KexCurve25519(KexCurve25519::new()?))\n            }\n            NISTP256_NAME => Ok(SharedSecret::KexNistP256(KexNistP256::new())),\n",
+    },
+    Change {
+        file: "kex.rs",
+        from: "            Self::KexCurve25519(k) => k.pubkey(),\n",
+        to: "            Self::KexCurve25519(k) => k.pubkey(),\n            Self::KexNistP256(k) => k.pubkey(),\n",
+    },
+    Change {
+        file: "kex.rs",
+        from: "            SharedSecret::KexCurve25519(k) => k.secret(p.q_s.0, kex_hash, true),\n",
+        to: "            SharedSecret::KexCurve25519(k) => k.secret(p.q_s.0, kex_hash, true),\n            SharedSecret::KexNistP256(k) => k.secret(p.q_s.0, kex_hash, true),\n",
+    },
+    Change {
+        file: "kex.rs",
+        from: "                (k.secret(p.q_c.0, kex_hash, false)?, k.pubkey())\n            }\n",
+        to: "                (k.secret(p.q_c.0, kex_hash, false)?, k.pubkey())\n            }\n            SharedSecret::KexNistP256(k) => {\n                (k.secret(p.q_c.0, kex_hash, false)?, k.pubkey())\n            }\n",
+    },
     Change {
         file: "namelist.rs",
         from: "MAX_LOCAL_NAMES: usize = 6;",
@@ -128,7 +159,8 @@ const LOG: (&str, &str) = (
 );
 
 /// Our methods, added to the end of sunset's own files because they need its private fields.
-const ADDITIONS: &[&str] = &["channel.rs", "conn.rs", "kex.rs", "runner.rs", "traffic.rs"];
+const ADDITIONS: &[&str] =
+    &["channel.rs", "conn.rs", "kex.rs", "runner.rs", "sign.rs", "traffic.rs"];
 
 /// Files of ours, some in the place of sunset's.
 const OURS: &[&str] = &["bounded.rs", "encrypt.rs"];

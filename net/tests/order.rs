@@ -4,7 +4,7 @@
 mod rig;
 
 use client::{Client, End};
-use net::{Ended, Event, Stream};
+use net::{Algorithms, Ended, Event, RekeyLimit, Stream};
 use rig::{Pair, SEED, blob};
 
 fn string(bytes: &[u8]) -> Vec<u8> {
@@ -16,7 +16,14 @@ fn kexinit(exchanges: &str) -> Vec<u8> {
     let mut message = vec![20];
     message.extend([3; 16]);
     let cipher = "chacha20-poly1305@openssh.com";
-    for names in [exchanges, "ssh-ed25519", cipher, cipher, "hmac-sha2-256", "hmac-sha2-256"] {
+    for names in [
+        exchanges,
+        "ssh-ed25519,ecdsa-sha2-nistp256",
+        cipher,
+        cipher,
+        "hmac-sha2-256",
+        "hmac-sha2-256",
+    ] {
         message.extend(string(names.as_bytes()));
     }
     for names in ["none", "none", "", ""] {
@@ -68,7 +75,10 @@ fn packet(message: &[u8]) -> Vec<u8> {
 
 /// A session that has had these messages in clear; the name of a login that was asked for.
 fn clear(messages: &[Vec<u8>]) -> (Pair, Result<Option<String>, Ended>) {
-    let mut pair = Pair::new();
+    clear_to(Pair::new(), messages)
+}
+
+fn clear_to(mut pair: Pair, messages: &[Vec<u8>]) -> (Pair, Result<Option<String>, Ended>) {
     let mut bytes = b"SSH-2.0-test\r\n".to_vec();
     messages.iter().for_each(|message| bytes.extend(packet(message)));
     assert_eq!(pair.theirs.write(&bytes), Ok(bytes.len()));
@@ -127,6 +137,52 @@ fn a_public_key_that_gives_nothing_ends_the_connection() {
     }
     let hybrid = "mlkem768x25519-sha256";
     assert!(clear(&[kexinit(hybrid), kexdh(&[0; 1184 + 32])]).1.is_err());
+}
+
+/// The base point of P-256 (SEC 2, 2.4.2), uncompressed.
+const POINT: [u8; 65] = *b"\x04\
+    \x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\
+    \x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96\
+    \x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16\
+    \x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5";
+
+/// RFC 5656 4: a point that is not of the curve, or the one at infinity, ends the connection.
+#[test]
+fn a_point_that_is_none_ends_the_connection() {
+    let exchange = |point: &[u8]| {
+        let pair = Pair::of(RekeyLimit::default(), Algorithms::Nist);
+        clear_to(pair, &[kexinit("ecdh-sha2-nistp256"), kexdh(point)]).1
+    };
+    assert!(exchange(&POINT).is_ok());
+    let mut beside = POINT;
+    beside[64] ^= 1;
+    let mut beyond = POINT;
+    beyond[1..33].fill(0xff);
+    let mut other_form = POINT;
+    other_form[0] = 6;
+    let zeros = [&[4][..], &[0; 64]].concat();
+    let compressed = [&[3], &POINT[1..33]].concat();
+    let long = [&POINT[..], &[0]].concat();
+    let points = [
+        &[0][..],
+        &[],
+        &[4],
+        &beside,
+        &beyond,
+        &other_form,
+        &zeros,
+        &compressed,
+        &POINT[..64],
+        &long,
+    ];
+    for point in points {
+        assert!(matches!(exchange(point), Err(Ended::Protocol(_))), "{point:02x?}");
+    }
+    // Not asked for, it is not offered.
+    for algorithms in [Algorithms::All, Algorithms::Strict] {
+        let pair = Pair::of(RekeyLimit::default(), algorithms);
+        assert!(clear_to(pair, &[kexinit("ecdh-sha2-nistp256")]).1.is_err());
+    }
 }
 
 /// Whether each message lets a session go on that is in the state that `pair` makes.

@@ -46,6 +46,7 @@ impl core::error::Error for OpenError {}
 pub struct Random {
     pub volume_id: [u8; 4],
     pub host_key: [u8; 32],
+    pub ecdsa_key: [u8; 32],
 }
 
 /// What a server serves.
@@ -76,17 +77,18 @@ pub async fn prepare<D: BlockDevice>(
         Some(reason) => warn!("serving {a} {kind} volume of {size} MiB{place} read-only: {reason}"),
         None => info!("serving {a} {kind} volume of {size} MiB{place}"),
     }
-    let host_key = match &options.seed {
-        Some(seed) => HostKey::from_text(seed),
+    let (mut host_key, origin) = match &options.seed {
+        Some(seed) => (HostKey::from_text(seed), Origin::Seed),
         None => HostKey::of_volume(&volume, random.host_key).await,
     };
-    let origin = match host_key.origin {
-        Origin::Seed => "from --seed",
-        Origin::Kept => "kept on the volume",
-        Origin::Made => "new, kept on the volume",
-        Origin::ForThisRun => "for this run alone",
-    };
     info!("host key {} ({origin})", host_key.fingerprint);
+    if options.nist_algorithms {
+        let (fingerprint, origin) = match &options.seed {
+            Some(seed) => (host_key.add_ecdsa_from_text(seed), Origin::Seed),
+            None => host_key.add_ecdsa_of_volume(&volume, random.ecdsa_key).await,
+        };
+        info!("ECDSA host key {fingerprint} ({origin})");
+    }
     let users = users::found(&volume, options, told).await;
     match users.as_slice() {
         [] => warn!(

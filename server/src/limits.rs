@@ -1,8 +1,10 @@
-//! What strangers may cost: sshd_config(5)'s words with its meaning, and values for few places.
+//! What strangers may cost, and what keys may serve: sshd_config(5)'s words with its meaning, and values for few
+//! places.
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use net::RekeyLimit;
 
 /// The limits, as far as the command line gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +195,54 @@ impl fmt::Display for LoginLimits {
             ),
         }
     }
+}
+
+/// OpenSSH's RekeyLimit: a size in bytes, with K, M or G behind it, and then a time in seconds or as in
+/// 1h30m; `default` (or 0) leaves the size to the cipher, `none` (or 0) means that no time is set.
+pub fn rekey_limit(value: &str) -> Result<RekeyLimit, String> {
+    let wrong = |why: &str| Err(format!("--rekey-limit {value:?}: {why}"));
+    let mut words = value.split_ascii_whitespace();
+    let (Some(size), time, None) = (words.next(), words.next(), words.next()) else {
+        return wrong("not a size and perhaps a time, as in \"1G 1h\"");
+    };
+    let bytes = match size {
+        "default" | "none" => None,
+        size => match amount(size, &[('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)]) {
+            Some(0) => None,
+            Some(bytes @ 16..) => Some(bytes),
+            _ => return wrong("the size is not a number of at least 16, as in 512M"),
+        },
+    };
+    let seconds = match time {
+        None | Some("none") => None,
+        Some(time) => {
+            const UNITS: [(char, u64); 5] =
+                [('S', 1), ('M', 60), ('H', 3600), ('D', 86_400), ('W', 604_800)];
+            match amount(time, &UNITS) {
+                Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
+                None => return wrong("the time is not one as in 3600 or 1h30m"),
+            }
+        }
+    };
+    Ok(RekeyLimit { bytes, seconds })
+}
+
+/// The sum of numbers with units behind them, of which the last may have none; none of another form.
+fn amount(text: &str, units: &[(char, u64)]) -> Option<u64> {
+    let mut sum = 0u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, unit) = rest.split_at_checked(digits)?;
+        let mut after = unit.chars();
+        let factor = match after.next() {
+            None => 1,
+            Some(c) => units.iter().find(|(name, _)| *name == c.to_ascii_uppercase())?.1,
+        };
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        rest = after.as_str();
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 #[cfg(test)]

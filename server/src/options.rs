@@ -1,7 +1,7 @@
 //! The command line: the same for the Unix program and for a guest's kernel options.
 use crate::keys::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
-use crate::limits::LoginLimits;
+use crate::limits::{LoginLimits, rekey_limit};
 use crate::logging::cut;
 use crate::shown::Shown;
 use crate::user_name::{USER_NAME_RULE, is_user_name};
@@ -33,6 +33,8 @@ pub struct Options {
     pub rekey_limit: RekeyLimit,
     /// Offer no algorithm that warnings are of.
     pub strict_algorithms: bool,
+    /// Offer key exchange and a host key on NIST's curve P-256 too; never true beside `strict_algorithms`.
+    pub nist_algorithms: bool,
     pub shown: Shown,
     /// Format a disk that holds nothing but zeros.
     pub format_if_blank: bool,
@@ -63,6 +65,7 @@ impl Default for Options {
             login: LoginLimits::default(),
             rekey_limit: RekeyLimit::default(),
             strict_algorithms: false,
+            nist_algorithms: false,
             shown: Shown::default(),
             format_if_blank: false,
             grow: false,
@@ -111,6 +114,10 @@ impl Options {
                 secret = if options.is_secret(name) { name } else { "" };
             }
         }
+        if options.strict_algorithms && options.nist_algorithms {
+            options.nist_algorithms = false;
+            problems.push("--nist-algorithms: not together with --strict-algorithms".into());
+        }
         (options, problems)
     }
 
@@ -149,6 +156,7 @@ impl Options {
             "--format-if-blank" => Some(&mut self.format_if_blank),
             "--grow" => Some(&mut self.grow),
             "--strict-algorithms" => Some(&mut self.strict_algorithms),
+            "--nist-algorithms" => Some(&mut self.nist_algorithms),
             _ => None,
         }
     }
@@ -241,54 +249,6 @@ fn id(name: &str, value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
 }
 
-/// OpenSSH's RekeyLimit: a size in bytes, with K, M or G behind it, and then a time in seconds or as in
-/// 1h30m; `default` (or 0) leaves the size to the cipher, `none` (or 0) means that no time is set.
-fn rekey_limit(value: &str) -> Result<RekeyLimit, String> {
-    let wrong = |why: &str| Err(format!("--rekey-limit {value:?}: {why}"));
-    let mut words = value.split_ascii_whitespace();
-    let (Some(size), time, None) = (words.next(), words.next(), words.next()) else {
-        return wrong("not a size and perhaps a time, as in \"1G 1h\"");
-    };
-    let bytes = match size {
-        "default" | "none" => None,
-        size => match amount(size, &[('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)]) {
-            Some(0) => None,
-            Some(bytes @ 16..) => Some(bytes),
-            _ => return wrong("the size is not a number of at least 16, as in 512M"),
-        },
-    };
-    let seconds = match time {
-        None | Some("none") => None,
-        Some(time) => {
-            const UNITS: [(char, u64); 5] =
-                [('S', 1), ('M', 60), ('H', 3600), ('D', 86_400), ('W', 604_800)];
-            match amount(time, &UNITS) {
-                Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
-                None => return wrong("the time is not one as in 3600 or 1h30m"),
-            }
-        }
-    };
-    Ok(RekeyLimit { bytes, seconds })
-}
-
-/// The sum of numbers with units behind them, of which the last may have none; none of another form.
-fn amount(text: &str, units: &[(char, u64)]) -> Option<u64> {
-    let mut sum = 0u64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, unit) = rest.split_at_checked(digits)?;
-        let mut after = unit.chars();
-        let factor = match after.next() {
-            None => 1,
-            Some(c) => units.iter().find(|(name, _)| *name == c.to_ascii_uppercase())?.1,
-        };
-        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
-        rest = after.as_str();
-    }
-    (!text.is_empty()).then_some(sum)
-}
-
 fn mask(name: &str, value: &str) -> Result<u32, String> {
     let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
     mask.ok_or_else(|| format!("{name} {value:?}: not octal, as in 022"))
@@ -336,6 +296,15 @@ mod tests {
         for wrong in ["", "15", "x", "1T", "1G 1y", "1G 1h 1", "99999999999G", "-1", "1G h"] {
             assert_eq!(read(wrong), (None, None, 1), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn strict_wins_over_nist_with_a_word() {
+        let (options, problems) = Options::parse(["--nist-algorithms"]);
+        assert!(options.nist_algorithms && problems.is_empty());
+        let (options, problems) = Options::parse(["--nist-algorithms", "--strict-algorithms"]);
+        assert!(options.strict_algorithms && !options.nist_algorithms);
+        assert!(problems.len() == 1 && problems[0].contains("--strict-algorithms"), "{problems:?}");
     }
 
     #[test]

@@ -57,7 +57,8 @@ class Algorithms(Case):
 
     def test_weak_ones_are_not_offered(self):
         for option in ["Ciphers=aes128-cbc", "Ciphers=3des-cbc", "KexAlgorithms=diffie-hellman-group14-sha1",
-                       "KexAlgorithms=ecdh-sha2-nistp256", "HostKeyAlgorithms=ssh-rsa"]:
+                       "KexAlgorithms=ecdh-sha2-nistp256", "HostKeyAlgorithms=ssh-rsa",
+                       "HostKeyAlgorithms=ecdsa-sha2-nistp256"]:
             self.assertIn("no matching", self.sftp("ls", options=("-o", option), ok=False).err.lower())
 
     def test_strict_key_exchange(self):
@@ -105,6 +106,51 @@ class Strict(Case):
         self.assertNotIn("curve25519-sha256", dict(lists)["KEX algorithms"])
         for way in ("stoc", "ctos"):
             self.assertEqual(dict(lists)[f"MACs {way}"].split(","), MACS[:2])
+
+
+class Nist(Case):
+    """For clients in FIPS mode and old ones."""
+    options = ("--nist-algorithms",)
+    seconds = 90
+    only = ("-o", "KexAlgorithms=ecdh-sha2-nistp256", "-o", "HostKeyAlgorithms=ecdsa-sha2-nistp256",
+            "-o", "Ciphers=aes256-gcm@openssh.com,aes128-ctr", "-o", "MACs=hmac-sha2-256")
+
+    def test_transfers(self):
+        digest = big_file(self.path("up"), 8 << 20)
+        result = self.sftp("put up file", "get file down", options=("-v", *self.only))
+        self.assertIn("kex: algorithm: ecdh-sha2-nistp256", result.err)
+        self.assertIn("Server host key: ecdsa-sha2-nistp256 SHA256:", result.err)
+        self.shell('cmp "$1" "$2"', self.path("up"), self.path("down"))
+        self.expected["file"] = digest
+
+    def test_many_exchanges(self):
+        """One secret and one signature in some hundred begin with a zero byte, which is not sent (RFC 4251 5)."""
+        digest = big_file(self.path("up"), 8 << 20)
+        result = self.sftp("put up file", "get file down", options=("-v", "-o", "RekeyLimit=16K", *self.only))
+        self.shell('cmp "$1" "$2"', self.path("up"), self.path("down"))
+        self.assertGreater(result.err.count("SSH2_MSG_KEXINIT sent"), 200)
+        self.expected["file"] = digest
+
+    def test_paramiko(self):
+        """Another implementation, with an exchange of this curve and its key alone."""
+        module = paramiko()
+        transport = module.Transport(("127.0.0.1", self.server.port))
+        options = transport.get_security_options()
+        options.kex, options.key_types = ("ecdh-sha2-nistp256",), ("ecdsa-sha2-nistp256",)
+        transport.connect(username="mirage", pkey=module.Ed25519Key.from_private_key_file(self.key))
+        with module.SFTPClient.from_transport(transport) as client:
+            with client.open("/file", "wb") as file:
+                file.write(content(300_000))
+            with client.open("/file", "rb") as file:
+                self.assertEqual(file.read(), content(300_000))
+        self.assertEqual(transport.get_remote_server_key().get_name(), "ecdsa-sha2-nistp256")
+        transport.close()
+        self.expected["file"] = content(300_000)
+
+    def test_others_have_what_they_had(self):
+        log = self.sftp("ls", options=("-v",)).err
+        self.assertIn("Server host key: ssh-ed25519 SHA256:", log)
+        self.assertNotIn("kex: algorithm: ecdh-", log)
 
 
 class OurRekey(Case):

@@ -6,15 +6,18 @@ from tools import content, tool
 
 class Again(Case):
     serve = False
+    kinds = ["ssh-ed25519"]
 
     def fingerprint(self, server):
         """As ssh-keyscan sees it; the log says the same in OpenSSH's form."""
         keys = self.run_program(tool("ssh-keyscan"), "-p", str(server.port), "127.0.0.1").out
         lines = [line.split()[1:] for line in keys.splitlines() if not line.startswith("#")]
-        self.assertEqual([line[0] for line in lines], ["ssh-ed25519"])
-        self.write("scanned", " ".join(lines[0]) + "\n")
-        shown = self.run_program(tool("ssh-keygen"), "-l", "-f", self.path("scanned")).out.split()[1]
-        self.assertIn(shown, server.log())
+        self.assertEqual(sorted(line[0] for line in lines), sorted(self.kinds))
+        self.write("scanned", "".join(" ".join(line) + "\n" for line in sorted(lines)))
+        shown = self.run_program(tool("ssh-keygen"), "-l", "-f", self.path("scanned")).out
+        shown = [line.split()[1] for line in shown.splitlines()]
+        for key in shown:
+            self.assertIn(f"host key {key} ", server.log())
         return shown
 
     def once(self, image, *options):
@@ -36,6 +39,21 @@ class Again(Case):
         first = self.once(self.image, "--seed", "a long enough seed")
         self.assertEqual(first, self.once(other, "--seed", "a long enough seed"))
         self.assertNotEqual(first, self.once(other, "--seed", "another seed"))
+
+    def test_both_host_keys_stay(self):
+        """Each for itself: the ed25519 one is that of a start without the option."""
+        self.image = self.make_image("disk.img")
+        other = self.make_image("other.img")
+        for options in ((), ("--seed", "a long enough seed")):
+            self.kinds = ["ssh-ed25519"]
+            plain = self.once(self.image, *options)
+            self.kinds = ["ecdsa-sha2-nistp256", "ssh-ed25519"]
+            both = self.once(self.image, "--nist-algorithms", *options)
+            self.assertEqual(both[1:], plain)
+            self.assertNotEqual(both[0], plain[0])
+            self.assertEqual(both, self.once(self.image, "--nist-algorithms", *options))
+            elsewhere = self.once(other, "--nist-algorithms", *options)
+            self.assertEqual(both == elsewhere, bool(options))
 
     def test_files_stay(self):
         self.image = self.make_image("disk.img")

@@ -53,7 +53,7 @@ impl Solo5 {
         let disk = Solo5Disk::new(self.tender.clone(), disk.handle, disk.capacity, disk.block_size);
         let disk = AnyDisk::Solo5(disk.map_err(|e| format!("disk storage: {e}"))?);
         let net = Solo5Net::new(self.tender.clone(), net.handle, net.mac, net.mtu);
-        let random = Random { volume_id: random()?, host_key: random()? };
+        let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
         let (keys, memory, mut progress) = (ToldKeys::new(), &budget.volume, |_, _| ());
         let unix = self.day.as_secs();
         let ready =

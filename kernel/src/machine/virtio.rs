@@ -186,7 +186,7 @@ impl Vm {
         let disk = devices.disk(options.disk.as_deref())?;
         let most = budget.network.transmit * PAGE;
         let net = devices.net(most)?.ok_or("no network interface: attach a virtio one")?;
-        let random = Random { volume_id: random()?, host_key: random()? };
+        let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
         let (device, told) = (AnyDisk::Virtio(disk.clone()), ToldKeys::new());
         let (memory, mut progress) = (&budget.volume, |_, _| ());
         let ready =

@@ -90,7 +90,7 @@ impl Guest {
         // The network's backend gets ready while the disk's does.
         let mut net = Netfront::new(self.xen.clone(), self.store.clone(), budget.network);
         let disk = self.disk(options.disk.as_deref(), &mut net)?;
-        let random = Random { volume_id: random()?, host_key: random()? };
+        let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
         let (device, told) = (AnyDisk::Xen(disk.clone()), self.qubes.keys());
         let (memory, unix, mut progress) = (&budget.volume, self.unix_time(), |_, _| ());
         let ready = server::prepare(device, &options, memory, &told, &random, unix, &mut progress);

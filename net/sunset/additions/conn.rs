@@ -29,10 +29,11 @@ impl<CS: CliServ> Conn<CS> {
     pub(crate) fn set_algorithms(
         &mut self,
         exchanges: &[&'static str],
+        host_keys: &[&'static str],
         ciphers: &[&'static str],
         macs: &[&'static str],
     ) -> bool {
         matches!(self.state, ConnState::SendIdent)
-            && self.algo_conf.set_names(exchanges, ciphers, macs)
+            && self.algo_conf.set_names(exchanges, host_keys, ciphers, macs)
     }
 }

@@ -59,15 +59,16 @@ impl<'a> Runner<'a, server::Server> {
 }
 
 impl<'a, CS: CliServ> Runner<'a, CS> {
-    /// Offers these key exchanges, ciphers and MACs, the best first, in all exchanges of the connection. They
-    /// must be names that sunset and `packet_cipher` know.
+    /// Offers these key exchanges, host keys, ciphers and MACs, the best first, in all exchanges of the
+    /// connection. They must be names that sunset and `packet_cipher` know.
     pub fn set_algorithms(
         &mut self,
         exchanges: &[&'static str],
+        host_keys: &[&'static str],
         ciphers: &[&'static str],
         macs: &[&'static str],
     ) -> Result<()> {
-        match self.conn.set_algorithms(exchanges, ciphers, macs) {
+        match self.conn.set_algorithms(exchanges, host_keys, ciphers, macs) {
             true => Ok(()),
             false => error::BadUsage.fail(),
         }

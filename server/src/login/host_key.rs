@@ -1,14 +1,17 @@
-//! The server's ed25519 key: from `--seed`, or made once and kept in the volume's system folder.
+//! The server's ed25519 key, and the ECDSA key of `--nist-algorithms`: from `--seed`, or made once and kept in
+//! the volume's system folder.
 use crate::keys::key::{ed25519_blob, fingerprint};
 use alloc::string::String;
+use core::fmt;
 use ed25519_compact::{KeyPair, Seed};
 use fat::{BlockDevice, Volume};
 use log::{error, warn};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The record's name in the system folder.
+/// The records' names in the system folder.
 const RECORD: &str = "host-key";
+const ECDSA_RECORD: &str = "ecdsa-key";
 
 const VERSION: u8 = 1;
 
@@ -29,55 +32,101 @@ pub enum Origin {
     ForThisRun,
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seed => "from --seed",
+            Self::Kept => "kept on the volume",
+            Self::Made => "new, kept on the volume",
+            Self::ForThisRun => "for this run alone",
+        })
+    }
+}
+
 /// The host key as net needs it, and what to print of it.
 pub struct HostKey {
     pub net: net::HostKey,
     /// The fingerprint as OpenSSH prints it.
     pub fingerprint: String,
-    pub origin: Origin,
 }
 
 impl HostKey {
-    fn new(seed: [u8; 32], origin: Origin) -> Self {
+    fn new(seed: [u8; 32]) -> Self {
         let public = KeyPair::from_seed(Seed::new(seed)).pk;
         Self {
             net: net::HostKey::from_seed(&seed),
             fingerprint: fingerprint(&ed25519_blob(&public)),
-            origin,
         }
     }
 
     /// The key that `--seed` stands for: the same on every machine and volume.
     pub fn from_text(text: &str) -> Self {
-        let mut hash = Sha256::new_with_prefix(b"mirage-sshfs host key\0");
-        hash.update(text.as_bytes());
-        Self::new(hash.finalize().into(), Origin::Seed)
+        Self::new(derived(b"mirage-sshfs host key\0", text))
+    }
+
+    /// Adds the ECDSA key that `--seed` stands for, and gives its fingerprint.
+    pub fn add_ecdsa_from_text(&mut self, text: &str) -> String {
+        self.add_ecdsa(derived(b"mirage-sshfs ECDSA host key\0", text))
+    }
+
+    /// What no key has for its number, one of 2^32, is hashed until one has it.
+    fn add_ecdsa(&mut self, mut seed: [u8; 32]) -> String {
+        loop {
+            match self.net.add_ecdsa(&seed) {
+                Some(blob) => return fingerprint(&blob),
+                None => seed = Sha256::digest(seed).into(),
+            }
+        }
     }
 
     /// The key that the volume keeps, or a new one made of `random`, which is then kept.
-    pub async fn of_volume<D: BlockDevice>(volume: &Volume<D>, random: [u8; 32]) -> Self {
-        match volume.read_record(RECORD).await {
-            Ok(Some(record)) => match decode(&record) {
-                Some(seed) => return Self::new(seed, Origin::Kept),
-                None => error!("the host key on the volume is damaged; making a new one"),
-            },
-            Ok(None) => (),
-            Err(e) => error!("cannot read the host key on the volume: {e}"),
-        }
-        if volume.read_only().is_some() {
-            warn!("the volume is read-only: this host key is for this run alone, or give --seed");
-            return Self::new(random, Origin::ForThisRun);
-        }
-        let kept = match encode(&random) {
-            Some(record) => volume.write_record(RECORD, &record).await,
-            None => Err(fat::Error::NoSpace),
-        };
-        match kept {
-            Ok(()) => Self::new(random, Origin::Made),
-            Err(e) => {
-                error!("cannot keep the host key on the volume: {e}");
-                Self::new(random, Origin::ForThisRun)
-            }
+    pub async fn of_volume<D: BlockDevice>(volume: &Volume<D>, random: [u8; 32]) -> (Self, Origin) {
+        let (seed, origin) = kept(volume, RECORD, random).await;
+        (Self::new(seed), origin)
+    }
+
+    /// Adds the ECDSA key in the same way, and gives its fingerprint.
+    pub async fn add_ecdsa_of_volume<D: BlockDevice>(
+        &mut self,
+        volume: &Volume<D>,
+        random: [u8; 32],
+    ) -> (String, Origin) {
+        let (seed, origin) = kept(volume, ECDSA_RECORD, random).await;
+        (self.add_ecdsa(seed), origin)
+    }
+}
+
+fn derived(label: &[u8], text: &str) -> [u8; 32] {
+    Sha256::new_with_prefix(label).chain_update(text.as_bytes()).finalize().into()
+}
+
+/// What this record keeps; `random`, which is then kept, when there is none yet.
+async fn kept<D: BlockDevice>(
+    volume: &Volume<D>,
+    record: &str,
+    random: [u8; 32],
+) -> ([u8; 32], Origin) {
+    match volume.read_record(record).await {
+        Ok(Some(bytes)) => match decode(&bytes) {
+            Some(seed) => return (seed, Origin::Kept),
+            None => error!("the {record} on the volume is damaged; making a new one"),
+        },
+        Ok(None) => (),
+        Err(e) => error!("cannot read the {record} on the volume: {e}"),
+    }
+    if volume.read_only().is_some() {
+        warn!("the volume is read-only: this {record} is for this run alone, or give --seed");
+        return (random, Origin::ForThisRun);
+    }
+    let result = match encode(&random) {
+        Some(bytes) => volume.write_record(record, &bytes).await,
+        None => Err(fat::Error::NoSpace),
+    };
+    match result {
+        Ok(()) => (random, Origin::Made),
+        Err(e) => {
+            error!("cannot keep the {record} on the volume: {e}");
+            (random, Origin::ForThisRun)
         }
     }
 }
@@ -105,6 +154,17 @@ mod tests {
         let fingerprint = |text| HostKey::from_text(text).fingerprint;
         assert_eq!(fingerprint("correct horse"), fingerprint("correct horse"));
         assert_ne!(fingerprint("correct horse"), fingerprint("correct horsf"));
+    }
+
+    #[test]
+    fn every_seed_has_an_ecdsa_key_and_none_is_for_two() {
+        let mut key = HostKey::from_text("correct horse");
+        let first = key.add_ecdsa_from_text("correct horse");
+        assert_ne!(first, key.fingerprint);
+        assert_eq!(first, key.add_ecdsa_from_text("correct horse"));
+        assert_ne!(first, key.add_ecdsa_from_text("correct horsf"));
+        // The order of the group and zero are no private keys (FIPS 186-5, A.2).
+        assert_ne!(key.add_ecdsa([0; 32]), key.add_ecdsa([0xff; 32]));
     }
 
     #[test]

@@ -119,9 +119,10 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         options: &Options,
     ) -> Result<Self, Ended> {
         let transfers = Default::default();
-        let algorithms = match options.strict_algorithms {
-            true => Algorithms::Strict,
-            false => Algorithms::All,
+        let algorithms = match (options.strict_algorithms, options.nist_algorithms) {
+            (true, _) => Algorithms::Strict,
+            (false, true) => Algorithms::Nist,
+            (false, false) => Algorithms::All,
         };
         let (mut ssh, keys) = (Session::new(options.rekey_limit, algorithms)?, Vec::new());
         ssh.set_max_auth_tries(options.login.max_auth_tries);

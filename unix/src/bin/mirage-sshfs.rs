@@ -35,6 +35,7 @@ Usage: mirage-sshfs [OPTION]...
       --rekey-limit 'SIZE [TIME]'
                            new keys after so many bytes or so long, as in '1G 1h'
       --strict-algorithms  only post-quantum key exchange, no encrypt-and-MAC
+      --nist-algorithms    also ecdh-sha2-nistp256 and an ecdsa-sha2-nistp256 host key
       --login-grace-time N seconds until a client must have logged in [120]
       --max-auth-tries N   failed attempts that end a connection [10]
       --max-startups N, --max-startups START:RATE:FULL
@@ -123,7 +124,7 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 
     let disk = options.disk.clone().unwrap_or_else(|| "disk.img".into());
     let image = Image::open(&disk, options.read_only).map_err(|e| format!("{disk}: {e}"))?;
-    let random = Random { volume_id: random()?, host_key: random()? };
+    let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
     let mut progress = Progress::new("formatting");
     let mut show = |done, all| progress.show(done, all);
     let told = server::ToldKeys::new();
