@@ -101,6 +101,18 @@ class Devices(Case):
         self.server.stop()
         self.assertEqual(self.read("disk.img"), before)
 
+    def test_nist_algorithms(self):
+        """The key stays where the image goes."""
+        image = self.make_image("disk.img")
+        shown = set()
+        for machine in ("q35", "microvm"):
+            server = self.start(image, "--nist-algorithms", machine=machine)
+            self.sftp("ls", options=("-o", "KexAlgorithms=ecdh-sha2-nistp256",
+                                     "-o", "HostKeyAlgorithms=ecdsa-sha2-nistp256"))
+            shown.add(server.wait_log(r"ECDSA host key (SHA256:\S+)").group(1))
+            server.stop()
+        self.assertEqual(len(shown), 1)
+
     def test_first_sector_refused(self):
         """A disk that takes no write of its first sector, as cloud-hypervisor's without image_type=raw: one line
         says so, and what is there can be read."""
