@@ -19,7 +19,7 @@ PACKAGES := gcc libc6-dev binutils python3 python3-paramiko openssh-client opens
 	fuse3 rclone git curl lftp putty-tools python3-asyncssh rsync gvfs-backends libglib2.0-bin dbus-daemon \
 	vim-tiny qemu-utils qemu-block-extra dosfstools exfatprogs mtools fdisk gdisk qemu-system-x86 procps iproute2
 
-.PHONY: all build run test test-fresh tools fmt clippy layers unit clients bench clean
+.PHONY: all build run test test-fresh tools fmt clippy layers supply unit clients bench clean
 all: build
 
 include kernel.mk
@@ -36,7 +36,7 @@ run: build
 	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
 	$(SERVER) --disk $(DISK) --port $(PORT)
 
-test: tools fmt clippy clippy-kernel layers unit build clients test-kernel test-fresh test-qubes test-vm test-hvt test-xen
+test: tools fmt clippy clippy-kernel layers supply unit build clients test-kernel test-fresh test-qubes test-vm test-hvt test-xen
 
 # What is missing is installed as root; otherwise this says what to type.
 tools:
@@ -71,6 +71,11 @@ test-fresh:
 layers:
 	$(PYTHON) tests/layers.py
 	$(PYTHON) tests/test_layers.py
+
+# Licences, sources, versions and known faults of the libraries: deny.toml has the rules.
+supply:
+	$(PYTHON) tests/supply.py
+	$(PYTHON) tests/test_supply.py
 
 unit:
 	cargo test --workspace --exclude kernel --locked
