@@ -71,6 +71,7 @@ test-fresh:
 layers:
 	$(PYTHON) tests/layers.py
 	$(PYTHON) tests/test_layers.py
+	$(PYTHON) tests/test_docs.py
 
 # Licences, sources, versions and known faults of the libraries: deny.toml has the rules.
 supply:
