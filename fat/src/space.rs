@@ -2,14 +2,17 @@
 pub(crate) mod allocation;
 pub(crate) mod bitmap;
 pub(crate) mod claims;
+pub(crate) mod count;
 pub(crate) mod extents;
 pub(crate) mod pending;
 pub(crate) mod runs;
 pub(crate) mod table;
 
+use crate::memory::lock::Lock;
 use alloc::vec::Vec;
 use claims::Claim;
 use core::cell::{Cell, RefCell};
+use count::Count;
 use extents::Extents;
 use pending::Pending;
 
@@ -21,6 +24,10 @@ pub(crate) struct Clusters {
     free: Cell<u32>,
     /// Whether `free` was counted, or is what the FSInfo sector says.
     counted: Cell<bool>,
+    /// A count that is under way.
+    count: Cell<Option<Count>>,
+    /// Held by who counts while others go on.
+    pub(crate) counting: Lock,
     /// Where the next search begins.
     next: Cell<u32>,
     claims: RefCell<Vec<Claim>>,
@@ -38,6 +45,8 @@ impl Clusters {
         Self {
             free: Cell::new(0),
             counted: Cell::new(false),
+            count: Cell::new(None),
+            counting: Lock::default(),
             next: Cell::new(2),
             claims: RefCell::default(),
             bitmap: RefCell::default(),

@@ -82,6 +82,8 @@ pub struct Server<L: Listener, D: BlockDevice> {
     limits: Limits,
     phase: Phase,
     syncing: Rc<Cell<bool>>,
+    /// What runs aside is to end.
+    stopping: Rc<Cell<bool>>,
 }
 
 impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
@@ -93,6 +95,9 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         limits: Limits,
     ) -> Self {
         let door = Door::new(options.login, limits.connections);
+        let (mut tasks, stopping) =
+            (Tasks::new(limits.operations, limits.operation_bytes), Rc::default());
+        tasks.start(0, count(volume.clone(), Rc::clone(&stopping)));
         Self {
             listener,
             shared: Shared {
@@ -111,10 +116,11 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
             called: Vec::new(),
             calls_first: false,
             door,
-            tasks: Tasks::new(limits.operations, limits.operation_bytes),
+            tasks,
             limits,
             phase: Phase::Serving,
             syncing: Rc::default(),
+            stopping,
         }
     }
 
@@ -193,6 +199,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
             self.connections.clear();
             self.called.clear();
             self.calls.stop();
+            self.stopping.set(true);
             self.phase = Phase::Draining;
         }
     }
@@ -371,6 +378,13 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         let keys = self.connections.iter().filter_map(Connection::deadline).min();
         let keys = keys.map(|due| due.saturating_sub(now.monotonic));
         sync.into_iter().chain(grace).chain(keys).chain(self.calls.deadline()).min()
+    }
+}
+
+/// Counts what is free, so that whoever asks need not wait for it.
+async fn count<D: BlockDevice>(volume: Rc<Volume<D>>, stopping: Rc<Cell<bool>>) {
+    if let Err(e) = volume.count(|| !stopping.get()).await {
+        warn!("free space could not be counted: {e}");
     }
 }
 

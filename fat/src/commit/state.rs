@@ -1,6 +1,7 @@
 //! Whether the volume is in use, and how much of it: the dirty bits and the FSInfo sector.
 //! Microsoft FAT specification, sections "FAT Data Structure" (entry 1), "FSInfo Sector Structure";
 //! Linux' and Windows' use of the byte after the drive number in the boot sector.
+use crate::give_way::give_way;
 use crate::layout::exfat::boot;
 use crate::{BlockDevice, Error, FatKind, Volume};
 use alloc::vec;
@@ -53,8 +54,28 @@ pub(crate) fn set_fs_info(sector: &mut [u8], free: u32, next: u32) {
 }
 
 impl<D: BlockDevice> Volume<D> {
-    /// Clusters that are only waiting for a commit count as free.
+    /// Counts the free clusters, unless that was done, piece by piece while others go on, as long as it
+    /// may go on. Until then what is known is what the FSInfo sector says, and who wrote the volume last
+    /// need not have kept it.
+    pub async fn count(&self, may_go_on: impl Fn() -> bool) -> Result<(), Error> {
+        let _alone = self.space.counting.exclusive().await;
+        self.space.begin_count();
+        while !self.space.is_counted() && may_go_on() {
+            let lock = self.memory.lock.shared().await;
+            // Who needed the number has counted meanwhile, else this does one piece.
+            self.count_piece().await?;
+            drop(lock);
+            give_way().await;
+        }
+        Ok(())
+    }
+
+    /// Clusters that are only waiting for a commit count as free. The first call counts, unless `count`
+    /// has.
     pub async fn space(&self) -> Result<Space, Error> {
+        if !self.space.is_counted() {
+            self.count(|| true).await?;
+        }
         // What the next commit frees counts.
         let orphans = self.files.clusters_of_closed_orphans();
         let soon = self.space.soon_free().saturating_add(orphans);
@@ -190,8 +211,8 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Takes the count of free clusters from the FSInfo sector when the volume was clean, else
-    /// counts.
+    /// Takes the FSInfo sector's word for how many clusters are free when the volume was clean, until
+    /// they are counted; else counts.
     pub(crate) async fn load_free_count(&self, clean: bool) -> Result<(), Error> {
         if let Some(base) = self.geometry.fs_info {
             let mut sector = vec![0; usize::try_from(self.memory.cache.line_size()).unwrap_or(512)];

@@ -42,7 +42,7 @@ impl<D: BlockDevice> Volume<D> {
                 self.set_entry(before, start).await?;
             }
             new.push(start, got);
-            self.space.free.set(self.space.free.get().saturating_sub(got));
+            self.space.take(start, got);
             let next = last.saturating_add(1);
             self.space.next.set(if self.is_cluster(next) { next } else { 2 });
             if let Some(owner) = owner {
@@ -214,7 +214,7 @@ impl<D: BlockDevice> Volume<D> {
             Link::Next(_) | Link::End => {}
         }
         self.set_entry(cluster, 0).await?;
-        self.space.free.set(self.space.free.get().saturating_add(1).min(self.geometry.clusters));
+        self.space.give(cluster, self.geometry.clusters);
         if cluster.is_multiple_of(FREE_STEP) {
             self.relieve().await?;
         }

@@ -82,8 +82,7 @@ impl<D: BlockDevice> Volume<D> {
             at = at.saturating_add(chunk.len() as u64);
         }
         let free = u32::try_from(clusters.saturating_sub(used)).unwrap_or(0);
-        self.space.free.set(free);
-        self.space.counted.set(true);
+        self.space.end_count(free);
         Ok(())
     }
 }

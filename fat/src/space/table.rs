@@ -22,17 +22,15 @@ const BAD: u32 = 0x0FFF_FFF7;
 const BAD_OF_EXFAT: u32 = 0xFFFF_FFF7;
 /// The bits of an entry that FAT32 uses.
 const MASK: u32 = 0x0FFF_FFFF;
-/// How much of the table is read at once to count.
-const COUNT_CHUNK: u64 = 64 * 1024;
 
 /// Little-endian value of two or four bytes.
-fn value(bytes: &[u8]) -> u32 {
+pub(crate) fn value(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 impl<D: BlockDevice> Volume<D> {
     /// Bytes per entry, for the kinds whose entries do not share bytes.
-    fn width(&self) -> Option<u32> {
+    pub(crate) fn width(&self) -> Option<u32> {
         match self.geometry.kind {
             FatKind::Fat12 => None,
             FatKind::Fat16 => Some(2),
@@ -41,7 +39,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Where the table that is read starts.
-    fn table(&self) -> u64 {
+    pub(crate) fn table(&self) -> u64 {
         let active = u64::from(self.geometry.active_table.unwrap_or(0));
         self.geometry.table_start.saturating_add(active.saturating_mul(self.geometry.table_size))
     }
@@ -84,7 +82,7 @@ impl<D: BlockDevice> Volume<D> {
         Ok(self.widen(value))
     }
 
-    fn widen(&self, value: u32) -> u32 {
+    pub(crate) fn widen(&self, value: u32) -> u32 {
         match self.geometry.kind {
             FatKind::Fat16 if value >= 0xFFF7 => value | 0x0FFF_0000,
             FatKind::ExFat => value,
@@ -231,43 +229,5 @@ impl<D: BlockDevice> Volume<D> {
             cluster = cluster.saturating_add(u32::try_from(seen.max(1)).unwrap_or(u32::MAX));
         }
         Ok(None)
-    }
-
-    /// Counts the free clusters by reading the whole table.
-    pub(crate) async fn count_free(&self) -> Result<(), Error> {
-        if self.is_exfat() {
-            return self.count_free_bits().await;
-        }
-        let end = self.geometry.clusters.saturating_add(2);
-        let mut free = 0u32;
-        if let Some(width) = self.width() {
-            // The count reads past the cache.
-            if self.memory.cache.dirty_count(Class::Table) > 0 {
-                self.write_dirty(Class::Table).await?;
-            }
-            let skip = 2 * width as usize;
-            let mut left = end as usize;
-            let mut at = 0;
-            let mut data = vec![0; usize::try_from(COUNT_CHUNK).unwrap_or(0)];
-            while left > 0 && at < self.geometry.table_size {
-                let len = COUNT_CHUNK.min(self.geometry.table_size.saturating_sub(at));
-                let chunk = data.get_mut(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
-                self.device.read(self.table().saturating_add(at), chunk).await?;
-                let skipped = if at == 0 { skip } else { 0 };
-                let entries = chunk.chunks_exact(width as usize).take(left);
-                left = left.saturating_sub(entries.len());
-                let zero = entries.skip(skipped / width as usize);
-                let zero = zero.filter(|entry| self.widen(value(entry)) == 0).count();
-                free = free.saturating_add(u32::try_from(zero).unwrap_or(u32::MAX));
-                at = at.saturating_add(len);
-            }
-        } else {
-            for cluster in 2..end {
-                free += u32::from(self.entry(cluster).await? == 0);
-            }
-        }
-        self.space.free.set(free);
-        self.space.counted.set(true);
-        Ok(())
     }
 }

@@ -82,9 +82,8 @@ impl Tasks {
     /// After the first that may not, nobody else may in this round: else small operations would
     /// take all the room that a large one waits for.
     pub fn has_room(&mut self, bytes: usize) -> bool {
-        let room = self.running.len() < self.most
-            && self.bytes.saturating_add(bytes) <= self.most_bytes
-            || self.running.is_empty();
+        let fits = self.bytes == 0 || self.bytes.saturating_add(bytes) <= self.most_bytes;
+        let room = self.running.len() < self.most && fits || self.running.is_empty();
         self.full |= !room;
         !self.full
     }
@@ -198,5 +197,12 @@ mod tests {
     #[test]
     fn one_that_is_larger_than_the_bound_still_runs_alone() {
         assert!(Tasks::new(1, 10).has_room(11));
+    }
+
+    #[test]
+    fn what_holds_no_bytes_keeps_no_large_one_out() {
+        let mut tasks = Tasks::new(2, 10);
+        tasks.start(0, core::future::pending());
+        assert!(tasks.has_room(11));
     }
 }
