@@ -15,6 +15,8 @@ use journal::Journal;
 #[derive(Debug)]
 pub(crate) struct Commit {
     now: Cell<u64>,
+    /// How far FAT's local time is ahead of UTC, in seconds.
+    ahead: i64,
     changed_since: Cell<Option<u64>>,
     /// Whether the dirty bits on the disk say that the volume is in use.
     marked: Cell<bool>,
@@ -31,10 +33,12 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    /// `read_only` says why nothing may be changed, if that is so.
-    pub(crate) fn new(read_only: Option<&'static str>) -> Self {
+    /// `read_only` says why nothing may be changed, if that is so; `ahead` how far stamps are ahead of UTC,
+    /// in seconds.
+    pub(crate) fn new(read_only: Option<&'static str>, ahead: i64) -> Self {
         Self {
             now: Cell::new(0),
+            ahead,
             changed_since: Cell::new(None),
             marked: Cell::new(false),
             syncing: Lock::default(),

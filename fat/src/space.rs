@@ -81,6 +81,33 @@ impl Clusters {
         self.free.set(free);
     }
 
+    /// Notes that free clusters have an owner now.
+    pub(crate) fn take(&self, first: u32, count: u32) {
+        self.free.set(self.free.get().saturating_sub(count));
+        self.count.set(self.count.get().map(|going_on| going_on.take(first, count)));
+    }
+
+    /// Notes that one of `clusters` clusters has become free.
+    pub(crate) fn give(&self, cluster: u32, clusters: u32) {
+        self.free.set(self.free.get().saturating_add(1).min(clusters));
+        self.count.set(self.count.get().map(|going_on| going_on.give(cluster)));
+    }
+
+    /// Whether the number of free clusters is that of the table.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted.get()
+    }
+
+    pub(crate) fn begin_count(&self) {
+        self.count.set(Some(Count::begin()));
+    }
+
+    fn end_count(&self, free: u32) {
+        self.count.set(None);
+        self.free.set(free);
+        self.counted.set(true);
+    }
+
     /// The next search begins there.
     pub(crate) fn search_from(&self, cluster: u32) {
         self.next.set(cluster);

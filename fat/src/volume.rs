@@ -27,6 +27,8 @@ pub struct MountOptions {
     /// For a repair at mount and for growing the volume: one bit for each cluster. A volume with more
     /// is not repaired and not grown.
     pub walk_bytes: usize,
+    /// How many minutes FAT's time stamps are ahead of UTC. exFAT's say it themselves.
+    pub time_offset: i16,
 }
 
 impl Default for MountOptions {
@@ -39,6 +41,7 @@ impl Default for MountOptions {
             data_bytes: 2 << 20,
             // The most clusters of a FAT32 volume.
             walk_bytes: 32 << 20,
+            time_offset: 0,
         }
     }
 }
@@ -79,6 +82,10 @@ impl<D: BlockDevice> Volume<D> {
         } else {
             geometry.read_only
         };
+        let ahead = match geometry.kind {
+            FatKind::ExFat => 0,
+            _ => i64::from(options.time_offset).saturating_mul(60),
+        };
         let memory =
             Memory::new(geometry.bytes_per_sector, options.cache_bytes, options.walk_bytes);
         let volume = Self {
@@ -86,7 +93,7 @@ impl<D: BlockDevice> Volume<D> {
             space: Clusters::new(options.extent_bytes),
             tree: Tree::new(label_text(geometry.label)),
             files: Files::new(options.data_bytes),
-            commit: Commit::new(read_only),
+            commit: Commit::new(read_only, ahead),
             device,
             geometry,
         };

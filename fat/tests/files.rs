@@ -181,6 +181,40 @@ fn open_says_what_is_wrong() {
 }
 
 #[test]
+fn stamps_may_be_local_time() {
+    // What is on the disk, in mtools' words, is two hours later than UTC, or earlier.
+    for (minutes, stamps) in
+        [(0, "2024-05-06   7:08"), (120, "2024-05-06   9:08"), (-600, "2024-05-05  21:08")]
+    {
+        let at = 1_714_979_280;
+        for (kind, disk) in kinds() {
+            let options = MountOptions { time_offset: minutes, ..MountOptions::default() };
+            let mounted = || block_on(Volume::mount(disk.clone(), &options)).unwrap();
+            let volume = mounted();
+            volume.set_time(at);
+            block_on(async {
+                put(&volume, "/written", b"1").await.unwrap();
+                put(&volume, "/set", b"1").await.unwrap();
+                volume.create_dir("/folder").await.unwrap();
+                volume.set_times("/set", Some(at + 86_400), Some(at)).await.unwrap();
+                let file = volume.open("/written", &READ).await.unwrap();
+                assert_eq!(volume.file_metadata(&file).modified, at, "{kind}");
+                drop(file);
+                volume.unmount().await.unwrap();
+            });
+            let listed = mtools("mdir", &disk.image(), &["::/"]);
+            let listed = String::from_utf8_lossy(&listed);
+            assert_eq!(listed.matches(stamps).count(), 2, "{kind}: {listed}");
+            let volume = mounted();
+            for (path, modified) in [("/written", at), ("/set", at + 86_400), ("/folder", at)] {
+                let metadata = block_on(volume.metadata(path)).unwrap();
+                assert_eq!((metadata.modified, metadata.created), (modified, at), "{kind} {path}");
+            }
+        }
+    }
+}
+
+#[test]
 fn times_and_attributes() {
     for (kind, disk) in kinds() {
         let volume = mount(&disk);

@@ -148,6 +148,7 @@ async fn open_volume<D: BlockDevice>(
     let mount = MountOptions {
         read_only: options.read_only || refused,
         place: options.place,
+        time_offset: options.time_offset,
         ..memory.clone()
     };
     let mut volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;

@@ -42,6 +42,8 @@ pub struct Options {
     pub grow: bool,
     /// Which part of the disk is the volume.
     pub place: Place,
+    /// How many minutes FAT's time stamps are ahead of UTC.
+    pub time_offset: i16,
     /// Under Unix an image file, in a guest a device name.
     pub disk: Option<String>,
     /// Under Unix the address to listen on.
@@ -70,6 +72,7 @@ impl Default for Options {
             format_if_blank: false,
             grow: false,
             place: Place::Found,
+            time_offset: 0,
             disk: None,
             listen: None,
             ipv4: None,
@@ -181,6 +184,7 @@ impl Options {
                 | "--umask"
                 | "--fmask"
                 | "--dmask"
+                | "--time-offset"
                 | "--rekey-limit"
         ) || LoginLimits::knows(name)
     }
@@ -211,6 +215,7 @@ impl Options {
             "--umask" => self.shown.umask = mask(name, value)?,
             "--fmask" => self.shown.fmask = Some(mask(name, value)?),
             "--dmask" => self.shown.dmask = Some(mask(name, value)?),
+            "--time-offset" => self.time_offset = time_offset(value)?,
             "--rekey-limit" => self.rekey_limit = rekey_limit(value)?,
             name if LoginLimits::knows(name) => self.login.set(name, value)?,
             "--disk" => self.disk = Some(value.to_owned()),
@@ -240,6 +245,14 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Minutes, in the bounds of Linux' vfat.
+fn time_offset(value: &str) -> Result<i16, String> {
+    let minutes = value.parse().ok().filter(|minutes| (-1440..=1440).contains(minutes));
+    minutes.ok_or_else(|| {
+        format!("--time-offset {value:?}: not minutes from -1440 to 1440, as 120 for UTC+2")
+    })
 }
 
 /// What every host takes (RFC 1122, 3.3.3), and the longest that any network card here can have.
@@ -365,6 +378,25 @@ mod tests {
             let (options, problems) = Options::parse(["--mtu", bad]);
             assert_eq!((options.mtu, problems.len()), (None, 1), "{bad}");
             assert!(problems[0].contains("from 576 to 9000"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn how_far_stamps_are_from_utc() {
+        for (words, minutes) in [
+            (&[][..], 0),
+            (&["--time-offset", "-300"], -300),
+            (&["--time-offset=120"], 120),
+            (&["--time-offset=1440", "--grow"], 1440),
+        ] {
+            let (options, problems) = Options::parse(words.iter().copied());
+            assert!(problems.is_empty(), "{problems:?}");
+            assert_eq!(options.time_offset, minutes);
+        }
+        for bad in ["1441", "-1441", "2h", "", "+02:00", "99999999999"] {
+            let (options, problems) = Options::parse(["--time-offset", bad]);
+            assert!(problems[0].contains("not minutes from -1440 to 1440"), "{problems:?}");
+            assert_eq!(options.time_offset, 0);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every change goes through: whether it may be, the mark on the disk, and room for it in memory.
 use crate::commit::journal::Journal;
+use crate::layout::metadata::Metadata;
 use crate::memory::cache::Class;
 use crate::memory::lock::Guard;
 use crate::{BlockDevice, Error, Volume};
@@ -18,6 +19,27 @@ impl<D: BlockDevice> Volume<D> {
     /// The clock, in Unix seconds.
     pub fn now(&self) -> u64 {
         self.commit.now.get()
+    }
+
+    /// What a stamp on the disk says at a time in Unix seconds.
+    pub(crate) fn to_stamp(&self, unix: u64) -> u64 {
+        unix.saturating_add_signed(self.commit.ahead)
+    }
+
+    /// What a stamp on the disk says now.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.to_stamp(self.now())
+    }
+
+    /// Metadata with stamps as the disk says them, in Unix seconds.
+    pub(crate) fn in_utc(&self, metadata: Metadata) -> Metadata {
+        let utc = |stamp: u64| stamp.saturating_add_signed(self.commit.ahead.saturating_neg());
+        Metadata {
+            modified: utc(metadata.modified),
+            accessed: utc(metadata.accessed),
+            created: utc(metadata.created),
+            ..metadata
+        }
     }
 
     /// The time of the oldest change that a power cut would lose, in Unix seconds.

@@ -13,7 +13,8 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
-        self.edit(path, |entry| set_times(entry, modified, accessed)).await
+        let stamp = |unix: Option<u64>| unix.map(|unix| self.to_stamp(unix));
+        self.edit(path, |entry| set_times(entry, stamp(modified), stamp(accessed))).await
     }
 
     /// Sets or clears the read-only attribute of a file or directory.
@@ -28,7 +29,8 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
-        self.edit_file(file, |entry| set_times(entry, modified, accessed)).await
+        let stamp = |unix: Option<u64>| unix.map(|unix| self.to_stamp(unix));
+        self.edit_file(file, |entry| set_times(entry, stamp(modified), stamp(accessed))).await
     }
 
     /// As `set_read_only`, of an open file; what is open for writing stays so.

@@ -75,9 +75,9 @@ impl<D: BlockDevice> Volume<D> {
 
     pub(crate) fn new_entry(&self, attributes: u8) -> Entry {
         let mut entry = Entry::short(*b"           ", attributes);
-        entry.set_created(self.now());
-        entry.set_modified(self.now());
-        entry.set_accessed(self.now());
+        entry.set_created(self.stamp());
+        entry.set_modified(self.stamp());
+        entry.set_accessed(self.stamp());
         entry
     }
 
@@ -109,7 +109,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// As `metadata`, of an open file, which may have no name any more.
     pub fn file_metadata(&self, file: &File) -> Metadata {
-        file.node.metadata()
+        self.in_utc(file.node.metadata())
     }
 
     /// Reads from byte `offset` on and returns how many bytes there were: less than asked for at
@@ -188,7 +188,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
     fn touch(&self, state: &mut State) {
         if let Some(entry) = state.entry.fat() {
-            entry.set_modified(self.now());
+            entry.set_modified(self.stamp());
             entry.set_attributes(entry.attributes() | ATTR_ARCHIVE);
         }
         state.dirty = true;

@@ -3,8 +3,8 @@ use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_HIDDEN, ATTR_READ_ONLY, ATTR_SYSTEM, Entry};
 
 /// Times are Unix seconds; FAT keeps `modified` to 2 s, `accessed` to the day and `created` to
-/// 10 ms, between 1980 and 2107, and its local time is taken for UTC. exFAT keeps the first and the last to
-/// 10 ms and says how far from UTC they are.
+/// 10 ms, between 1980 and 2107, in local time, of which `MountOptions` says how far it is from UTC.
+/// exFAT keeps the first and the last to 10 ms and says how far from UTC they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     pub is_dir: bool,

@@ -1,5 +1,5 @@
 //! FAT time stamps and Unix seconds. Microsoft FAT specification, section "Date and Time Formats".
-//! FAT keeps local time without a zone; here local time is UTC.
+//! FAT keeps local time without a zone. Here it is taken for UTC; `MountOptions` has how far it is from that.
 
 /// 1980-01-01 00:00:00, the first second that FAT can say.
 const FIRST: u64 = 315_532_800;

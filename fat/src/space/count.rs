@@ -2,7 +2,6 @@
 //!
 //! The FSInfo sector says it too, but is a hint: many programs write to volumes without it.
 use crate::memory::cache::Class;
-use crate::space::Clusters;
 use crate::space::table::value;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec;
@@ -19,39 +18,21 @@ pub(crate) struct Count {
     free: u32,
 }
 
-impl Clusters {
-    /// Notes that free clusters have an owner now.
-    pub(crate) fn take(&self, first: u32, count: u32) {
-        self.free.set(self.free.get().saturating_sub(count));
-        if let Some(Count { upto, free }) = self.count.get() {
-            let counted = upto.saturating_sub(first).min(count);
-            self.count.set(Some(Count { upto, free: free.saturating_sub(counted) }));
-        }
+impl Count {
+    pub(crate) fn begin() -> Self {
+        Self { upto: 2, free: 0 }
     }
 
-    /// Notes that a cluster has become free.
-    pub(crate) fn give(&self, cluster: u32, clusters: u32) {
-        self.free.set(self.free.get().saturating_add(1).min(clusters));
-        if let Some(Count { upto, free }) = self.count.get() {
-            let counted = u32::from(cluster < upto);
-            self.count.set(Some(Count { upto, free: free.saturating_add(counted) }));
-        }
+    /// So many clusters from `first` on have an owner now.
+    pub(crate) fn take(self, first: u32, count: u32) -> Self {
+        let counted = self.upto.saturating_sub(first).min(count);
+        Self { free: self.free.saturating_sub(counted), ..self }
     }
 
-    /// Whether the number of free clusters is that of the table.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.counted.get()
-    }
-
-    /// Begins a count.
-    pub(crate) fn begin_count(&self) {
-        self.count.set(Some(Count { upto: 2, free: 0 }));
-    }
-
-    pub(crate) fn end_count(&self, free: u32) {
-        self.count.set(None);
-        self.free.set(free);
-        self.counted.set(true);
+    /// A cluster has become free.
+    pub(crate) fn give(self, cluster: u32) -> Self {
+        let counted = u32::from(cluster < self.upto);
+        Self { free: self.free.saturating_add(counted), ..self }
     }
 }
 

@@ -105,9 +105,9 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     pub(crate) fn metadata_of(&self, found: &Found) -> Metadata {
-        match self.files.at(found.place) {
+        self.in_utc(match self.files.at(found.place) {
             Some(node) => node.metadata(),
             None => Metadata::new(&found.entry, found.place),
-        }
+        })
     }
 }

@@ -109,7 +109,7 @@ impl<D: BlockDevice> Volume<D> {
             None => Dirent::Fat(self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM)),
         };
         if let Some(entry) = entry.fat() {
-            entry.set_modified(self.now());
+            entry.set_modified(self.stamp());
             entry.set_len(len);
             entry.set_cluster(new.first());
         }

@@ -55,7 +55,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         let mut entry = self.read_entry(place).await?;
         let before = entry.0;
-        entry.set_modified(self.now());
+        entry.set_modified(self.stamp());
         if entry.0 != before {
             self.write_slot(place, &entry).await?;
         }

@@ -32,6 +32,8 @@ Usage: mirage-sshfs [OPTION]...
       --umask OCTAL        permission bits that no file and no directory shows [022]
       --fmask OCTAL, --dmask OCTAL
                            in its place for files, for directories
+      --time-offset MINUTES
+                           how far the volume's time stamps are ahead of UTC, as 120 [0]
       --rekey-limit 'SIZE [TIME]'
                            new keys after so many bytes or so long, as in '1G 1h'
       --strict-algorithms  only post-quantum key exchange, no encrypt-and-MAC
