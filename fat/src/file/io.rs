@@ -9,8 +9,9 @@ use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Metadata, Volume};
 use alloc::rc::Rc;
 
-/// What one step of filling a hole with zeros writes.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// What one step of filling a hole writes, and the zeros that it writes again and again.
+const FILL_STEP: u64 = 64 * 1024;
+static ZEROS: [u8; 4096] = [0; 4096];
 /// Closed files are looked for when more nodes than this are kept.
 pub(crate) const IDLE_NODES: usize = 32;
 
@@ -283,17 +284,18 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Writes zeros over `from..to`, allocating as it goes.
     async fn fill(&self, node: &Rc<Node>, from: u64, to: u64) -> Result<(), Error> {
-        let step = ZEROS.len() as u64;
         let mut at = from;
         while at < to {
-            let end = (at / step).saturating_add(1).saturating_mul(step).min(to);
-            let zeros = ZEROS.get(..usize::try_from(end.saturating_sub(at)).unwrap_or(0));
-            let zeros = zeros.unwrap_or_default();
+            let end = (at / FILL_STEP).saturating_add(1).saturating_mul(FILL_STEP).min(to);
             self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
-            self.make_way(zeros.len()).await;
-            self.accept(node, at, zeros);
+            self.make_way(usize::try_from(end.saturating_sub(at)).unwrap_or(0)).await;
+            while at < end {
+                let left = usize::try_from(end.saturating_sub(at)).unwrap_or(ZEROS.len());
+                let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
+                self.accept(node, at, zeros);
+                at = at.saturating_add(zeros.len() as u64);
+            }
             self.drain(node, false).await;
-            at = end;
             // A hole can be 4 GiB long.
             give_way().await;
         }
