@@ -1,47 +1,30 @@
 """A guest behind a path whose MTU is smaller than its own, as through a VPN or a tunnel."""
 import time
 
-from case import Case
-from machine import BUSES, INSIDE
-from routers import CLIENTS, GATEWAY, GUEST, TAP, Routers
-from tools import content, tool
+from routed import Routed
+from routers import CLIENTS
+from tools import content
 
 MIB = 1 << 20
 
 
-class Narrow(Case):
+class Narrow(Routed):
     """With segmentation by the device."""
-    serve, offload = False, "with"
+    offload = "with"
 
     def setUp(self):
         super().setUp()
-        self.routers = Routers()
-        self.addCleanup(self.routers.forget)
-        self.image = self.make_image("disk.img")
-        netdev = f"tap,id=n,ifname={TAP},script=no,downscript=no"
-        if self.offload == "without":
-            netdev += ",vnet_hdr=off"
-        self.server = self.boot(
-            disks=[self.image], network=False, line=f"--ipv4 {GUEST}/24 --ipv4-gateway {GATEWAY}",
-            within=self.routers.within(self.routers.far),
-            more=("-netdev", netdev, "-device", f"virtio-net-{BUSES[self.machine]},netdev=n"))
-        self.server.wait_log(f"{self.offload} segmentation offload")
-        self.server.wait_log(f"listening on {GUEST}:{INSIDE}")
-        self.server.port = INSIDE
-        self.configure(self.server)
+        self.assertIn(f"{self.offload} segmentation offload", self.server.log())
 
     def get(self, client, size):
         """Uploads and downloads again; how many seconds the download took."""
         name = f"{client}-{size}"
         self.write(name, content(size))
         self.expected[name] = content(size)
-        options = [f"HostName={GUEST}", f"BindAddress={client}"]
         self.routers.forget_paths()
         batch = f"put {name}\nget {name} came\n"
         start = time.monotonic()
-        self.run_program(*self.routers.within(self.routers.client), tool("sftp"), "-F", self.path("config"),
-                         *(word for option in options for word in ("-o", option)), "-b", "-", "server",
-                         stdin=batch, cwd=self.scratch, seconds=60)
+        self.from_client(client, "sftp", "-b", "-", "server", stdin=batch, seconds=60)
         self.assertEqual(self.read("came"), content(size))
         return time.monotonic() - start
 
@@ -64,4 +47,4 @@ class Narrow(Case):
 
 
 class NarrowWithoutOffload(Narrow):
-    machine, cpu, offload = "microvm", "qemu64,+rdrand", "without"
+    machine, cpu, offload, netdev = "microvm", "qemu64,+rdrand", "without", ",vnet_hdr=off"

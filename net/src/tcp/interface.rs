@@ -136,8 +136,8 @@ impl<D: Device> Interface<D> {
             if sockets.must_settle() {
                 sockets.settle(ms, &mut guard.flows);
             }
-            if guard.waiting.is_some() {
-                sockets.make_room(&mut guard.flows);
+            if guard.waiting.is_some() && !sockets.make_room(&mut guard.flows) {
+                guard.waiting = None;
             }
         }
         for _ in 0..EGRESS {

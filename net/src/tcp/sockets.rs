@@ -167,10 +167,12 @@ impl Sockets {
         self.slots.iter().any(|slot| slot.role == Role::Listening)
     }
 
-    /// Lets one socket listen, whatever is missed least.
-    pub fn make_room(&mut self, flows: &mut Flows) {
+    /// Lets one socket listen, whatever is missed least. False when there is none yet, and soon will be:
+    /// who asks again in a second finds it.
+    pub fn make_room(&mut self, flows: &mut Flows) -> bool {
         self.listen(1, true);
         self.tell(flows);
+        self.is_listening() || !self.slots.iter().any(|slot| matches!(slot.role, Role::Leaving(_)))
     }
 
     fn tell(&self, flows: &mut Flows) {
@@ -196,20 +198,26 @@ impl Sockets {
         }
     }
 
-    /// The socket that is missed least. `in_need`: a SYN waits for it. Then of the handshakes that are
-    /// not complete the oldest goes, of the host with the most of them.
+    /// The socket that is missed least. `in_need`: a SYN waits for it. Then whoever has all that we said
+    /// need not be waited for; of the handshakes that are not complete the oldest goes, of the host with
+    /// the most of them; and so do connections that were closed, if they had their time or are several
+    /// of one host.
     fn spare(&self, in_need: bool) -> Option<usize> {
         let value = |slot: &Slot| match slot.role {
             Role::Idle => Some((0, Reverse(0), 0)),
             Role::Leaving(since) => match self.set.get::<Socket>(slot.handle).state() {
                 State::TimeWait => Some((1, Reverse(0), since)),
-                _ if in_need && self.now >= since.saturating_add(LINGER_IN_NEED) => {
-                    Some((3, Reverse(0), since))
+                _ if !in_need => None,
+                State::FinWait2 => Some((2, Reverse(0), since)),
+                _ => {
+                    let of_host = self.of_host(slot, |role| matches!(role, Role::Leaving(_)));
+                    let had_its_time = self.now >= since.saturating_add(LINGER_IN_NEED);
+                    (of_host > 1 || had_its_time).then_some((4, Reverse(of_host), since))
                 }
-                _ => None,
             },
             Role::Arriving(_, number) if in_need => {
-                Some((2, Reverse(self.arriving_from(slot)), number))
+                let of_host = self.of_host(slot, |role| matches!(role, Role::Arriving(..)));
+                Some((3, Reverse(of_host), number))
             }
             _ => None,
         };
@@ -217,11 +225,10 @@ impl Sockets {
         values.filter_map(|(i, slot)| Some((value(slot)?, i))).min().map(|(_, i)| i)
     }
 
-    /// How many handshakes are not complete that the host of one of them began.
-    fn arriving_from(&self, one: &Slot) -> usize {
+    /// How many sockets in such a role the host of one of them has.
+    fn of_host(&self, one: &Slot, is: impl Fn(Role) -> bool) -> usize {
         let host = |slot: &Slot| slot.peer.map(|(ip, _)| ip);
-        let arriving = self.slots.iter().filter(|slot| matches!(slot.role, Role::Arriving(..)));
-        arriving.filter(|slot| host(slot) == host(one)).count()
+        self.slots.iter().filter(|slot| is(slot.role) && host(slot) == host(one)).count()
     }
 
     /// When `settle` has to look at the time again.
