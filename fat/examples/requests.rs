@@ -5,7 +5,7 @@
 mod workloads;
 
 use std::time::Instant;
-use workloads::{Cost, KINDS, Large, run};
+use workloads::{Cost, KINDS, Large, Small, run};
 
 fn main() {
     for (kind, size, linux) in KINDS {
@@ -37,6 +37,34 @@ fn main() {
         println!();
     }
     large_directory();
+    small_files();
+}
+
+/// Files of 4 KiB, without a commit between: the last thousand of 15,000 beside the first.
+fn small_files() {
+    const ROUNDS: usize = 7;
+    const FILES: usize = 15_000;
+    let mut spent = [const { Vec::new() }; 2];
+    for _ in 0..ROUNDS {
+        let small = Small::new();
+        let timed = |from: usize, to: usize| {
+            let start = Instant::now();
+            small.write(from..to);
+            start.elapsed()
+        };
+        spent[0].push(timed(0, 1000));
+        small.write(1000..FILES - 1000);
+        spent[1].push(timed(FILES - 1000, FILES));
+    }
+    let [first, last] = spent.map(|mut times| {
+        times.sort_unstable();
+        times[ROUNDS / 2].as_secs_f64() * 1e3
+    });
+    println!("{FILES} files of 4 KiB without a commit; {ROUNDS} rounds");
+    println!(
+        "1,000 files      first {first:6.2} ms, last {last:6.2} ms, ratio {:.2}",
+        last / first
+    );
 }
 
 /// The directory of 50,000 files: the last thousand beside the first, by the median of the rounds.

@@ -4,9 +4,12 @@ pub(crate) mod behind;
 pub(crate) mod data;
 pub(crate) mod flight;
 pub(crate) mod io;
+pub(crate) mod lists;
 pub(crate) mod node;
 pub(crate) mod read_ahead;
 pub(crate) mod sequence;
+#[cfg(test)]
+mod steady;
 pub(crate) mod write_back;
 
 use crate::DeviceError;
@@ -16,19 +19,26 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use behind::Held;
 use core::cell::{Cell, RefCell};
+use lists::{For, List};
 use node::Node;
 use read_ahead::Reading;
 
 /// The files that are open or not settled yet. What must hold: there is one node for each entry, so that
 /// all who have a file open see the same; a node whose entry was removed is among `orphans` until its
 /// clusters are given back; `held` counts all that waits in memory, which with what was read ahead is at
-/// most `data_bytes` and a little.
+/// most `data_bytes` and a little; whose bytes wait is in `writing`, who must be settled in `settling` or, when
+/// it was just closed, in `closing`. So what is done for one file does not depend on how many there are.
 #[derive(Debug)]
 pub(crate) struct Files {
     /// By the place of their entry on the disk.
     nodes: RefCell<BTreeMap<u64, Rc<Node>>>,
     /// Files that were removed while open.
     orphans: RefCell<Vec<Rc<Node>>>,
+    pub(crate) closing: Rc<List<Node>>,
+    pub(crate) settling: List<Node>,
+    /// Closed files that nothing remains to be done for, some of which are kept in case they are opened again.
+    idle: List<Node>,
+    writing: List<Node>,
     /// What is just being read into memory.
     reading: RefCell<Vec<Rc<Reading>>>,
     held: Rc<Held>,
@@ -44,6 +54,10 @@ impl Files {
         Self {
             nodes: RefCell::default(),
             orphans: RefCell::default(),
+            closing: Rc::new(List::new(For::Closing)),
+            settling: List::new(For::Settling),
+            idle: List::new(For::Forgetting),
+            writing: List::new(For::Writing),
             reading: RefCell::default(),
             held: Rc::default(),
             flying: Lock::default(),
@@ -55,10 +69,6 @@ impl Files {
     /// The file whose entry is there, if it is open or not settled yet.
     pub(crate) fn at(&self, place: u64) -> Option<Rc<Node>> {
         self.nodes.borrow().get(&place).cloned()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Rc<Node>> {
-        self.nodes.borrow().values().cloned().collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,13 +111,44 @@ impl Files {
 
     /// Whether a commit must put something right of a file that was closed.
     pub(crate) fn need_settling(&self, cluster_size: u32) -> bool {
+        let waits = |node: &Rc<Node>| node.is_closed() && node.needs_settling(cluster_size);
         self.orphans.borrow().iter().any(|node| node.is_closed())
-            || (self.nodes.borrow().values())
-                .any(|node| node.is_closed() && node.needs_settling(cluster_size))
+            || self.closing.any(waits)
+            || self.settling.any(waits)
     }
 
-    /// Forgets the files that were closed and are settled.
+    /// How many files wait to be settled, those without a name included.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.settling.len().saturating_add(self.orphans.borrow().len())
+    }
+
+    /// Forgets the closed files that nothing remains to be done for, but for the last `most` of them.
+    pub(crate) fn forget_idle(&self, most: usize, cluster_size: u32, epoch: u64) {
+        while let Some(node) = self.closing.take() {
+            if node.is_idle(cluster_size, epoch) {
+                self.idle.add(&node);
+            } else if node.is_closed() && node.is_unsettled(cluster_size) {
+                self.settling.add(&node);
+            }
+        }
+        let mut nodes = self.nodes.borrow_mut();
+        while self.idle.len() > most
+            && let Some(node) = self.idle.take()
+        {
+            // A commit may have forgotten it already, and somebody may have opened the file anew.
+            let place = node.state.borrow().place.filter(|place| {
+                nodes.get(place).is_some_and(|there| Rc::ptr_eq(there, &node))
+                    && node.is_idle(cluster_size, epoch)
+            });
+            if let Some(place) = place {
+                nodes.remove(&place);
+            }
+        }
+    }
+
+    /// Forgets the files that were closed and are settled, when a commit has done all for them.
     pub(crate) fn forget_settled(&self, cluster_size: u32) {
+        self.idle.clear();
         let mut nodes = self.nodes.borrow_mut();
         nodes.retain(|_, node| !node.is_closed() || node.needs_settling(cluster_size));
     }

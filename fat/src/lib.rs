@@ -10,6 +10,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+// The ground of the tests speaks of this crate by its name.
+#[cfg(test)]
+extern crate self as fat;
+
 mod bytes;
 mod commit;
 mod disk;

@@ -1,9 +1,13 @@
 //! What every change goes through: whether it may be, the mark on the disk, and room for it in memory.
 use crate::commit::journal::Journal;
+use crate::file::io::IDLE_NODES;
 use crate::layout::metadata::Metadata;
 use crate::memory::cache::Class;
 use crate::memory::lock::Guard;
 use crate::{BlockDevice, Error, Volume};
+
+/// When more files than this wait to be settled, they are.
+const UNSETTLED: usize = 64;
 
 impl<D: BlockDevice> Volume<D> {
     /// Why the volume cannot be written, if it cannot.
@@ -44,7 +48,10 @@ impl<D: BlockDevice> Volume<D> {
 
     /// The time of the oldest change that a power cut would lose, in Unix seconds.
     pub fn unsynced_since(&self) -> Option<u64> {
-        let closed = || self.files.need_settling(self.geometry.cluster_size);
+        let closed = || {
+            self.drop_idle_nodes(IDLE_NODES);
+            self.files.need_settling(self.geometry.cluster_size)
+        };
         let now = || (self.commit.marked.get() && closed()).then(|| self.now());
         self.commit.changed_since.get().or_else(now)
     }
@@ -90,16 +97,22 @@ impl<D: BlockDevice> Volume<D> {
         Ok(guard)
     }
 
+    /// Settles files when there are many that need it: also those that are only written over and closed.
+    pub(crate) async fn settle_some(&self) -> Result<(), Error> {
+        if self.files.unsettled() > UNSETTLED {
+            drop(self.change().await?);
+        }
+        Ok(())
+    }
+
     /// Keeps what waits for a commit within its bounds. The lock is held exclusively.
     async fn make_room(&self) -> Result<(), Error> {
-        /// More nodes than this are settled at once.
-        const NODES: usize = 64;
         /// Directory sectors that one operation may change.
         const ONE_OPERATION: usize = 24;
         let directory = self.memory.cache.dirty_count(Class::Directory);
         let journal = self.commit.journal.borrow().as_ref().map(Journal::capacity);
         let most = journal.unwrap_or(usize::MAX).min((self.memory.cache.capacity() / 4).max(64));
-        if self.files.len() > NODES {
+        if self.files.unsettled() > UNSETTLED.min(most / 2) {
             self.settle().await?;
         }
         let open = self.files.len();

@@ -122,8 +122,12 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn settle(&self) -> Result<(), Error> {
         self.sweep_orphans();
         self.drop_claims();
-        let nodes = self.files.all();
-        for node in &nodes {
+        self.drop_idle_nodes(IDLE_NODES);
+        // Others may write meanwhile to what they have open.
+        for _ in 0..self.files.settling.len() {
+            let Some(node) = self.files.settling.take() else {
+                break;
+            };
             let write = {
                 let mut state = node.state.borrow_mut();
                 if node.is_closed() && state.surplus(self.geometry.cluster_size).is_some() {
@@ -135,11 +139,13 @@ impl<D: BlockDevice> Volume<D> {
             if let Some((place, entry)) = write
                 && let Err(error) = self.write_entry(place, &entry).await
             {
-                node.state.borrow_mut().dirty = true;
+                self.soil(&node, &mut node.state.borrow_mut());
                 return Err(error);
             }
+            if node.is_closed() {
+                self.files.closing.add(&node);
+            }
         }
-        drop(nodes);
         self.drop_idle_nodes(IDLE_NODES);
         Ok(())
     }

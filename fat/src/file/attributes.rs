@@ -51,7 +51,7 @@ impl<D: BlockDevice> Volume<D> {
                 if let Some(entry) = state.entry.fat() {
                     change(entry);
                 }
-                state.dirty = true;
+                self.soil(&node, &mut state);
                 Ok(())
             }
             None => {
@@ -71,7 +71,7 @@ impl<D: BlockDevice> Volume<D> {
         if let Some(entry) = state.entry.fat() {
             change(entry);
         }
-        state.dirty = true;
+        self.soil(&file.node, &mut state);
         Ok(())
     }
 }

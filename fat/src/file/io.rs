@@ -12,7 +12,7 @@ use alloc::rc::Rc;
 /// What one step of filling a hole writes, and the zeros that it writes again and again.
 const FILL_STEP: u64 = 64 * 1024;
 static ZEROS: [u8; 4096] = [0; 4096];
-/// Closed files are looked for when more nodes than this are kept.
+/// How many closed files are kept that nothing remains to be done for.
 pub(crate) const IDLE_NODES: usize = 32;
 
 impl<D: BlockDevice> Volume<D> {
@@ -23,6 +23,9 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::NotOpenForThis);
         }
         self.drop_idle_nodes(IDLE_NODES);
+        if options.write {
+            self.settle_some().await?;
+        }
         let existing = {
             let _lock = self.memory.lock.shared().await;
             self.open_existing(path, options).await
@@ -60,7 +63,11 @@ impl<D: BlockDevice> Volume<D> {
                 return Err(Error::ReadOnlyFile);
             }
         }
-        Ok(File::new(self.node(&found).await?, options))
+        Ok(self.opened(self.node(&found).await?, options))
+    }
+
+    fn opened(&self, node: Rc<Node>, options: &OpenOptions) -> File {
+        File::new(node, options, self.files.closing.clone())
     }
 
     async fn create(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
@@ -71,7 +78,7 @@ impl<D: BlockDevice> Volume<D> {
         let entry = Dirent::Fat(self.new_entry(ATTR_ARCHIVE));
         let found = self.insert(&directory, name, entry).await?;
         self.touch_directory(&directory).await?;
-        Ok(File::new(self.node(&found).await?, options))
+        Ok(self.opened(self.node(&found).await?, options))
     }
 
     pub(crate) fn new_entry(&self, attributes: u8) -> Entry {
@@ -93,19 +100,16 @@ impl<D: BlockDevice> Volume<D> {
         }
         let node = Node::new(found.place, found.entry, extents);
         // Somebody else may have opened it while the chain was read.
-        Ok(self.files.nodes.borrow_mut().entry(found.place).or_insert(node).clone())
+        let node = self.files.nodes.borrow_mut().entry(found.place).or_insert(node).clone();
+        if node.is_unsettled(self.geometry.cluster_size) {
+            self.files.settling.add(&node);
+        }
+        Ok(node)
     }
 
-    /// Forgets closed files that nothing remains to be done for.
+    /// Forgets closed files that nothing remains to be done for, but for some.
     pub(crate) fn drop_idle_nodes(&self, most: usize) {
-        let mut nodes = self.files.nodes.borrow_mut();
-        if nodes.len() > most {
-            nodes.retain(|_, node| {
-                !node.is_closed()
-                    || node.needs_settling(self.geometry.cluster_size)
-                    || node.is_ahead(self.epoch())
-            });
-        }
+        self.files.forget_idle(most, self.geometry.cluster_size, self.epoch());
     }
 
     /// As `metadata`, of an open file, which may have no name any more.
@@ -176,7 +180,7 @@ impl<D: BlockDevice> Volume<D> {
         {
             let mut state = node.state.borrow_mut();
             state.len = state.len.max(u64::from(end));
-            self.touch(&mut state);
+            self.touch(node, &mut state);
         }
         drop(lock);
         if let Some(flight) = flight {
@@ -187,13 +191,19 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
-    fn touch(&self, state: &mut State) {
+    fn touch(&self, node: &Rc<Node>, state: &mut State) {
         if let Some(entry) = state.entry.fat() {
             entry.set_modified(self.stamp());
             entry.set_attributes(entry.attributes() | ATTR_ARCHIVE);
         }
-        state.dirty = true;
+        self.soil(node, state);
         self.note_change();
+    }
+
+    /// Notes that the entry in the cache is older than the file.
+    pub(crate) fn soil(&self, node: &Rc<Node>, state: &mut State) {
+        state.dirty = true;
+        self.files.settling.add(node);
     }
 
     /// Makes the file `len` bytes long; what is added is zeros.
@@ -212,14 +222,14 @@ impl<D: BlockDevice> Volume<D> {
             self.fill(node, old, u64::from(len)).await?;
             let mut state = node.state.borrow_mut();
             state.len = u64::from(len);
-            self.touch(&mut state);
+            self.touch(node, &mut state);
         } else {
             let _change = self.change().await?;
             let mut state = node.state.borrow_mut();
             state.len = u64::from(len);
             node.behind.cut(u64::from(len));
             self.cut(&mut state);
-            self.touch(&mut state);
+            self.touch(node, &mut state);
         }
         Ok(())
     }

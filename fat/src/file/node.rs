@@ -1,5 +1,6 @@
 //! The one in-memory node that all opens of a file share.
 use crate::file::behind::Behind;
+use crate::file::lists::{List, Listed, Marks};
 use crate::file::sequence::Sequence;
 use crate::layout::dirent::Dirent;
 use crate::memory::lock::Lock;
@@ -19,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) opens: Rc<Opens>,
     pub(crate) state: RefCell<State>,
     pub(crate) behind: Behind,
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,23 @@ pub(crate) struct State {
     pub(crate) cut_in: Option<u64>,
     /// The epoch that the last cluster was allocated in.
     pub(crate) grown_in: Option<u64>,
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// How often something was asked of a node, which tells what looks at all of them.
+    pub(crate) static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn look() {
+    #[cfg(test)]
+    LOOKS.set(LOOKS.get() + 1);
+}
+
+impl Listed for Node {
+    fn marks(&self) -> &Marks {
+        &self.marks
+    }
 }
 
 impl Node {
@@ -56,26 +75,42 @@ impl Node {
                 grown_in: surplus.then_some(0),
             }),
             behind: Behind::default(),
+            marks: Marks::default(),
         })
     }
 
     /// Whether the chain in the table is not yet the one in memory.
     pub(crate) fn is_ahead(&self, epoch: u64) -> bool {
+        look();
         let state = self.state.borrow();
         state.cut_in == Some(epoch) || state.grown_in == Some(epoch)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
+        look();
         self.opens.none()
+    }
+
+    /// Whether the entry in the cache, or the clusters of a closed file, are not what they will be.
+    pub(crate) fn is_unsettled(&self, cluster_size: u32) -> bool {
+        let state = self.state.borrow();
+        state.dirty || state.surplus(cluster_size).is_some()
+    }
+
+    /// Whether it lost its name.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.state.borrow().place.is_none()
     }
 
     /// Whether there is something of a closed file that a commit must put right.
     pub(crate) fn needs_settling(&self, cluster_size: u32) -> bool {
-        let state = self.state.borrow();
-        state.dirty
-            || state.surplus(cluster_size).is_some()
-            || state.place.is_none()
-            || !self.behind.is_empty()
+        look();
+        self.is_unsettled(cluster_size) || self.is_orphan() || !self.behind.is_empty()
+    }
+
+    /// Whether nothing remains to be done for it.
+    pub(crate) fn is_idle(&self, cluster_size: u32, epoch: u64) -> bool {
+        self.is_closed() && !self.needs_settling(cluster_size) && !self.is_ahead(epoch)
     }
 
     /// The clusters that hold `len` bytes at `offset`, and where among them the first byte is.
@@ -123,11 +158,13 @@ impl Node {
     }
 
     pub(crate) fn clusters(&self) -> u32 {
+        look();
         self.state.borrow().extents.clusters()
     }
 
     /// How many runs its clusters lie in.
     pub(crate) fn runs(&self) -> usize {
+        look();
         self.state.borrow().extents.runs().len()
     }
 
@@ -185,13 +222,16 @@ pub struct File {
     /// Failures of writing behind that it has reported, or that happened before it was opened.
     failures: Cell<u32>,
     pub(crate) sequence: Cell<Sequence>,
+    /// Where it is noted when nobody has it open any more.
+    closing: Rc<List<Node>>,
 }
 
 impl File {
-    pub(crate) fn new(node: Rc<Node>, options: &OpenOptions) -> Self {
+    pub(crate) fn new(node: Rc<Node>, options: &OpenOptions, closing: Rc<List<Node>>) -> Self {
         node.opens.add();
         let failures = Cell::new(node.behind.failures());
-        Self { node, read: options.read, write: options.write, failures, sequence: Cell::default() }
+        let (read, write) = (options.read, options.write);
+        Self { node, read, write, failures, sequence: Cell::default(), closing }
     }
 
     /// Fails once when something that was accepted since the last call could not be written.
@@ -218,5 +258,8 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         self.node.opens.remove();
+        if self.node.is_closed() {
+            self.closing.add(&self.node);
+        }
     }
 }

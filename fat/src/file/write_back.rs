@@ -16,6 +16,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::iter::from_fn;
 use core::ops::Range;
 use core::task::Poll;
 
@@ -89,9 +90,12 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Takes `data` for byte `at` of a file. The clusters are there, there is room, and the file is
     /// locked exclusively.
-    pub(crate) fn accept(&self, node: &Node, at: u64, data: &[u8]) {
+    pub(crate) fn accept(&self, node: &Rc<Node>, at: u64, data: &[u8]) {
         let valid = node.state.borrow().len;
         node.behind.push(at, data, valid, self.run_limit() as u64, &self.files.held);
+        if !node.behind.has_no_runs() {
+            self.files.writing.add(node);
+        }
     }
 
     /// How many of `len` bytes at `at` are better written at once than copied: a large request
@@ -163,19 +167,23 @@ impl<D: BlockDevice> Volume<D> {
     /// written is noted with its file.
     pub(crate) async fn write_behind(&self) {
         if self.files.held.bytes.get() == 0 && self.files.held.flights.get() == 0 {
+            self.files.writing.clear();
             return;
         }
         let _alone = self.files.flying.exclusive().await;
         loop {
-            let nodes = self.files.all();
-            let orphans = self.files.orphans.borrow().clone();
+            let nodes: Vec<_> = from_fn(|| self.files.writing.take()).collect();
             let mut leaving = Vec::new();
-            // Nobody will ever read these.
-            let gone = orphans.iter().filter(|node| node.is_closed());
-            gone.for_each(|node| node.behind.cut(0));
-            for node in nodes.iter().chain(&orphans) {
-                while let Some(run) = self.launch(node, true) {
+            for node in nodes {
+                if node.is_orphan() && node.is_closed() {
+                    // Nobody will ever read it.
+                    node.behind.cut(0);
+                }
+                while let Some(run) = self.launch(&node, true) {
                     leaving.push(run);
+                }
+                if !node.behind.has_no_runs() {
+                    self.files.writing.add(&node);
                 }
             }
             if leaving.is_empty() {
@@ -218,8 +226,13 @@ impl<D: BlockDevice> Volume<D> {
             // Errors are noted where they belong.
             let _: Result<(), DeviceError> = join(writes).await;
         }
-        for (_, flight) in &mut landing {
+        for (run, mut flight) in landing {
+            let node = flight.node().clone();
             flight.land();
+            drop((run, flight));
+            if node.is_closed() {
+                self.files.closing.add(&node);
+            }
         }
     }
 

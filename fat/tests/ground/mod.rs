@@ -2,6 +2,7 @@
 //! it is asked, a random generator, and an executor.
 #![allow(dead_code)] // Each uses its part.
 use fat::{BlockDevice, DeviceError};
+use std::boxed::Box; // The crate itself, which uses this too, has no prelude of std.
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;

@@ -189,3 +189,28 @@ impl Large {
         }
     }
 }
+
+/// Small files on a volume with so much memory for its directories that nothing forces a commit.
+#[allow(dead_code)] // Of the bench.
+pub struct Small(Volume<Disk>);
+
+#[allow(dead_code)]
+impl Small {
+    pub fn new() -> Self {
+        let disk = Disk::new(2 << 30);
+        let format = FormatOptions { kind: Some(FatKind::Fat32), ..FormatOptions::default() };
+        wait(fat::format(&disk, &format, &mut |_, _| ())).unwrap();
+        let options = MountOptions { cache_bytes: 64 << 20, ..MountOptions::default() };
+        let volume = wait(Volume::mount(disk, &options)).unwrap();
+        wait(volume.create_dir("/small")).unwrap();
+        Self(volume)
+    }
+
+    pub fn write(&self, numbers: impl IntoIterator<Item = usize>) {
+        for number in numbers {
+            let file = open(&self.0, &format!("/small/F{number:07}"), &WRITE);
+            wait(self.0.write(&file, 0, &[7; 4096])).unwrap();
+            file.close().unwrap();
+        }
+    }
+}
