@@ -43,7 +43,8 @@ const NAMES: [&str; 14] = [
 /// READ, WRITE, APPEND, CREAT, TRUNC, EXCL.
 const FLAGS: [u32; 14] = [0, 1, 2, 3, 0x1a, 0x1b, 0x0a, 0x0b, 0x0e, 0x2b, 0x3a, 0x11, 0x08, 0x20];
 
-/// xorshift64*, so that a seed gives the same operations everywhere.
+/// xorshift64*, so that a seed gives the same operations everywhere. fat's tests have one, too, but no
+/// library that both could know.
 struct Random(u64);
 
 impl Random {
