@@ -11,6 +11,8 @@ pub enum Ended {
     TooManyAttempts,
     /// It did not take part in an exchange of keys.
     NoNewKeys,
+    /// It was asked whether it is still there, and did not answer.
+    NoAnswer,
     /// More bytes than any login needs.
     TooMuchBeforeLogin,
     /// More data than the window allowed.
@@ -24,6 +26,7 @@ impl fmt::Display for Ended {
             Self::Protocol(e) => write!(f, "protocol error: {e}"),
             Self::TooManyAttempts => f.write_str("too many authentication failures"),
             Self::NoNewKeys => f.write_str("the client takes no part in an exchange of keys"),
+            Self::NoAnswer => f.write_str("timeout, the client does not respond"),
             Self::TooMuchBeforeLogin => f.write_str("too much data before a login"),
             Self::WindowExceeded => f.write_str("the client sent more than its window"),
         }
@@ -34,12 +37,21 @@ impl Ended {
     /// What SSH_MSG_DISCONNECT says (RFC 4253 11.1); none when there is nobody to be told.
     pub(crate) fn reason(&self) -> Option<u32> {
         const PROTOCOL_ERROR: u32 = 2;
-        (!matches!(self, Self::Closed)).then_some(PROTOCOL_ERROR)
+        const CONNECTION_LOST: u32 = 10;
+        match self {
+            Self::Closed => None,
+            Self::NoAnswer => Some(CONNECTION_LOST),
+            _ => Some(PROTOCOL_ERROR),
+        }
     }
 }
 
 impl From<sunset::Error> for Ended {
     fn from(e: sunset::Error) -> Self {
-        Self::Protocol(e)
+        match e {
+            // It said SSH_MSG_DISCONNECT.
+            sunset::Error::SessionEOF => Self::Closed,
+            e => Self::Protocol(e),
+        }
     }
 }

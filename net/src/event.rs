@@ -22,3 +22,16 @@ pub enum Event {
     /// Nothing to do until the stream, or what the session was told, changes.
     Idle,
 }
+
+/// What one step of a session came to.
+pub(crate) enum Progress {
+    Event(Event),
+    Again,
+    Quiet,
+}
+
+impl Progress {
+    pub(crate) fn sftp(number: sunset::ChanNum, read_only: bool) -> Self {
+        Self::Event(Event::Sftp { number: number.0 as usize, read_only })
+    }
+}

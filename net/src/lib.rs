@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod algorithms;
+mod alive;
 mod auth;
 mod channel;
 mod ended;
@@ -23,6 +24,7 @@ mod stream;
 pub mod tcp;
 
 pub use algorithms::Algorithms;
+pub use alive::ClientAlive;
 pub use auth::MAX_AUTH_TRIES;
 pub use ended::Ended;
 pub use event::Event;

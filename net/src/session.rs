@@ -5,10 +5,11 @@
 //! all channel data, and only then `input()`.
 use crate::WINDOW;
 use crate::algorithms::Algorithms;
+use crate::alive::{Alive, ClientAlive};
 use crate::auth::Auth;
 use crate::channel::{Channel, Channels, asks_for_end, channel, may_begin};
 use crate::ended::Ended;
-use crate::event::Event;
+use crate::event::{Event, Progress};
 use crate::host_key::HostKey;
 use crate::program::{NO_PROGRAMS, sftp_server};
 use crate::rekey::{Due, Rekey, RekeyLimit};
@@ -24,6 +25,7 @@ const BEFORE_LOGIN: usize = 64 * 1024;
 pub struct Session {
     runner: sunset::Runner<'static, sunset::Server>,
     rekey: Rekey,
+    alive: Alive,
     auth: Auth,
     authenticated: bool,
     /// Bytes that came before the login.
@@ -46,6 +48,7 @@ impl Session {
         Ok(Self {
             runner,
             rekey: Rekey::new(rekey),
+            alive: Alive::default(),
             auth: Auth::default(),
             authenticated: false,
             before_login: 0,
@@ -70,6 +73,11 @@ impl Session {
         self.auth.max_tries = Some(tries);
     }
 
+    /// How a client that has logged in is asked whether it is still there.
+    pub fn set_client_alive(&mut self, limit: ClientAlive) {
+        self.alive.limit = limit;
+    }
+
     /// Attempts to log in that failed.
     pub fn failed_logins(&self) -> u32 {
         self.auth.attempts(self.runner.login_failures())
@@ -81,16 +89,16 @@ impl Session {
     }
 
     /// Tells the time, in milliseconds that never go back: it ends the life of keys, and the patience with
-    /// a client that takes no part in an exchange of new ones.
+    /// a client that takes no part in an exchange of new ones or does not answer.
     pub fn set_time(&mut self, now: u64) {
+        self.alive.set_time(now);
         self.rekey.set_time(now, self.runner.is_exchanging());
     }
 
     /// When `step` has something to do though nothing came, on the clock of `set_time`.
     pub fn deadline(&self) -> Option<u64> {
-        self.rekey
-            .deadline(self.runner.is_exchanging(), self.runner.keys_are_used())
-            .filter(|_| self.authenticated)
+        let keys = self.rekey.deadline(self.runner.is_exchanging(), self.runner.keys_are_used());
+        keys.into_iter().chain(self.alive.deadline()).min().filter(|_| self.authenticated)
     }
 
     /// Answers `Event::Login` with the user's public keys in SSH wire format.
@@ -138,6 +146,10 @@ impl Session {
             }
             // What sunset does next may wait for its output to be gone: a new key exchange does.
             if !self.input(stream)? && !self.flush(stream)? {
+                if self.authenticated {
+                    self.alive.ask(&mut self.runner)?;
+                    self.flush(stream)?;
+                }
                 return Ok(Event::Idle);
             }
         }
@@ -352,6 +364,7 @@ impl Session {
         }
         let used = self.runner.input(bytes)?;
         stream.consume(used);
+        self.alive.heard();
         if !self.authenticated {
             self.before_login = self.before_login.saturating_add(used);
             if self.before_login > BEFORE_LOGIN {
@@ -428,17 +441,5 @@ impl Session {
         if self.flush(stream).is_err() {
             debug!("the client was gone before it was told");
         }
-    }
-}
-
-enum Progress {
-    Event(Event),
-    Again,
-    Quiet,
-}
-
-impl Progress {
-    fn sftp(number: sunset::ChanNum, read_only: bool) -> Self {
-        Self::Event(Event::Sftp { number: number.0 as usize, read_only })
     }
 }

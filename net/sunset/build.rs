@@ -62,6 +62,12 @@ const CHANGES: &[Change] = &[
         from: "trace!(\"Unimplemented packet type {number}\");",
         to: "if self.is_strict_now() {\n                    return error::SSHProto.fail();\n                }",
     },
+    // RFC 4253 11.1: nothing is taken after it.
+    Change {
+        file: "conn.rs",
+        from: "disp.disconnect = true;",
+        to: "return error::SessionEOF.fail();",
+    },
     // RFC 4252 5.1: what comes after a success is ignored.
     Change {
         file: "servauth.rs",

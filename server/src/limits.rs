@@ -1,10 +1,10 @@
-//! What strangers may cost, and what keys may serve: sshd_config(5)'s words with its meaning, and values for few
-//! places.
+//! What strangers and silent clients may cost, and what keys may serve: sshd_config(5)'s words with its meaning,
+//! and values for few places.
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use net::RekeyLimit;
+use net::{ClientAlive, RekeyLimit};
 
 /// The limits, as far as the command line gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct LoginLimits {
     pub block: (u8, u8),
     /// PerSourcePenalties.
     pub penalties: Option<Penalties>,
+    /// ClientAliveInterval and ClientAliveCountMax.
+    pub alive: ClientAlive,
 }
 
 /// From `start` connections without a login on, one goes with a probability of `rate` percent when another
@@ -58,6 +60,8 @@ impl Default for LoginLimits {
             of_source: None,
             block: (32, 128),
             penalties: Some(PENALTIES),
+            // Longer than TCP needs to find that a host is gone: some clients answer only while they work.
+            alive: ClientAlive { interval: 180, count_max: 3 },
         }
     }
 }
@@ -74,6 +78,8 @@ impl LoginLimits {
                 | "--per-source-max-startups"
                 | "--per-source-net-block-size"
                 | "--per-source-penalties"
+                | "--client-alive-interval"
+                | "--client-alive-count-max"
         )
     }
 
@@ -98,6 +104,11 @@ impl LoginLimits {
                     .zip(bits(v6, 128))
                     .ok_or_else(|| format!("{name} {value:?}: not bits as in 32:128"))?;
             }
+            "--client-alive-interval" => {
+                let wrong = || format!("{name} {value:?}: not a time as in 180 or 3m");
+                self.alive.interval = amount(value, &TIMES).ok_or_else(wrong)?;
+            }
+            "--client-alive-count-max" => self.alive.count_max = number()?,
             "--per-source-penalties" => self.penalties = penalties(value)?,
             _ => self.startups = Some(startups(value)?),
         }
@@ -185,6 +196,8 @@ impl fmt::Display for LoginLimits {
         let of_source = self.of_source.map_or("none".into(), |n| n.to_string());
         write!(f, "LoginGraceTime {}, MaxAuthTries {}, ", self.grace, self.max_auth_tries)?;
         write!(f, "MaxSessions {}, PerSourceMaxStartups {of_source}, ", self.sessions)?;
+        let ClientAlive { interval, count_max } = self.alive;
+        write!(f, "ClientAliveInterval {interval}, ClientAliveCountMax {count_max}, ")?;
         write!(f, "PerSourceNetBlockSize {}:{}, PerSourcePenalties ", self.block.0, self.block.1)?;
         match &self.penalties {
             None => f.write_str("no"),
@@ -215,17 +228,16 @@ pub fn rekey_limit(value: &str) -> Result<RekeyLimit, String> {
     };
     let seconds = match time {
         None | Some("none") => None,
-        Some(time) => {
-            const UNITS: [(char, u64); 5] =
-                [('S', 1), ('M', 60), ('H', 3600), ('D', 86_400), ('W', 604_800)];
-            match amount(time, &UNITS) {
-                Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
-                None => return wrong("the time is not one as in 3600 or 1h30m"),
-            }
-        }
+        Some(time) => match amount(time, &TIMES) {
+            Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
+            None => return wrong("the time is not one as in 3600 or 1h30m"),
+        },
     };
     Ok(RekeyLimit { bytes, seconds })
 }
+
+/// Units of time, in seconds.
+const TIMES: [(char, u64); 5] = [('S', 1), ('M', 60), ('H', 3600), ('D', 86_400), ('W', 604_800)];
 
 /// The sum of numbers with units behind them, of which the last may have none; none of another form.
 fn amount(text: &str, units: &[(char, u64)]) -> Option<u64> {
@@ -265,7 +277,13 @@ mod tests {
         assert_eq!(set("--per-source-penalties", "no").unwrap().penalties, None);
         let some = set("--per-source-penalties", "authfail:9 min:3s").unwrap().penalties;
         assert_eq!(some, Some(Penalties { auth_fail: 9, min: 3, ..PENALTIES }));
+        let alive = |name, value| set(name, value).unwrap().alive;
+        assert_eq!(alive("--client-alive-interval", "1m30").interval, 90);
+        assert_eq!(alive("--client-alive-interval", "0").interval, 0);
+        assert_eq!(alive("--client-alive-count-max", "7").count_max, 7);
         for (name, value) in [
+            ("--client-alive-interval", "soon"),
+            ("--client-alive-count-max", "-1"),
             ("--max-startups", "0"),
             ("--max-startups", "9:30:3"),
             ("--max-startups", "3:101:9"),

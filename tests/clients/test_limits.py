@@ -1,12 +1,13 @@
 """Strangers in numbers, guessers, and what each limit of the command line does to them."""
 
+import signal
 import socket
 import subprocess
 import threading
 import time
 
 from harness import Case
-from tools import content, program, tool
+from tools import content, kill_group, program, tool
 
 SIZE = 60_000_000
 
@@ -123,8 +124,36 @@ class Limits(Case):
         self.server.wait_log("mirage from .*: not logged in, 2 attempts failed: too many authentication failures")
 
     def test_wrong_values(self):
-        for words in ["--max-startups=0", "--max-auth-tries=0", "--per-source-penalties=often", "--login-grace-time=2m"]:
+        for words in ["--max-startups=0", "--max-auth-tries=0", "--per-source-penalties=often", "--login-grace-time=2m",
+                      "--client-alive-interval=often", "--client-alive-count-max=-1"]:
             name, value = words.split("=")
             result = self.run_program(program("mirage-sshfs"), "--disk", self.image, words, ok=False, seconds=10)
             self.assertIn(name, result.err)
             self.assertIn(value, result.err)
+
+
+class Silence(Case):
+    options = ("--client-alive-interval", "1", "--client-alive-count-max", "2")
+
+    def idle(self):
+        """An sftp that waits for commands, once it has logged in."""
+        client = self.spawn([tool("sftp"), "-F", self.path("config"), "server"], cwd=self.scratch, stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        client.stdin.write("pwd\n")
+        client.stdin.flush()
+        self.assertTrue(any("Remote working directory: /" in line for line in client.stdout))
+        return client
+
+    def test_a_stopped_client_is_ended_and_a_silent_one_stays(self):
+        alive, stopped = self.idle(), self.idle()
+        begin = time.monotonic()
+        kill_group(stopped, signal.SIGSTOP)     # sftp and its ssh
+        self.server.wait_log(r"mirage from 127\.0\.0\.1:\d+: timeout, the client does not respond")
+        self.assertGreater(time.monotonic() - begin, 2.5)
+        kill_group(stopped, signal.SIGCONT)
+        self.assertRegex(stopped.communicate("ls\n", timeout=10)[0], "the client does not respond|[Cc]onnection")
+        # It has been asked as often, and answered.
+        out, _ = alive.communicate("ls\n", timeout=10)
+        self.assertIn("mirage.pub", out)
+        self.assertEqual(alive.returncode, 0)
+        self.assertEqual(self.server.log().count("does not respond"), 1)

@@ -126,6 +126,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         };
         let (mut ssh, keys) = (Session::new(options.rekey_limit, algorithms)?, Vec::new());
         ssh.set_max_auth_tries(options.login.max_auth_tries);
+        ssh.set_client_alive(options.login.alive);
         Ok(Self {
             stream,
             meter,

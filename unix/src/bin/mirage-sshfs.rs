@@ -50,6 +50,11 @@ Usage: mirage-sshfs [OPTION]...
       --per-source-penalties 'WORDS'
                            seconds that a source waits after failures, or no
                            [authfail:5 noauth:1 grace-exceeded:10 max:600 min:15]
+      --client-alive-interval TIME
+                           how long a client may be silent before it is asked whether it is
+                           there, and asked again; 0 is for ever [180]
+      --client-alive-count-max N
+                           unanswered questions that end a connection; 0 is no number [3]
       --format-if-blank    format the image if it holds nothing but zeros
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
