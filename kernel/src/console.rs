@@ -4,7 +4,6 @@
 use crate::cpu::clock;
 use crate::cpu::port::Port;
 use crate::cpu::{self, Host};
-use alloc::string::String;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::solo5::Hypercalls;
@@ -66,7 +65,8 @@ pub fn print(text: fmt::Arguments<'_>) {
     // `write_str` never fails.
     let _ = Printable(Console).write_fmt(text);
     if XEN.try_lock().is_some_and(|xen| xen.is_some()) {
-        let mut copy = Printable(String::new());
+        // Not on the heap, which may be what was interrupted.
+        let mut copy = Printable(heapless::String::<1024>::new());
         let _ = copy.write_fmt(text);
         write_xen(&copy.0);
     }
@@ -77,7 +77,19 @@ fn write_xen(text: &str) {
     if let Some(mut xen) = XEN.try_lock()
         && let Some(xen) = xen.as_mut()
     {
-        xen.write(text.replace('\n', "\r\n").as_bytes());
+        let mut bytes = heapless::Vec::<u8, 512>::new();
+        for byte in text.bytes() {
+            if bytes.len() + 1 >= bytes.capacity() {
+                xen.write(&bytes);
+                bytes.clear();
+            }
+            // There is room.
+            if byte == b'\n' {
+                let _ = bytes.push(b'\r');
+            }
+            let _ = bytes.push(byte);
+        }
+        xen.write(&bytes);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod pci;
 pub mod port;
 pub mod power;
 pub mod rtc;
+pub mod watchdog;
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdseed64_step, _rdtsc};

@@ -6,6 +6,7 @@ pub mod xen;
 
 use crate::boot::heap;
 use crate::console;
+use crate::cpu::watchdog;
 use alloc::format;
 use alloc::string::String;
 use core::net::Ipv4Addr;
@@ -62,6 +63,7 @@ pub fn serve(
     let mut peak = 0;
     let mut stop_by = None;
     let served = loop {
+        watchdog::turned();
         let mut moved = machine.poll(&mut server, &mut network.wanted);
         for asked in server.asked() {
             match asked {
@@ -125,6 +127,7 @@ impl Network {
                 self.up = up;
                 if let Some(ip) = up {
                     info!("listening on {ip}:{port}");
+                    watchdog::stand_if_asked();
                 }
             }
         }

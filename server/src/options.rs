@@ -1,4 +1,7 @@
 //! The command line: the same for the Unix program and for a guest's kernel options.
+#[cfg(test)]
+mod tests;
+
 use crate::keys::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
 use crate::limits::{LoginLimits, rekey_limit};
@@ -53,6 +56,8 @@ pub struct Options {
     pub ipv4_gateway: Option<Ipv4Addr>,
     /// In a guest the longest IP packet that it sends, in bytes.
     pub mtu: Option<u16>,
+    /// In a guest the seconds without a turn of its loop that end it; 0 is for ever.
+    pub watchdog: Option<u64>,
 }
 
 impl Default for Options {
@@ -78,11 +83,17 @@ impl Default for Options {
             ipv4: None,
             ipv4_gateway: None,
             mtu: None,
+            watchdog: None,
         }
     }
 }
 
 impl Options {
+    /// Seconds without a turn that end a guest.
+    pub fn watchdog(&self) -> u64 {
+        self.watchdog.unwrap_or(30)
+    }
+
     /// Reads the words of a command line. What could not be used comes back as text: an error
     /// under Unix, a warning in a guest.
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> (Self, Vec<String>) {
@@ -179,6 +190,7 @@ impl Options {
                 | "--ipv4"
                 | "--ipv4-gateway"
                 | "--mtu"
+                | "--watchdog"
                 | "--uid"
                 | "--gid"
                 | "--umask"
@@ -241,6 +253,11 @@ impl Options {
                     format!("--mtu {value:?}: not a number from {} to {}", MTU.start(), MTU.end())
                 })?);
             }
+            "--watchdog" => {
+                let seconds = value.parse().ok().filter(|seconds| *seconds <= LONGEST_WATCH);
+                let wrong = || format!("{name} {value:?}: not seconds, at most {LONGEST_WATCH}");
+                self.watchdog = Some(seconds.ok_or_else(wrong)?);
+            }
             _ => self.listen = Some(value.to_owned()),
         }
         Ok(())
@@ -258,6 +275,9 @@ fn time_offset(value: &str) -> Result<i16, String> {
 /// What every host takes (RFC 1122, 3.3.3), and the longest that any network card here can have.
 const MTU: RangeInclusive<u16> = 576..=9000;
 
+/// A third of it must fit into the 32 bits of a timer that counts at 62.5 MHz.
+const LONGEST_WATCH: u64 = 180;
+
 fn id(name: &str, value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
 }
@@ -265,184 +285,4 @@ fn id(name: &str, value: &str) -> Result<u32, String> {
 fn mask(name: &str, value: &str) -> Result<u32, String> {
     let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
     mask.ok_or_else(|| format!("{name} {value:?}: not octal, as in 022"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use log::Level;
-
-    const KEY: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEAEbRK5Dzoo34Fg+VS+n0ZKlZISJYSDei0s9RxkAyLB me";
-
-    #[test]
-    fn defaults_are_those_of_the_ocaml_version() {
-        let (options, problems) = Options::parse([]);
-        assert_eq!((options.port, options.user.as_str()), (18022, "mirage"));
-        assert!(problems.is_empty());
-    }
-
-    #[test]
-    fn both_forms_of_a_value() {
-        let (options, problems) =
-            Options::parse(["--port", "22022", "--user=alice", "-l", "*:debug", "--read-only"]);
-        assert_eq!(problems, Vec::<String>::new());
-        assert_eq!(
-            (options.port, options.user.as_str(), options.read_only),
-            (22022, "alice", true)
-        );
-        assert!(options.levels.enabled(Level::Debug, "sftp"));
-    }
-
-    #[test]
-    fn a_rekey_limit_is_read_as_openssh_reads_it() {
-        let read = |value| {
-            let (options, problems) = Options::parse(["--rekey-limit", value]);
-            (options.rekey_limit.bytes, options.rekey_limit.seconds, problems.len())
-        };
-        assert_eq!(read("16"), (Some(16), None, 0));
-        assert_eq!(read("64k 90"), (Some(65_536), Some(90), 0));
-        assert_eq!(read("1G 1h30m"), (Some(1 << 30), Some(5_400), 0));
-        assert_eq!(read("default 2w"), (None, Some(1_209_600), 0));
-        assert_eq!(read("default none"), (None, None, 0));
-        assert_eq!(read("0 0"), (None, None, 0));
-        for wrong in ["", "15", "x", "1T", "1G 1y", "1G 1h 1", "99999999999G", "-1", "1G h"] {
-            assert_eq!(read(wrong), (None, None, 1), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn strict_wins_over_nist_with_a_word() {
-        let (options, problems) = Options::parse(["--nist-algorithms"]);
-        assert!(options.nist_algorithms && problems.is_empty());
-        let (options, problems) = Options::parse(["--nist-algorithms", "--strict-algorithms"]);
-        assert!(options.strict_algorithms && !options.nist_algorithms);
-        assert!(problems.len() == 1 && problems[0].contains("--strict-algorithms"), "{problems:?}");
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_named_and_the_rest_still_counts() {
-        let (options, problems) =
-            Options::parse(["quiet", "--port", "70000", "--nonsense", "--user", "bob", "--seed"]);
-        assert_eq!(options.user, "bob");
-        assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(problems[1].contains("70000"));
-        assert!(problems[3].contains("--seed needs a value"));
-    }
-
-    #[test]
-    fn a_seed_is_never_shown() {
-        let line = r#"--port=22 --seed "correct -horse" battery --key 'x' --sed staple -l debug -x q quiet"#;
-        let words = crate::words(line);
-        let words = || words.iter().map(String::as_str);
-        let shown = Options::shown(words());
-        assert_eq!(shown, " --port=22 --seed … … --key 'x' --sed … -l debug -x … …");
-        let mut said = Options::parse(words()).1.join("\n");
-        for line in ["--seed=correct", "--seed -horse battery", "--seed=a --sed=staple staple"] {
-            let words = crate::words(line);
-            let words = || words.iter().map(String::as_str);
-            said += &Options::shown(words());
-            said += &Options::parse(words()).1.join("\n");
-        }
-        for secret in ["correct", "horse", "battery", "staple"] {
-            assert!(!said.contains(secret), "{said}");
-        }
-        let long = Options::shown(["--key", &"k".repeat(5000)]);
-        assert!(long.len() < 200, "{long}");
-    }
-
-    #[test]
-    fn a_key_is_read_and_a_bad_one_explained() {
-        let (options, problems) = Options::parse(["--key", KEY]);
-        assert_eq!(problems, Vec::<String>::new());
-        assert!(options.key.is_some());
-        let (options, problems) = Options::parse(["--key", "ssh-ed25519 AAAA"]);
-        assert!(options.key.is_none());
-        assert!(problems[0].starts_with("--key: "), "{problems:?}");
-    }
-
-    #[test]
-    fn addresses_of_guests() {
-        let (options, problems) =
-            Options::parse(["--ipv4", "10.0.2.20/16", "--ipv4-gateway=10.0.2.2"]);
-        assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(options.ipv4, Some((Ipv4Addr::new(10, 0, 2, 20), 16)));
-        assert_eq!(options.ipv4_gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
-        for bad in ["10.0.2/24", "10.0.2.20/33", "10.0.2.20/", "x"] {
-            assert_eq!(Options::parse(["--ipv4", bad]).1.len(), 1, "{bad}");
-        }
-        for mtu in ["576", "1420", "9000"] {
-            assert_eq!(Options::parse(["--mtu", mtu]).0.mtu, mtu.parse().ok());
-        }
-        for bad in ["575", "9001", "65536", "-1", "auto", ""] {
-            let (options, problems) = Options::parse(["--mtu", bad]);
-            assert_eq!((options.mtu, problems.len()), (None, 1), "{bad}");
-            assert!(problems[0].contains("from 576 to 9000"), "{problems:?}");
-        }
-    }
-
-    #[test]
-    fn how_far_stamps_are_from_utc() {
-        for (words, minutes) in [
-            (&[][..], 0),
-            (&["--time-offset", "-300"], -300),
-            (&["--time-offset=120"], 120),
-            (&["--time-offset=1440", "--grow"], 1440),
-        ] {
-            let (options, problems) = Options::parse(words.iter().copied());
-            assert!(problems.is_empty(), "{problems:?}");
-            assert_eq!(options.time_offset, minutes);
-        }
-        for bad in ["1441", "-1441", "2h", "", "+02:00", "99999999999"] {
-            let (options, problems) = Options::parse(["--time-offset", bad]);
-            assert!(problems[0].contains("not minutes from -1440 to 1440"), "{problems:?}");
-            assert_eq!(options.time_offset, 0);
-        }
-    }
-
-    #[test]
-    fn what_attributes_show() {
-        let (options, problems) = Options::parse(["--uid=0", "--gid", "4294967295", "--umask=077"]);
-        assert!(problems.is_empty(), "{problems:?}");
-        let mut shown = Shown { uid: 0, gid: u32::MAX, umask: 0o077, ..Shown::default() };
-        assert_eq!(options.shown, shown);
-        // Which of them comes first does not matter.
-        let (options, problems) = Options::parse([
-            "--dmask=027",
-            "--uid=0",
-            "--gid=4294967295",
-            "--umask=077",
-            "--fmask=0",
-        ]);
-        assert!(problems.is_empty(), "{problems:?}");
-        (shown.fmask, shown.dmask) = (Some(0), Some(0o027));
-        assert_eq!(options.shown, shown);
-        for bad in [
-            "--fmask=8",
-            "--dmask=1000",
-            "--dmask=x",
-            "--uid=-1",
-            "--gid=users",
-            "--umask=8",
-            "--umask=1000",
-            "--umask=",
-        ] {
-            assert_eq!(Options::parse([bad]).1.len(), 1, "{bad}");
-        }
-    }
-
-    #[test]
-    fn which_part_of_the_disk() {
-        for (value, place) in
-            [("whole", Place::Whole), ("1", Place::Partition(1)), ("12", Place::Partition(12))]
-        {
-            let (options, problems) = Options::parse(["--partition", value]);
-            assert_eq!((options.place, problems.len()), (place, 0));
-        }
-        for bad in ["0", "-1", "", "Whole", "p1", "4294967296"] {
-            let (options, problems) = Options::parse(["--partition", bad]);
-            assert_eq!(options.place, Place::Found);
-            assert!(problems[0].contains("number of a partition"), "{problems:?}");
-        }
-    }
 }

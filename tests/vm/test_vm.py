@@ -12,6 +12,8 @@ MIB = 1 << 20
 
 
 class Q35(Case):
+    options = ("--watchdog", "5")
+
     def test_put_and_get(self):
         sizes = [0, 1, 4096, 1_000_003, 4 * MIB]
         for size in sizes:
@@ -73,6 +75,24 @@ class Ends(Case):
         self.until(lambda: "big" in remote.listdir(), 30, "an upload")
         self.server.stop()
         self.assertNotEqual(client.wait(30), 0)
+
+
+class Stands(Case):
+    serve = False
+
+    def test_a_loop_that_stands_ends_the_machine(self):
+        server = self.boot("--watchdog", "2", "stand-still", disks=[self.make_image("disk.img", check=False)])
+        server.wait_log("listening")
+        begin = time.monotonic()
+        server.wait()
+        self.assertGreater(time.monotonic() - begin, 1.5)
+        for said in ("watchdog: the loop stands still", "\nrip ", "\nfrom "):
+            self.assertIn(said, server.log())
+
+    def test_one_that_sleeps_does_not(self):
+        self.server = self.start(self.make_image("disk.img"), "--watchdog", "2")
+        time.sleep(5)
+        self.sftp("ls")
 
 
 class Devices(Case):

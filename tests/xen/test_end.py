@@ -2,13 +2,14 @@
 import subprocess
 import time
 
-from case import LONG, Case     # first: it says where tests/clients is
+from case import CRASHED, LONG, Case     # first: it says where tests/clients is
 import test_kill
 from tools import big_file, content, tool
 
 
 class Shutdown(Case):
     size = "160M"
+    options = ("--watchdog", "6")      # less than what `test_pause` takes
 
     def test_announced(self):
         """Xen's tools ask politely only a guest that says it listens."""
@@ -48,6 +49,18 @@ class Shutdown(Case):
             file.write(b"y")
         self.assertLess(abs(remote.stat("after").st_mtime - time.time()), 60)
         self.expected.update(before=b"x", after=b"y")
+
+
+class Stands(Case):
+    serve = False
+
+    def test_a_loop_that_stands_ends_the_guest(self):
+        """As after a crash, and it says where it was."""
+        server = self.boot("--watchdog", "3", "stand-still", disks=[(self.make_image("disk.img", check=False), {})])
+        server.wait_log("watchdog: the loop stands still")
+        self.assertEqual(server.wait(), CRASHED)
+        for said in ("\nrip ", "\nfrom "):
+            self.assertIn(said, server.log().replace("\r", ""))
 
 
 class Destroy(Case, test_kill.Kill):

@@ -1,14 +1,18 @@
 //! CPU exceptions (AMD64 APM 2, 8): each prints the registers and ends the machine. They run on a
 //! stack of their own, because the kernel's may be what overflowed and because compiled code keeps
-//! data below its stack pointer. Interrupts are off but while the CPU sleeps, and only end its sleep.
+//! data below its stack pointer. Devices' interrupts are off but while the CPU sleeps, and only end its sleep;
+//! the timer's only count, until the loop has stood still for too long.
 use crate::boot::memory;
 use crate::console;
-use crate::cpu::power;
+use crate::cpu::apic::TIME;
+use crate::cpu::{power, watchdog};
 use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
 
-/// Those of exceptions, and `apic::WAKE` and `apic::SPURIOUS` after them.
-const VECTORS: usize = 34;
+/// Those up to `apic::TIME`.
+const VECTORS: usize = TIME as usize + 1;
+/// How many of them have a stub: those of exceptions, `apic::WAKE` and `apic::SPURIOUS`; the next is TIME's.
+const STUBS: usize = 34;
 /// boot.s' selectors, and the task state after them.
 const CODE: u16 = 0x08;
 const TASK_STATE: u16 = 0x18;
@@ -39,6 +43,24 @@ global_asm!(
     // SPURIOUS.
     ".balign 16",
     "iretq",
+    // TIME: the timer begins anew.
+    ".balign 16",
+    "push rax",
+    "push rcx",
+    "mov eax, 0xfee000b0",
+    "mov dword ptr [rax], 0",
+    "mov ecx, dword ptr [rip + {interval}]",
+    "mov eax, 0xfee00380",
+    "mov dword ptr [rax], ecx",
+    "inc dword ptr [rip + {count}]",
+    "cmp dword ptr [rip + {count}], {most}",
+    "pop rcx",
+    "pop rax",
+    "jge 2f",
+    "iretq",
+    "2:",
+    "push 0",
+    "push {time}",
     "trap_common:",
     "push rax", "push rbx", "push rcx", "push rdx", "push rsi", "push rdi", "push rbp",
     "push r8", "push r9", "push r10", "push r11", "push r12", "push r13", "push r14", "push r15",
@@ -50,6 +72,10 @@ global_asm!(
     "call {trap}",
     "ud2",
     trap = sym trap,
+    interval = sym watchdog::INTERVAL,
+    count = sym watchdog::COUNT,
+    most = const watchdog::MOST,
+    time = const TIME as i32,
 );
 
 unsafe extern "C" {
@@ -87,6 +113,7 @@ struct Frame {
 
 extern "C" fn trap(f: &Frame) -> ! {
     const PAGE_FAULT: u64 = 14;
+    const STANDS: u64 = TIME as u64;
     let name = match f.vector {
         0 => "divide error",
         2 => "non-maskable interrupt",
@@ -99,6 +126,7 @@ extern "C" fn trap(f: &Frame) -> ! {
         PAGE_FAULT => "page fault",
         18 => "machine check",
         19 => "SIMD floating point",
+        STANDS => "watchdog: the loop stands still",
         _ => "exception",
     };
     console::print(format_args!(
@@ -132,7 +160,32 @@ extern "C" fn trap(f: &Frame) -> ! {
         f.r14,
         f.r15,
     ));
+    for address in callers(f.rsp).take(12) {
+        console::print(format_args!("from {address:016x}\n"));
+    }
     power::fail()
+}
+
+/// What on the kernel's stack can be a return address, the last call's first.
+fn callers(stack: u64) -> impl Iterator<Item = u64> {
+    const WORD: u64 = 8;
+    let (image, text) = (memory::image(), memory::text());
+    let end = if memory::stack_guard().end <= stack && stack.is_multiple_of(WORD) {
+        image.end
+    } else {
+        0
+    };
+    let words = (stack..end.saturating_sub(WORD)).step_by(WORD as usize);
+    // SAFETY: from the stack's bottom to the image's end there is the kernel's own memory, mapped and aligned, and
+    // the CPU writes to none of it here but this handler's stack, which is on the heap.
+    let words = words.map(|address| unsafe { (address as *const u64).read_volatile() });
+    words.filter(move |word| {
+        // SAFETY: the same; this is the program, which nobody writes.
+        let before = |n: u64| unsafe { ((word - n) as *const u8).read_volatile() };
+        // A call's first byte, direct or through a register or memory (Intel SDM 2A, CALL).
+        (text.start + 8..text.end).contains(word)
+            && (before(5) == 0xe8 || [2, 3, 6, 7].iter().any(|&n| before(n) == 0xff))
+    })
 }
 
 /// The 64-bit task state segment: only the first interrupt stack of it is used.
@@ -201,26 +254,26 @@ pub fn init() {
             | (base >> 24 & 0xff) << 56,
         base >> 32,
     ]));
-    let mut stub = (&raw const trap_stubs).addr();
-    let gates = [(); VECTORS].map(|()| {
-        let gate = Gate {
+    let stubs = (&raw const trap_stubs).addr();
+    let gates: [Gate; VECTORS] = core::array::from_fn(|vector| {
+        let stub = stubs + 16 * vector.min(STUBS);
+        Gate {
             offset_low: stub as u16,
             selector: CODE,
             stack_table: 1,
-            // Present interrupt gate.
-            attributes: 0x8e,
+            // An interrupt gate, present where there is a stub.
+            attributes: if vector < STUBS || vector == usize::from(TIME) { 0x8e } else { 0 },
             offset_middle: (stub >> 16) as u16,
             offset_high: (stub as u64 >> 32) as u32,
             reserved: 0,
-        };
-        stub += 16;
-        gate
+        }
     });
     let gates: &[Gate; VECTORS] = Box::leak(Box::new(gates));
     let (segments, gates) = (TablePointer::to(segments), TablePointer::to(gates));
     // SAFETY: both tables and what they point to are leaked, so they live for ever. The code and
     // data descriptors are those in force, so the loaded selectors stay valid; TASK_STATE selects
-    // the descriptor of `state`. The gates point to the 34 stubs of 16 bytes at `trap_stubs`.
+    // the descriptor of `state`. The gates that are present point to the stubs at
+    // `trap_stubs`, of 16 bytes each but the last.
     unsafe {
         asm!("lgdt [{}]", "lidt [{}]", "ltr {:x}", in(reg) &segments, in(reg) &gates,
             in(reg) TASK_STATE, options(nostack, preserves_flags));

@@ -1,21 +1,26 @@
-//! The interrupt controllers (Intel SDM 3A, 11; 82093AA I/O APIC), for machines on which the CPU
-//! sleeps until a device or the timer wakes it. Interrupts are let in during that sleep alone, and
-//! do nothing but end it.
-use crate::cpu::clock;
+//! The interrupt controllers (Intel SDM 3A, 11; 82093AA I/O APIC): a timer for the watchdog and, on machines
+//! where the CPU sleeps until a device or the timer wakes it, that sleep. Devices' interrupts are let in while
+//! it lasts alone, and do nothing but end it.
 use crate::cpu::port::Port;
+use crate::cpu::{clock, watchdog};
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
 use core::fmt;
 use core::ptr::{NonNull, with_exposed_provenance_mut};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use drivers::virtio::pci::Message;
 use safe_mmio::UniqueMmioPointer;
 use safe_mmio::fields::ReadPureWrite;
 
-/// The vectors of interrupts, after those of exceptions: a device's or the timer's, and what the
-/// local APIC makes of one that went away.
+/// The vectors of interrupts, after those of exceptions: a device's, what the local APIC makes of one that went
+/// away, and the timer's, of a class of its own.
 pub const WAKE: u8 = 32;
 pub const SPURIOUS: u8 = 33;
+pub const TIME: u8 = 48;
+
+/// The priority that keeps devices out, and lets the timer in (Intel SDM 3A, 11.8.3.1).
+const TIMER_ALONE: u32 = WAKE as u32;
 
 /// Where every PC has them; the second I/O APIC is where QEMU's microvm puts one.
 const LOCAL: usize = 0xfee0_0000;
@@ -45,7 +50,7 @@ const WINDOW: usize = 4;
 const VERSION: u32 = 1;
 const TABLE: u32 = 16;
 
-/// Why nothing could wake the CPU.
+/// Why there is no timer.
 #[derive(Debug)]
 pub enum NoTimer {
     NoApic,
@@ -69,12 +74,13 @@ pub struct Apic {
 }
 
 impl Apic {
-    /// Switches the controllers on, with all their interrupts off, and measures the timer by the
-    /// clock.
+    /// Switches the controllers on, measures the timer by the clock, and lets it interrupt: after so many
+    /// seconds, and some more, without a turn the machine ends; never with 0.
     ///
     /// # Safety
-    /// Once, on a machine other than Xen's, with the low 4 GiB mapped to themselves.
-    pub unsafe fn start() -> Result<Self, NoTimer> {
+    /// Once, with the low 4 GiB mapped to themselves and the handlers of interrupts in force. Under Xen `route`
+    /// and `sleep` must not be called.
+    pub unsafe fn start(watch: u64) -> Result<Self, NoTimer> {
         const HAS_APIC: u32 = 1 << 9;
         if __cpuid(1).edx & HAS_APIC == 0 {
             return Err(NoTimer::NoApic);
@@ -93,11 +99,17 @@ impl Apic {
             (UniqueMmioPointer::new(pointer(LOCAL)), io)
         };
         let mut apic = Self { local, io, rate: 0 };
-        apic.write(PRIORITY, 0);
+        apic.write(PRIORITY, TIMER_ALONE);
         apic.write(SPURIOUS_VECTOR, ENABLED | u32::from(SPURIOUS));
         apic.write(TIMER_DIVIDE, DIVIDE_BY_16);
         apic.rate = apic.measure().ok_or(NoTimer::Stands)?;
-        apic.write(TIMER, WAKE.into());
+        apic.write(TIMER, TIME.into());
+        let interval = apic.counts(Duration::from_secs(watch)) / watchdog::STEPS as u32;
+        watchdog::INTERVAL.store(if watch == 0 { 0 } else { interval }, Ordering::Relaxed);
+        apic.write(TIMER_INITIAL, watchdog::INTERVAL.load(Ordering::Relaxed));
+        // SAFETY: by the caller's promise there are handlers. That of TIME changes nothing but the controller and
+        // the watchdog's count; the others' interrupts are kept out by the priority.
+        unsafe { asm!("sti") }
         Ok(apic)
     }
 
@@ -158,12 +170,25 @@ impl Apic {
 
     /// Stops the CPU until an interrupt, but no longer than this. May return for no reason.
     pub fn sleep(&mut self, most: Duration) {
-        let counts = most.as_nanos().saturating_mul(self.rate.into()) / 1_000_000_000;
-        let counts = u32::try_from(counts).unwrap_or(u32::MAX).max(1);
+        let counts = self.counts(most);
+        watchdog::sleeps();
+        // SAFETY: no interrupt is needed before the next block.
+        unsafe { asm!("cli") }
         self.write(TIMER_INITIAL, counts);
-        // SAFETY: the handler of WAKE and SPURIOUS, the only interrupts that are not masked, changes
-        // nothing but the controller. STI lets none in before HLT, so that none is lost between.
-        unsafe { asm!("sti", "hlt", "cli") }
+        // SAFETY: the handlers of WAKE, SPURIOUS and TIME, the only interrupts that are not masked, change
+        // nothing but the controller and the watchdog's count. STI lets none in before HLT, so that none is
+        // lost between. CR8 is the priority's class (Intel SDM 3A, 11.8.6).
+        unsafe {
+            asm!("mov cr8, {all}", "sti", "hlt", "mov cr8, {alone}",
+                all = in(reg) 0u64, alone = in(reg) u64::from(TIMER_ALONE >> 4));
+        }
+        watchdog::turned();
+    }
+
+    /// What the timer counts in this time, as far as it can.
+    fn counts(&self, time: Duration) -> u32 {
+        let counts = time.as_nanos().saturating_mul(self.rate.into()) / 1_000_000_000;
+        u32::try_from(counts).unwrap_or(u32::MAX).max(1)
     }
 }
 

@@ -52,6 +52,9 @@ impl Solo5 {
         }
         let disk = Solo5Disk::new(self.tender.clone(), disk.handle, disk.capacity, disk.block_size);
         let disk = AnyDisk::Solo5(disk.map_err(|e| format!("disk storage: {e}"))?);
+        if options.watchdog.is_some() {
+            warn!("no watchdog: this machine has no timer that interrupts");
+        }
         let net = Solo5Net::new(self.tender.clone(), net.handle, net.mac, net.mtu);
         let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
         let (keys, memory, mut progress) = (ToldKeys::new(), &budget.volume, |_, _| ());

@@ -10,6 +10,7 @@ use crate::cpu::keyboard::Keyboard;
 use crate::cpu::pci::Configuration;
 use crate::cpu::port::Port;
 use crate::cpu::power::{self, Switch};
+use crate::cpu::watchdog;
 use crate::machine::{self, Machine, Server, Wanted, random};
 use alloc::boxed::Box;
 use alloc::format;
@@ -75,7 +76,7 @@ struct Vm {
 pub unsafe fn run(info: &BootInfo, told: &Told, options: Options, heap: u64) -> Result<(), String> {
     // SAFETY: the caller's promise.
     let (apic, devices) = unsafe {
-        let mut apic = Apic::start().map_err(|e| format!("{e}"))?;
+        let mut apic = Apic::start(options.watchdog()).map_err(|e| format!("{e}"))?;
         let devices = find(info, told, &mut apic);
         (apic, devices)
     };
@@ -205,6 +206,7 @@ impl Vm {
     /// Runs a future of the disk to its end; None when the machine is to end first.
     fn wait<T>(&mut self, disk: &Disk, future: impl Future<Output = T>) -> Option<T> {
         let ended = task::run(future, || {
+            watchdog::turned();
             if self.asked() {
                 return Err(());
             }

@@ -4,7 +4,8 @@ mod qubes;
 use self::qubes::Qubes;
 use crate::budget::Budget;
 use crate::console;
-use crate::cpu::clock;
+use crate::cpu::apic::Apic;
+use crate::cpu::{clock, watchdog};
 use crate::machine::{self, Machine, Server, Wanted, random};
 use alloc::format;
 use alloc::rc::Rc;
@@ -53,7 +54,7 @@ struct Guest {
 /// addresses that hold neither RAM nor devices.
 ///
 /// # Safety
-/// As `Hypervisor::start`.
+/// As `Hypervisor::start`, with the handlers of interrupts in force.
 pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(), String> {
     // SAFETY: the caller's promise.
     let xen = match unsafe { Hypervisor::start(window) } {
@@ -64,6 +65,12 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     match xen.console() {
         Ok(console) => console::add_xen(console),
         Err(e) => warn!("no console: {e}"),
+    }
+    // Xen's own watchdog (SCHEDOP_watchdog) goes on while a domain is paused, and ends it for a reason that
+    // libvirt, which Qubes has, leaves lying.
+    // SAFETY: once, after the handlers; the caller vouches for memory. It is only the timer that is used.
+    if let Err(e) = unsafe { Apic::start(options.watchdog()) } {
+        warn!("no watchdog: {e}");
     }
     let store = xen.xenstore().map_err(|e| format!("no xenstore: {e}"))?;
     // First of all: Qubes does not ask a guest to end that has not said it listens.
@@ -151,13 +158,14 @@ impl Guest {
         /// A future may wait for time alone.
         const STEP: u64 = 100_000_000;
         task::run(future, || {
+            watchdog::turned();
             if let Some(ending) = self.ending() {
                 return Err(Stop::Asked(ending));
             }
             let moved = self.store.poll() | also();
             self.qubes.poll_db();
             if !moved {
-                self.xen.sleep(Some(self.xen.now_ns().saturating_add(STEP)));
+                self.sleep_until(Some(self.xen.now_ns().saturating_add(STEP)));
             }
             Ok(())
         })
@@ -170,6 +178,13 @@ impl Guest {
             Request::Reboot => Ending::Reboot,
         });
         asked.or(self.power_off.then_some(Ending::PowerOff))
+    }
+
+    /// Sleeps until an event, or until this time in nanoseconds.
+    fn sleep_until(&self, until: Option<u64>) {
+        watchdog::sleeps();
+        self.xen.sleep(until);
+        watchdog::turned();
     }
 
     fn unix_time(&self) -> u64 {
@@ -209,6 +224,6 @@ impl Machine for Guest {
 
     fn sleep(&mut self, until: Option<u64>) {
         let until = until.map(|ms| ms.saturating_mul(1_000_000));
-        self.xen.sleep(until.into_iter().chain(self.qubes.deadline()).min());
+        self.sleep_until(until.into_iter().chain(self.qubes.deadline()).min());
     }
 }

@@ -99,6 +99,9 @@ fn main() -> ExitCode {
     if options.mtu.is_some() {
         return usage("--mtu is for guests; here the system has it");
     }
+    if options.watchdog.is_some() {
+        return usage("--watchdog is for guests");
+    }
     logger::start(options.levels.clone());
     done(serve(options))
 }
