@@ -102,7 +102,8 @@ impl Clusters {
         self.count.set(Some(Count::begin()));
     }
 
-    fn end_count(&self, free: u32) {
+    /// Notes how many clusters are free, which was counted.
+    pub(crate) fn end_count(&self, free: u32) {
         self.count.set(None);
         self.free.set(free);
         self.counted.set(true);

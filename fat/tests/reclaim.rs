@@ -97,6 +97,25 @@ fn an_older_second_table_becomes_the_first() {
     }
 }
 
+/// Far from everything that is in use, where the walk through the tree never looks.
+#[test]
+fn what_lies_at_the_end_of_the_tables_is_repaired_too() {
+    for (kind, disk, geometry, first) in cut() {
+        let last = geometry.clusters as usize + 1;
+        set_entry(&disk, &geometry, last, END);
+        set_entry(&disk, &geometry, last - 1, last as u32);
+        set_entry(&disk, &geometry, last - 2, BAD);
+        set_entry_of(&disk, &geometry, 1, last - 3, END);
+        let end = (geometry.table_start + 2 * geometry.table_size) as usize;
+        disk.0.data.borrow_mut()[end - 1] ^= 0x55;
+        assert_repaired(&disk, first as u32 + 3 - 2 + 1, kind);
+        let (first, second) =
+            (end - 2 * geometry.table_size as usize, end - geometry.table_size as usize);
+        let data = disk.0.data.borrow();
+        assert!(data[first..second] == data[second..end], "{kind}: the tables differ");
+    }
+}
+
 #[test]
 fn the_copy_of_the_boot_sector_is_marked_clean_too() {
     for (kind, disk, geometry, first) in cut() {

@@ -138,9 +138,21 @@ fn a_large_volume_is_repaired_where_there_is_memory_for_it() {
     assert_eq!(block_on(small.metadata("/kept")).unwrap().len, 100_000);
     drop(small);
     assert_eq!(problems(), leaked);
+    let before = disk.count();
     let repaired = mount(&disk);
+    let spent = disk.count().since(&before);
+    // Each of both tables once, but for the one page that has what is kept and what is lost.
+    let tables = 2 * repaired.geometry().table_size as usize;
+    let (pages, most) = (tables.div_ceil(32 << 10), tables + (256 << 10));
+    let said = format!("{spent:?} for tables of {tables} bytes");
+    println!("{said}");
+    assert!(spent.read <= most && spent.reads <= pages + 40, "{said}");
+    assert!(spent.writes <= 20, "{said}");
+    let free = block_on(repaired.space()).unwrap().free_clusters;
+    assert!(disk.count().since(&before).reads == spent.reads, "counted once more");
     block_on(repaired.unmount()).unwrap();
     assert_eq!(problems(), "");
+    assert_eq!(block_on(mount(&disk).space()).unwrap().free_clusters, free);
 }
 
 /// As many sectors as a boot sector can say.

@@ -227,6 +227,7 @@ impl<D: BlockDevice> Volume<D> {
                 }
             }
         }
-        self.count_free().await
+        // A repair has counted them.
+        if self.space.is_counted() { Ok(()) } else { self.count_free().await }
     }
 }

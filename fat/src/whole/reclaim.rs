@@ -4,26 +4,26 @@
 //!
 //! The whole tree is followed first, past the cache. Whatever a power cut cannot leave ends the
 //! repair before anything is changed. Then, each step flushed before the next, so that a further
-//! cut leaves what the next mount repairs: the copies, the ends of chains and the entries of empty
-//! files, the free clusters.
+//! cut leaves what the next mount repairs: the ends of chains and the entries of empty files, the free
+//! clusters and the copies.
+//!
+//! Each table is read once: the walk notes of each page that it reads how much is free and in use there,
+//! and whether the copies agree. What it did not read, or what must change, is read then; and the free
+//! clusters are counted with it.
+mod notes;
 pub(crate) mod walk;
 
 use crate::memory::cache::Class;
 use crate::space::table::END;
 use crate::whole::check::table::Link;
-use crate::{BlockDevice, Error, Volume};
-use alloc::vec;
+use crate::{BlockDevice, Error, FatKind, Volume};
 use walk::{Stop, Walk};
-
-/// How much of the copies of the table is compared at once.
-const COMPARED: u64 = 32 << 10;
 
 impl<D: BlockDevice> Volume<D> {
     /// Repairs a volume that was not unmounted, before anything else uses it. From then on it counts
     /// as in use, so that unmounting marks it clean.
     pub(crate) async fn reclaim(&self) -> Result<(), Error> {
-        let mut walk = match Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await
-        {
+        let walk = match Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await {
             Ok(walk) => walk,
             // What can be read is served.
             Err(Stop::Device(error)) => {
@@ -36,7 +36,6 @@ impl<D: BlockDevice> Volume<D> {
             }
         };
         self.mark().await?;
-        self.equalize_tables().await?;
         for last in &walk.ends {
             self.set_entry(*last, END).await?;
             self.relieve().await?;
@@ -49,44 +48,58 @@ impl<D: BlockDevice> Volume<D> {
             self.write_dirty(Class::Directory).await?;
         }
         self.flush().await?;
-        let mut reclaimed = 0u32;
-        for cluster in 2..=self.geometry.clusters.saturating_add(1) {
-            if walk.owned.has(cluster)
-                || matches!(walk.table.link(cluster).await?, Link::Free | Link::Bad)
-            {
+        let (mut free, mut reclaimed) = (0u32, 0u32);
+        for page in 0..walk.copies.pages() {
+            let noted = walk.notes.get(page);
+            let owned = walk.owned.count(walk.table.clusters_of(page));
+            // What is in use has an owner. (Of FAT12 a half entry may look free and have one.)
+            let is_whole = noted.read && !noted.differs && u32::from(noted.used) == owned;
+            if is_whole && self.geometry.kind != FatKind::Fat12 {
+                free = free.saturating_add(noted.free.into());
                 continue;
             }
-            self.set_entry(cluster, 0).await?;
-            self.relieve().await?;
-            reclaimed = reclaimed.saturating_add(1);
+            let more = self.sweep(&walk, page).await?;
+            free = free.saturating_add(more.0);
+            reclaimed = reclaimed.saturating_add(more.1);
         }
         self.write_dirty(Class::Table).await?;
         self.unmark_backup().await?;
         self.flush().await?;
+        self.space.end_count(free.saturating_add(reclaimed));
         log::info!("reclaimed {reclaimed} clusters after the power cut");
         Ok(())
     }
 
-    /// Makes the other tables what the first one is, by which the volume was found to be whole.
-    async fn equalize_tables(&self) -> Result<(), Error> {
-        let start = self.geometry.table_start;
-        let mut changed = false;
-        for away in self.table_copies().into_iter().skip(1) {
-            let mut done = 0u64;
-            while done < self.geometry.table_size {
-                let length = self.geometry.table_size.saturating_sub(done).min(COMPARED);
-                let mut first = vec![0; usize::try_from(length).unwrap_or(0)];
-                let mut copy = first.clone();
-                let at = start.saturating_add(done);
-                self.device.read(at, &mut first).await?;
-                self.device.read(at.saturating_add(away), &mut copy).await?;
-                if first != copy {
-                    self.write_through(at.saturating_add(away), &first).await?;
-                    changed = true;
-                }
-                done = done.saturating_add(length);
+    /// Makes the copies of a page of the table what it is, by which the volume was found to be whole, and
+    /// frees what has no owner there. Returns how many clusters were free, and how many more are now.
+    async fn sweep(&self, walk: &Walk<'_, D>, page: u64) -> Result<(u32, u32), Error> {
+        let (noted, place) = (walk.notes.get(page), walk.copies.place(page));
+        let bytes = walk.copies.read(page).await?;
+        let differs = match noted.read {
+            true => noted.differs,
+            false => walk.copies.differ(page, &bytes).await?,
+        };
+        if differs {
+            for away in &walk.copies.away {
+                self.write_through(place.saturating_add(*away), &bytes).await?;
             }
         }
-        if changed { self.flush().await } else { Ok(()) }
+        let (mut free, mut reclaimed) = (0u32, 0u32);
+        for (cluster, link) in walk.table.links_of(page, &bytes) {
+            match link {
+                Link::Free => free = free.saturating_add(1),
+                Link::Bad => {}
+                _ if walk.owned.has(cluster) => {}
+                _ => {
+                    if reclaimed == 0 {
+                        self.remember(place, &bytes);
+                    }
+                    self.set_entry(cluster, 0).await?;
+                    self.relieve().await?;
+                    reclaimed = reclaimed.saturating_add(1);
+                }
+            }
+        }
+        Ok((free, reclaimed))
     }
 }

@@ -3,6 +3,7 @@ use crate::{BlockDevice, DeviceError, FatKind, Geometry};
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// What a table entry says. fatgen103, "FAT Data Structure".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub(crate) enum Link {
     Outside(u32),
 }
 
-const PAGE: u64 = 32 << 10;
+pub(crate) const PAGE: u64 = 32 << 10;
 /// With that, 1 MiB of the table is in memory.
 const MOST_PAGES: usize = 32;
 
@@ -27,6 +28,8 @@ pub(crate) struct Table<'a, D> {
     size: u64,
     clusters: u32,
     pages: BTreeMap<u64, Vec<u8>>,
+    /// The page that was read last, until somebody asks.
+    fresh: Option<u64>,
 }
 
 impl<'a, D: BlockDevice> Table<'a, D> {
@@ -40,11 +43,26 @@ impl<'a, D: BlockDevice> Table<'a, D> {
             size: geometry.table_size,
             clusters: geometry.clusters,
             pages: BTreeMap::new(),
+            fresh: None,
         }
+    }
+
+    /// The page that was read from the disk last, if that was since the last call.
+    pub fn take_fresh(&mut self) -> Option<u64> {
+        self.fresh.take()
+    }
+
+    /// The bytes of a page, if it is in memory.
+    pub fn page(&self, number: u64) -> Option<&[u8]> {
+        self.pages.get(&number).map(Vec::as_slice)
     }
 
     pub async fn link(&mut self, cluster: u32) -> Result<Link, DeviceError> {
         let raw = self.raw(cluster).await?;
+        Ok(self.classify(raw))
+    }
+
+    fn classify(&self, raw: u32) -> Link {
         let last = self.clusters.saturating_add(1);
         let (bad, end) = match self.kind {
             FatKind::Fat12 => (0xFF7, 0xFF8),
@@ -52,37 +70,70 @@ impl<'a, D: BlockDevice> Table<'a, D> {
             FatKind::Fat32 => (0x0FFF_FFF7, 0x0FFF_FFF8),
             FatKind::ExFat => (0xFFFF_FFF7, 0xFFFF_FFF8),
         };
-        Ok(match raw {
+        match raw {
             0 => Link::Free,
             next if (2..=last).contains(&next) => Link::Next(next),
             raw if raw == bad => Link::Bad,
             raw if raw >= end => Link::End,
             raw => Link::Outside(raw),
+        }
+    }
+
+    /// The clusters whose entries begin in a page. FAT12's table has but one.
+    pub fn clusters_of(&self, page: u64) -> Range<u32> {
+        let each = match self.kind {
+            FatKind::Fat12 => u64::from(u32::MAX),
+            FatKind::Fat16 => PAGE / 2,
+            FatKind::Fat32 | FatKind::ExFat => PAGE / 4,
+        };
+        let end = self.clusters.saturating_add(2);
+        let number = |at: u64| u32::try_from(at).unwrap_or(u32::MAX).min(end);
+        let first = page.saturating_mul(each);
+        number(first).max(2)..number(first.saturating_add(each)).max(2)
+    }
+
+    /// What a page, whose number and bytes these are, says of its clusters.
+    pub fn links_of(&self, page: u64, bytes: &[u8]) -> impl Iterator<Item = (u32, Link)> {
+        let start = page.saturating_mul(PAGE);
+        self.clusters_of(page).map_while(move |cluster| {
+            let at = usize::try_from(self.place(cluster).saturating_sub(start)).ok()?;
+            let raw = match self.kind {
+                FatKind::Fat12 => {
+                    let both = u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+                    u32::from(if cluster.is_multiple_of(2) { both & 0xFFF } else { both >> 4 })
+                }
+                FatKind::Fat16 => u32::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)),
+                FatKind::Fat32 => {
+                    u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) & 0x0FFF_FFFF
+                }
+                FatKind::ExFat => u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?),
+            };
+            Some((cluster, self.classify(raw)))
         })
+    }
+
+    /// Where in the table an entry begins.
+    fn place(&self, cluster: u32) -> u64 {
+        let cluster = u64::from(cluster);
+        match self.kind {
+            FatKind::Fat12 => cluster.saturating_add(cluster / 2),
+            FatKind::Fat16 => cluster.saturating_mul(2),
+            FatKind::Fat32 | FatKind::ExFat => cluster.saturating_mul(4),
+        }
     }
 
     /// An entry as it is stored, without FAT32's four reserved bits.
     pub async fn raw(&mut self, cluster: u32) -> Result<u32, DeviceError> {
-        let cluster = u64::from(cluster);
+        let at = self.place(cluster);
         match self.kind {
             FatKind::Fat12 => {
-                let at = cluster.saturating_add(cluster / 2);
                 let low = self.byte(at).await?;
                 let both = low | self.byte(at.saturating_add(1)).await? << 8;
                 Ok(if cluster.is_multiple_of(2) { both & 0xFFF } else { both >> 4 })
             }
-            FatKind::Fat16 => {
-                let at = cluster.saturating_mul(2);
-                Ok(u32::from(u16::from_le_bytes(self.bytes(at).await?)))
-            }
-            FatKind::Fat32 => {
-                let at = cluster.saturating_mul(4);
-                Ok(u32::from_le_bytes(self.bytes(at).await?) & 0x0FFF_FFFF)
-            }
-            FatKind::ExFat => {
-                let at = cluster.saturating_mul(4);
-                Ok(u32::from_le_bytes(self.bytes(at).await?))
-            }
+            FatKind::Fat16 => Ok(u32::from(u16::from_le_bytes(self.bytes(at).await?))),
+            FatKind::Fat32 => Ok(u32::from_le_bytes(self.bytes(at).await?) & 0x0FFF_FFFF),
+            FatKind::ExFat => Ok(u32::from_le_bytes(self.bytes(at).await?)),
         }
     }
 
@@ -107,6 +158,7 @@ impl<'a, D: BlockDevice> Table<'a, D> {
                 self.pages.remove(if lowest < number { &lowest } else { &highest });
             }
             self.pages.insert(number, page);
+            self.fresh = Some(number);
         }
         let within = usize::try_from(at % PAGE).unwrap_or(0);
         let bytes = self.pages.get(&number).and_then(|page| page.get(within..)?.first_chunk());
@@ -147,5 +199,22 @@ impl Owned {
     pub fn has(&self, cluster: u32) -> bool {
         let word = usize::try_from(cluster / 64).ok().and_then(|word| self.bits.get(word));
         word.is_some_and(|word| *word & 1 << (cluster % 64) != 0)
+    }
+
+    /// How many of these clusters have an owner.
+    pub fn count(&self, clusters: Range<u32>) -> u32 {
+        let Range { mut start, end } = clusters;
+        let mut count = 0u32;
+        while start < end {
+            // As far as the word goes that its bit is in.
+            let next = (start / 64).saturating_add(1).saturating_mul(64).min(end);
+            let word = usize::try_from(start / 64).ok().and_then(|word| self.bits.get(word));
+            let bits = word.map_or(0, |word| word >> (start % 64));
+            let most = next.saturating_sub(start);
+            let bits = if most < 64 { bits & !(u64::MAX << most) } else { bits };
+            count = count.saturating_add(bits.count_ones());
+            start = next;
+        }
+        count
     }
 }

@@ -1,6 +1,7 @@
 //! Following every directory and chain to note who owns which cluster, without changing anything.
 use crate::layout::entry::{Entry, Kind, SLOT};
 use crate::whole::check::table::{Link, Owned, Table};
+use crate::whole::reclaim::notes::{Copies, Notes};
 use crate::{BlockDevice, DeviceError, FatKind, Geometry};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -31,6 +32,8 @@ pub(crate) struct Walk<'a, D> {
     geometry: &'a Geometry,
     pub table: Table<'a, D>,
     pub owned: Owned,
+    pub copies: Copies<'a, D>,
+    pub notes: Notes,
     /// First clusters of directories that were met and are not read yet.
     waiting: Vec<u32>,
     /// Clusters that are the last that a file needs and not the last of its chain.
@@ -42,9 +45,9 @@ pub(crate) struct Walk<'a, D> {
 }
 
 impl<'a, D: BlockDevice> Walk<'a, D> {
-    /// Follows everything from the root, with so many bytes for a bit for each cluster.
+    /// Follows everything from the root, with so many bytes for a bit for each cluster and for the notes.
     pub async fn take(device: &'a D, geometry: &'a Geometry, most: usize) -> Result<Self, Stop> {
-        if (geometry.clusters / 8) as usize > most {
+        if ((geometry.clusters / 8) as usize).saturating_add(Notes::bytes(geometry)) > most {
             return Err(Stop::Unfit("it has more clusters than there is memory for"));
         }
         let mut walk = Self {
@@ -52,6 +55,8 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             geometry,
             table: Table::new(device, geometry, geometry.active_table.unwrap_or(0)),
             owned: Owned::new(geometry.clusters),
+            copies: Copies::new(device, geometry),
+            notes: Notes::new(geometry),
             waiting: Vec::new(),
             ends: Vec::new(),
             empty: Vec::new(),
@@ -59,6 +64,19 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
         };
         walk.tree().await?;
         Ok(walk)
+    }
+
+    /// What the table says of a cluster. A page that comes into memory for that is compared with its copies.
+    async fn link(&mut self, cluster: u32) -> Result<Link, Stop> {
+        let link = self.table.link(cluster).await?;
+        let fresh = self.table.take_fresh().filter(|page| !self.notes.get(*page).read);
+        if let Some(page) = fresh
+            && let Some(bytes) = self.table.page(page)
+        {
+            let differs = self.copies.differ(page, bytes).await?;
+            self.notes.set(&self.table, page, bytes, differs);
+        }
+        Ok(link)
     }
 
     fn wide(&self) -> bool {
@@ -80,7 +98,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
         for mut cluster in core::mem::take(&mut self.surplus) {
             loop {
                 self.owned.release(cluster);
-                match self.table.link(cluster).await? {
+                match self.link(cluster).await? {
                     Link::Next(next) if !self.geometry.is_split(cluster) => cluster = next,
                     _ => break,
                 }
@@ -96,7 +114,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             if !(2..=self.geometry.clusters.saturating_add(1)).contains(&cluster) {
                 return Err(Stop::Unfit("a cluster number is outside the volume"));
             }
-            let link = self.table.link(cluster).await?;
+            let link = self.link(cluster).await?;
             if !self.owned.claim(cluster) {
                 return Err(Stop::Unfit("a cluster has two owners"));
             }
@@ -158,7 +176,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             if !self.entries(slots, offset.saturating_add(skipped)).await? {
                 return Ok(());
             }
-            match self.table.link(cluster).await? {
+            match self.link(cluster).await? {
                 Link::Next(next) => cluster = next,
                 _ => return Ok(()),
             }
