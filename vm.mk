@@ -2,6 +2,7 @@
 #
 # make vm         boots it on the image, without root, and says how to mount it
 # make test-vm    runs the system tests on it
+# VM_MACHINE: q35, microvm or microvm-acpi
 VM_MACHINE ?= q35
 
 .PHONY: vm test-vm soak-vm bench-vm
@@ -14,9 +15,10 @@ vm: build kernel
 test-vm: build kernel
 	$(PYTHON) -m unittest discover -s tests/vm -v
 
-# The long forms, with 50 boots in a row on each machine.
-soak-vm: build kernel
+# The long forms, with 50 boots in a row on each machine, and the machines of docs/vm.md with KVM.
+soak-vm: build kernel xen-tools
 	VM_LONG=1 $(PYTHON) -m unittest discover -s tests/vm -v
+	$(PYTHON) tests/hvt/nested.py -v
 
 soak: soak-vm
 

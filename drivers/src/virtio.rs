@@ -24,5 +24,6 @@ mod transport;
 pub use device::{Device, DeviceError};
 pub use disk::VirtioDisk;
 pub use network::{Received, Room, VirtioNet};
+pub use registers::{Mapped, Registers};
 pub use transport::Transport;
 pub use virtio_drivers::transport::DeviceType;

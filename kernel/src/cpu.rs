@@ -119,6 +119,11 @@ pub fn kvm_leaves() -> Option<u32> {
     hypervisor_leaves(b"KVMKVMKVM\0\0\0")
 }
 
+/// Whether QEMU emulates this CPU.
+pub fn is_emulated() -> bool {
+    hypervisor_leaves(b"TCGTCGTCGTCG").is_some()
+}
+
 fn hypervisor_leaves(signature: &[u8; 12]) -> Option<u32> {
     (0x4000_0000..0x4001_0000).step_by(0x100).find(|&base| {
         let leaf = __cpuid(base);

@@ -26,9 +26,10 @@ NETWORK = f"--ipv4 {ADDRESS}/24 --ipv4-gateway {GATEWAY} --per-source-penalties 
 
 
 class Host:
-    """Boots at once. Its console is in the file `console_path`."""
+    """Boots at once. Its console is in the file `console_path`. With `outer` it reads this machine's files, so
+    that this machine's programs run there."""
 
-    def __init__(self, kernel, image, port, seconds=120):
+    def __init__(self, kernel, image, port, seconds=120, memory=256, outer=False):
         built = setup.prepare()
         self.folder = tempfile.mkdtemp(prefix="hvt-")
         self.console_path, path = f"{self.folder}/console", f"{self.folder}/console-socket"
@@ -37,11 +38,12 @@ class Host:
         for name, file, more in (("image", image, ""), ("kernel", kernel, ",readonly=on")):
             drives += ["-drive", f"if=none,id={name},format=raw,file={file}{more}",
                        "-device", f"virtio-blk-pci,drive={name}"]
-        command = [*setup.xen.qemu(), "-machine", "q35", "-accel", "tcg", "-cpu", CPU, "-m", "256", "-nodefaults",
+        files = ["-virtfs", "local,path=/,mount_tag=outer,security_model=none,readonly=on"] if outer else []
+        command = [*setup.xen.qemu(), "-machine", "q35", "-accel", "tcg", "-cpu", CPU, "-m", str(memory), "-nodefaults",
                    "-display", "none", "-no-reboot", "-kernel", f"{built}/vmlinux", "-initrd", f"{built}/initramfs",
                    "-append", LINUX, "-chardev",
                    f"socket,id=c,path={path},server=on,wait=off,logfile={self.console_path}", "-serial", "chardev:c",
-                   *drives, "-netdev", f"user,id=n,{forward}", "-device", "virtio-net-pci,netdev=n"]
+                   *drives, *files, "-netdev", f"user,id=n,{forward}", "-device", "virtio-net-pci,netdev=n,mac=52:54:00:00:00:02"]
         self.qemu = Qemu(command, self.folder)
         self.process = self.qemu.process
         self.commands = socket.socket(socket.AF_UNIX)
@@ -77,6 +79,14 @@ class Host:
         """Runs the kernel on the tests' tender. `line` is the guest's, as a shell has it."""
         words = [f"--mem={memory}", *devices, "/dev/vdb", *shlex.split(line)]
         self.say("start " + shlex.join(words))
+
+    def start_outer(self, command):
+        """Runs a command of this machine's there, as its shell has it; what is typed to it is `keys`."""
+        self.say(f"outer {command}")
+
+    def keys(self, text):
+        """As printf has them."""
+        self.say(f"type {text}")
 
     def kill(self, seconds=20):
         """SIGKILL for the tender: what it wrote is the host's."""

@@ -15,7 +15,7 @@ xen = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(xen)
 
 CACHE = os.path.join(os.path.dirname(xen.CACHE), "hvt")
-MODULES = ["kvm", "kvm-amd", "tun", "bridge", "virtio_pci", "virtio_net", "virtio_blk"]
+MODULES = ["kvm", "kvm-amd", "tun", "bridge", "virtio_pci", "virtio_net", "virtio_blk", "9pnet_virtio", "9p"]
 KEEP = 3
 
 

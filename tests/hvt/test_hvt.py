@@ -1,10 +1,11 @@
 """The kernel as a guest of Solo5's hvt, on the tests' own tender."""
+import subprocess
 import time
 import unittest
 
-from case import LONG, Case
+from case import KERNEL, LONG, Case
 import test_kill  # which `case` finds
-from host import NETWORK
+from host import NETWORK, Host
 from tools import big_file, content, tool
 
 MIB = 1 << 20
@@ -68,12 +69,45 @@ class Missing(Case):
         self.host.end()
 
 
-@unittest.skipUnless(LONG, "a long test")
+class Full(Case):
+    serve = False
+
+    def test_a_hosts_disk_that_is_full(self):
+        """An image with holes that cannot grow ends the tender, as a power cut does: what was synced stays."""
+        image = self.make_image("disk.img")
+        self.host = Host(KERNEL, image, self.port)
+        self.host.say("small 6m")
+        options = ("--format-if-blank", "--key", self.public(self.key))
+        devices = {"devices": ("--net:service=tap100", "--block:storage=/small/disk.img")}
+        server = self.start(image, *options, **devices)
+        self.write("kept", content(100_000))
+        self.write("large", content(12 * MIB))
+        self.sftp("put -f kept")
+        batch = self.write("batch", "put large\n")
+        client = self.spawn([tool("sftp"), "-F", self.path("config"), "-b", batch, "server"], cwd=self.scratch,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server.wait(1)
+        client.kill()
+        self.assertIn("No space left on device", server.log())
+        self.host.say("small 40m")
+        self.server = self.start(image, *options, **devices)
+        self.sftp("get kept again", "put large")
+        self.assertEqual(self.read("again"), content(100_000))
+        self.server.stop()
+
+
 class Mounted(Case):
-    seconds = 600
+    memory = 24
+    seconds = 300
 
     def test_git(self):
         self.use_git(self.mount())
+
+
+@unittest.skipUnless(LONG, "a long test")
+class MountedWithMore(Mounted):
+    memory = 32
+    seconds = 600
 
 
 @unittest.skipUnless(LONG, "a long test")

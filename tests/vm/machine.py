@@ -14,9 +14,9 @@ QEMU = "qemu-system-x86_64"
 # What QEMU's user network gives a guest, and where it is itself.
 ADDRESS, GATEWAY, INSIDE = "10.0.2.15", "10.0.2.2", 18022
 # The suffix of a device's name: on PCI, or with registers in memory.
-BUSES = {"q35": "pci", "microvm": "device"}
+BUSES = {"q35": "pci", "microvm": "device", "microvm-acpi": "device"}
 # Without ACPI QEMU tells a kernel of a microvm's devices on the command line.
-MACHINES = {"q35": "q35", "microvm": "microvm,acpi=off"}
+MACHINES = {"q35": "q35", "microvm": "microvm,acpi=off", "microvm-acpi": "microvm,acpi=on"}
 # All of a test come from one address, and some only for the banner.
 NETWORK = f"--ipv4 {ADDRESS}/24 --ipv4-gateway {GATEWAY} --per-source-penalties no"
 
@@ -100,10 +100,10 @@ class Machine:
 
     def ask_to_end(self):
         """As a host would: only QEMU's machines with ACPI have a power button."""
-        if self.machine == "q35":
-            self.press_power_button()
-        else:
+        if self.machine == "microvm":
             self.press_ctrl_c()
+        else:
+            self.press_power_button()
 
     def kill(self):
         if self.process.poll() is None:

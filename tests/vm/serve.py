@@ -3,7 +3,7 @@
 
     tests/vm/serve.py KERNEL DISK KEY [PORT] [MACHINE] [OPTION…]
 
-MACHINE is q35 or microvm; the options are the guest's. Control-C ends the machine.
+MACHINE is q35, microvm or microvm-acpi; the options are the guest's. Control-C ends the machine.
 """
 import os
 import signal

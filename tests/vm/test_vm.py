@@ -34,6 +34,19 @@ class Microvm(Q35):
     machine, cpu = "microvm", "qemu64,+rdrand"
 
 
+class MicrovmAcpi(Case):
+    """Devices, the power button and the switch are those that ACPI's tables tell of."""
+    machine = "microvm-acpi"
+
+    def test_put_and_get(self):
+        self.write("up", content(MIB + 1))
+        self.expected["file"] = content(MIB + 1)
+        self.sftp("put up file", "get file down")
+        self.assertEqual(self.read("down"), content(MIB + 1))
+        self.server.stop()
+        self.assertIn("asked to end by the power button", self.server.log())
+
+
 class LittleMemory(Case):
     machine, memory, size = "microvm", 24, "64M"
 

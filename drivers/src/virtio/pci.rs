@@ -89,20 +89,66 @@ fn open<C: ConfigurationAccess + Copy>(
     message: Message,
     map: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Device, &'static str> {
-    let bars = root.bars(place).map_err(|_| "its memory cannot be told")?;
-    for (address, size) in bars.iter().flatten().filter_map(|bar| bar.memory_address_size()) {
-        if address != 0 && !map(address, size) {
+    root.set_command(place, Command::INTERRUPT_DISABLE);
+    let bars = bars(access, place);
+    for Bar { address, size } in bars.iter().flatten() {
+        if !map(*address, *size) {
             return Err("its memory cannot be mapped");
         }
+    }
+    if bars.iter().all(Option::is_none) {
+        return Err("the host did not say where its memory is");
     }
     root.set_command(
         place,
         Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE,
     );
-    let device = structures(root, access, place).ok_or("no modern virtio device")?;
-    message_interrupts(root, access, place, message)
+    let device = structures(root, access, place, &bars).ok_or("no modern virtio device")?;
+    message_interrupts(root, access, place, message, &bars)
         .ok_or("it cannot send interrupts as messages (MSI-X)")?;
     Ok(Device::new(Transport::pci(kind, device), true))
+}
+
+/// Memory of a device's.
+#[derive(Clone, Copy)]
+struct Bar {
+    address: u64,
+    size: u64,
+}
+
+/// The device's memory that the host gave a place to, while the device does not answer there (PCI 3.0, 6.2.5.1).
+/// Each half of an address is put back before the other is asked for: cloud-hypervisor moves a device to what
+/// both of them hold when the upper is written.
+fn bars<C: ConfigurationAccess>(mut access: C, place: DeviceFunction) -> [Option<Bar>; 6] {
+    const FIRST: u8 = 0x10;
+    const PORTS: u32 = 1;
+    const WIDE: u32 = 1 << 2;
+    const FLAGS: u32 = 0xf;
+    let mut half = |number: u8| {
+        let register = FIRST.saturating_add(number.saturating_mul(4));
+        let value = access.read_word(place, register);
+        access.write_word(place, register, u32::MAX);
+        let mask = access.read_word(place, register);
+        access.write_word(place, register, value);
+        (value, mask)
+    };
+    let mut bars = [None; 6];
+    let mut numbers = 0u8..6;
+    while let Some(number) = numbers.next() {
+        let (value, mask) = half(number);
+        let wide = value & (PORTS | WIDE) == WIDE;
+        let (top, top_mask) = match wide.then(|| numbers.next()).flatten() {
+            Some(next) => half(next),
+            None => (0, u32::MAX),
+        };
+        let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low & !FLAGS);
+        let (address, size) = (wide(value, top), wide(mask, top_mask).wrapping_neg());
+        let there = value & PORTS == 0 && mask & !FLAGS != 0 && address != 0;
+        if let Some(bar) = bars.get_mut(usize::from(number)) {
+            *bar = there.then_some(Bar { address, size });
+        }
+    }
+    bars
 }
 
 /// The device's structures, whose memory is mapped.
@@ -110,17 +156,17 @@ fn structures<C: ConfigurationAccess + Copy>(
     root: &mut PciRoot<C>,
     access: C,
     place: DeviceFunction,
+    bars: &[Option<Bar>],
 ) -> Option<Pci<Mapped>> {
     let capabilities: Vec<_> = root.capabilities(place).filter(|c| c.id == VENDOR).collect();
     // The first of a type that can be used is the one to use (4.1.4.1).
-    let mut find = |wanted: u8| {
+    let find = |wanted: u8| {
         capabilities.iter().find_map(|capability| {
             let [_, kind] = capability.private_header.to_le_bytes();
             let word = |at: u8| Some(access.read_word(place, capability.offset.checked_add(at)?));
             let [bar, ..] = word(4)?.to_le_bytes();
             let (offset, len) = (word(8)?, word(12)?);
-            let registers =
-                (kind == wanted).then(|| registers(root, place, bar, offset, len))??;
+            let registers = (kind == wanted).then(|| registers(bars, bar, offset, len))??;
             // The word after the capability of `NOTIFY`.
             Some((registers, word(16).unwrap_or_default()))
         })
@@ -137,13 +183,14 @@ fn message_interrupts<C: ConfigurationAccess + Copy>(
     mut access: C,
     place: DeviceFunction,
     message: Message,
+    bars: &[Option<Bar>],
 ) -> Option<()> {
     /// An entry: address, upper address, data, and the vector's mask.
     const ENTRY: u32 = 16;
     let msix = root.capabilities(place).find(|capability| capability.id == MSIX)?.offset;
     // The low three bits of a table's offset are the number of its BAR.
     let table = access.read_word(place, msix.checked_add(4)?);
-    let mut table = registers(root, place, table as u8 & 7, table & !7, ENTRY)?;
+    let mut table = registers(bars, table as u8 & 7, table & !7, ENTRY)?;
     let words = [message.address as u32, (message.address >> 32) as u32, message.data, 0];
     (0usize..).step_by(4).zip(words).for_each(|(at, word)| table.set_word(at, word));
     let control = access.read_word(place, msix);
@@ -152,18 +199,11 @@ fn message_interrupts<C: ConfigurationAccess + Copy>(
 }
 
 /// Registers at an offset in one of the device's BARs, if they lie inside.
-fn registers<C: ConfigurationAccess>(
-    root: &mut PciRoot<C>,
-    place: DeviceFunction,
-    bar: u8,
-    offset: u32,
-    len: u32,
-) -> Option<Mapped> {
-    let (address, size) =
-        root.bars(place).ok()?.get(usize::from(bar))?.as_ref()?.memory_address_size()?;
+fn registers(bars: &[Option<Bar>], bar: u8, offset: u32, len: u32) -> Option<Mapped> {
+    let Bar { address, size } = (*bars.get(usize::from(bar))?)?;
     let inside = u64::from(offset).checked_add(len.into())? <= size;
     let start = usize::try_from(address.checked_add(offset.into())?).ok()?;
     // SAFETY: the device says that its registers are there, inside its own memory, which is mapped. No two
     // structures of a device are the same but for reading.
-    (address != 0 && inside).then(|| unsafe { Mapped::new(start, len as usize) })
+    inside.then(|| unsafe { Mapped::new(start, len as usize) })
 }

@@ -2,4 +2,5 @@
 mod disk;
 mod host;
 mod network;
+mod pci;
 mod strict;

@@ -1,5 +1,5 @@
 //! Where the kernel's image lies, and the memory that the loader filled.
-use crate::boot::pvh::Physical;
+use crate::boot::physical::Physical;
 use core::ops::Range;
 use core::slice;
 

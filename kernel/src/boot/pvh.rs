@@ -1,6 +1,8 @@
 //! What the PVH loader says about the machine: hvm_start_info, the command line and the memory map
 //! (xen/include/public/arch-x86/hvm/start_info.h). All of it is copied: it lies in memory that the
 //! heap takes over.
+use crate::boot::acpi::Acpi;
+use crate::boot::physical::Physical;
 use core::fmt;
 use core::ops::Range;
 use heapless::Vec;
@@ -10,12 +12,6 @@ const COMMAND_LINE_MAX: usize = 4096;
 const REGIONS_MAX: usize = 128;
 /// HVM_MEMMAP_TYPE_RAM.
 const RAM: u32 = 1;
-
-/// Physical memory as it is read while starting.
-pub trait Physical {
-    /// `len` bytes at `address`; none where they cannot be what the loader left.
-    fn bytes(&self, address: u64, len: u64) -> Option<&[u8]>;
-}
 
 /// A range of physical addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +43,7 @@ pub struct BootInfo {
     pub command_line: Vec<u8, COMMAND_LINE_MAX>,
     /// The RAM of the memory map; no two regions overlap.
     pub ram: Vec<Region, REGIONS_MAX>,
+    pub acpi: Acpi,
 }
 
 impl BootInfo {
@@ -67,8 +64,13 @@ impl BootInfo {
     /// lies below 1 MiB.
     pub fn is_device(&self, address: u64, size: u64) -> bool {
         let device = Region { start: address, end: address.saturating_add(size) };
-        let mapped = device.start >= 1 << 20 && device.end <= 1 << 32;
-        mapped && !self.ram.iter().any(|region| region.overlaps(&device))
+        device.end <= 1 << 32 && self.is_free(address, size)
+    }
+
+    /// The same for addresses that may be above 4 GiB, and be still to be mapped.
+    pub fn is_free(&self, address: u64, size: u64) -> bool {
+        let device = Region { start: address, end: address.saturating_add(size) };
+        device.start >= 1 << 20 && !self.ram.iter().any(|region| region.overlaps(&device))
     }
 }
 
@@ -117,6 +119,7 @@ impl BootInfo {
         Ok(Self {
             command_line: command_line(memory, header.u64(24)?)?,
             ram: ram(memory, header.u64(40)?, header.u32(48)?)?,
+            acpi: Acpi::read(memory, header.u64(32)?),
         })
     }
 }
@@ -305,6 +308,7 @@ mod tests {
         let info = |ram: &[(u64, u64)]| BootInfo {
             command_line: Vec::new(),
             ram: ram.iter().map(|&(start, end)| Region { start, end }).collect(),
+            acpi: Acpi::default(),
         };
         let small = info(&[(0, 0x9f000), (1 << 20, (32 << 20) - 4096)]);
         assert_eq!(small.window(65), Some(32 << 20..(32 << 20) + 65 * 4096));
@@ -317,7 +321,7 @@ mod tests {
     #[test]
     fn devices_are_where_nothing_else_is() {
         let ram = [Region { start: 1 << 20, end: 32 << 20 }].into_iter().collect();
-        let info = BootInfo { command_line: Vec::new(), ram };
+        let info = BootInfo { command_line: Vec::new(), ram, acpi: Acpi::default() };
         assert!(info.is_device(0xfeb0_0000, 512));
         assert!(info.is_device(0xffff_f000, 4096));
         for (address, size) in [

@@ -1,7 +1,9 @@
 //! What a Solo5 tender says about the machine (include/hvt_abi.h, include/mft_abi.h of Solo5): its memory,
 //! the command line, the counter's rate, and the manifest, filled in with the devices that are attached.
 //! All of it is copied.
-use crate::boot::pvh::{BootError, BootInfo, Physical, Region, command_line};
+use crate::boot::acpi::Acpi;
+use crate::boot::physical::Physical;
+use crate::boot::pvh::{BootError, BootInfo, Region, command_line};
 use heapless::Vec;
 
 /// The devices' names in the manifest, which is in boot.s.
@@ -55,7 +57,8 @@ impl Machine {
         let region = Region { start: 1 << 20, end };
         // There is room for one.
         let _ = ram.push(region);
-        let info = BootInfo { command_line: command_line(memory, field(24)?)?, ram };
+        let command_line = command_line(memory, field(24)?)?;
+        let info = BootInfo { command_line, ram, acpi: Acpi::default() };
         let mut machine = Self { rate, disk: None, net: None };
         machine.devices(memory, field(32)?)?;
         Ok((machine, info))

@@ -1,5 +1,6 @@
 //! The machine as a guest of QEMU, KVM, Firecracker or cloud-hypervisor: virtio devices, and a CPU that
 //! sleeps until one of them interrupts it.
+use crate::boot::acpi::{Kind, Sleep};
 use crate::boot::paging;
 use crate::boot::pvh::BootInfo;
 use crate::budget::{Budget, PAGE};
@@ -19,7 +20,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use drivers::task;
 use drivers::virtio::mmio::{self, Place};
-use drivers::virtio::{Device, DeviceType, Transport, VirtioDisk, VirtioNet, pci};
+use drivers::virtio::{Device, DeviceType, Mapped, Registers, Transport};
+use drivers::virtio::{VirtioDisk, VirtioNet, pci};
 use drivers::{AnyDisk, AnyNet};
 use log::{error, info, warn};
 use server::{Now, Options, Random, ToldKeys};
@@ -56,13 +58,39 @@ impl Told {
 struct Devices {
     disks: Vec<Device>,
     nets: Vec<Device>,
-    /// QEMU's power management, with a power button.
-    button: bool,
+    button: Button,
+}
+
+/// Where the machine tells of its power button.
+#[derive(Default)]
+enum Button {
+    #[default]
+    None,
+    /// QEMU's power management.
+    Pm1a,
+    Events(Mapped, Kind),
+}
+
+impl Button {
+    /// Whether it was pressed since somebody looked.
+    fn pressed(&self) -> bool {
+        const PM1A: u16 = 1 << 8;
+        const QEMU: u32 = 1 << 1;
+        const CLOUD_HYPERVISOR: u8 = 1 << 3;
+        match self {
+            Self::None => false,
+            Self::Pm1a => Port::Pm1aStatus.read_word() & PM1A != 0,
+            Self::Events(register, Kind::Qemu) => register.word(0) & QEMU != 0,
+            Self::Events(register, Kind::CloudHypervisor) => {
+                register.byte(0) & CLOUD_HYPERVISOR != 0
+            }
+        }
+    }
 }
 
 struct Vm {
     apic: Apic,
-    button: bool,
+    button: Button,
     keyboard: Keyboard,
     /// When somebody looks next whether the machine is to end.
     look: Duration,
@@ -80,8 +108,9 @@ pub unsafe fn run(info: &BootInfo, told: &Told, options: Options, heap: u64) -> 
         let devices = find(info, told, &mut apic);
         (apic, devices)
     };
-    let button = devices.button;
-    if button {
+    let mut devices = devices;
+    let button = core::mem::take(&mut devices.button);
+    if let Button::Pm1a = button {
         const BUTTON: u16 = 1 << 8;
         Port::Pm1aEnable.write_word(BUTTON);
         Port::Pm1aStatus.write_word(BUTTON);
@@ -96,19 +125,21 @@ pub unsafe fn run(info: &BootInfo, told: &Told, options: Options, heap: u64) -> 
     Ok(())
 }
 
-/// Looks for the devices on the command line and on the PCI buses.
+/// Looks for the devices on the command line, or else in ACPI's tables, and on the PCI buses.
 ///
 /// # Safety
 /// Once, with the low 4 GiB mapped to themselves.
 unsafe fn find(info: &BootInfo, told: &Told, apic: &mut Apic) -> Devices {
     /// PM of Intel's 82371AB and ICH9, which QEMU's machines with PCI have.
     const WITH_BUTTON: [(u16, u16); 2] = [(0x8086, 0x7113), (0x8086, 0x2918)];
-    /// Its host bridge.
-    const CLOUD_HYPERVISOR: (u16, u16) = (0x8086, 0x0d57);
     let mut devices = Devices::default();
     let mut known: Vec<&Place> = Vec::new();
-    for place in &told.places {
-        let name = format!("virtio_mmio.device at {:#x}", place.address);
+    let (source, places) = match told.places.as_slice() {
+        [] => ("ACPI's virtio device", info.acpi.devices.as_slice()),
+        told => ("virtio_mmio.device", told),
+    };
+    for place in places {
+        let name = format!("{source} at {:#x}", place.address);
         if !info.is_device(place.address, place.size) || known.iter().any(|k| overlap(k, place)) {
             warn!("{name}: not device memory of its own");
             continue;
@@ -121,6 +152,8 @@ unsafe fn find(info: &BootInfo, told: &Told, apic: &mut Apic) -> Devices {
             Err(e) => warn!("{name}: {e}"),
         }
     }
+    // SAFETY: the tables have the low 4 GiB or what is mapped here, and the registers are ACPI's alone.
+    unsafe { power_of(info, &mut devices) };
     if told.no_pci {
         return devices;
     }
@@ -128,14 +161,36 @@ unsafe fn find(info: &BootInfo, told: &Told, apic: &mut Apic) -> Devices {
     // SAFETY: this is the only access, and `pci::find` writes what makes devices use the memory that
     // they are given. Hosts set up the buses before they start a PVH kernel.
     let found = unsafe { pci::find(Configuration::new(), apic.message(), &mut map) };
-    devices.button = found.numbers.iter().any(|number| WITH_BUTTON.contains(number));
-    if devices.button {
+    if found.numbers.iter().any(|number| WITH_BUTTON.contains(number)) {
+        devices.button = Button::Pm1a;
         power::set_switch(Switch::Pm1a);
-    } else if found.numbers.contains(&CLOUD_HYPERVISOR) {
-        power::set_switch(Switch::SleepControl);
     }
     found.devices.into_iter().for_each(|device| devices.add(device));
     devices
+}
+
+/// How a machine with ACPI's newer registers is switched off, and has its button.
+///
+/// # Safety
+/// Once, with the low 4 GiB mapped to themselves.
+unsafe fn power_of(info: &BootInfo, devices: &mut Devices) {
+    /// cloud-hypervisor's; what is at another port is not known.
+    const KNOWN: u64 = Port::Pm1aStatus as u64;
+    let usable = |address, size| info.is_free(address, size) && paging::map_device(address, size);
+    match info.acpi.sleep {
+        Some(Sleep::Port(KNOWN)) => power::set_switch(Switch::SleepControl),
+        Some(Sleep::Memory(address)) if usable(address, 1) => {
+            // SAFETY: mapped, no RAM, and what ACPI has this register for.
+            unsafe { power::set_sleep_register(address) }
+        }
+        _ => (),
+    }
+    let events = info.acpi.events.filter(|events| usable(events.address, 4));
+    if let Some(events) = events {
+        // SAFETY: mapped and no RAM; reading it changes nothing but itself.
+        let register = unsafe { Mapped::new(events.address as usize, 4) };
+        devices.button = Button::Events(register, events.kind);
+    }
 }
 
 fn overlap(a: &Place, b: &Place) -> bool {
@@ -236,13 +291,11 @@ impl Machine for Vm {
 
     /// Whether somebody pressed the power button or Ctrl-Alt-Del, or sent Ctrl-C to the serial port.
     fn asked(&mut self) -> bool {
-        const PRESSED: u16 = 1 << 8;
         let now = clock::since_boot();
         if now >= self.look && !self.asked {
             self.look = now + LOOK;
             let ctrl_c = core::iter::from_fn(console::received).take(64).any(|key| key == CTRL_C);
-            let button = self.button && Port::Pm1aStatus.read_word() & PRESSED != 0;
-            let by = match (ctrl_c, self.keyboard.poll(), button) {
+            let by = match (ctrl_c, self.keyboard.poll(), self.button.pressed()) {
                 (true, ..) => "Ctrl-C",
                 (_, true, _) => "Ctrl-Alt-Del",
                 (.., true) => "the power button",
