@@ -171,7 +171,7 @@ fn structures<C: ConfigurationAccess + Copy>(
             Some((registers, word(16).unwrap_or_default()))
         })
     };
-    let (common, _) = find(COMMON).filter(|(common, _)| common.len() >= COMMON_LEN)?;
+    let (common, _) = find(COMMON).filter(|(common, _)| common.size() >= COMMON_LEN)?;
     let (notify, multiplier) = find(NOTIFY)?;
     let config = find(CONFIG).map(|(config, _)| config);
     Some(Pci::new(common, notify, multiplier, config))

@@ -11,7 +11,7 @@ pub trait Registers {
     fn set_word(&mut self, at: usize, value: u32);
 
     /// Bytes of them.
-    fn len(&self) -> usize;
+    fn size(&self) -> usize;
 }
 
 /// Registers that are in memory.
@@ -76,7 +76,7 @@ impl Registers for Mapped {
         self.write(at, value);
     }
 
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         self.len
     }
 }

@@ -286,7 +286,7 @@ impl<R: Registers> transport::Transport for Transport<R> {
         let (registers, start) = self.config().ok_or(Error::ConfigSpaceMissing)?;
         let start = start.saturating_add(offset);
         let end = start.saturating_add(size_of::<T>());
-        if end > registers.len() {
+        if end > registers.size() {
             return Err(Error::ConfigSpaceTooSmall);
         }
         let places = (start..end).step_by(align_of::<T>());

@@ -234,7 +234,7 @@ impl Registers for Strict {
         self.write(at, 4, value);
     }
 
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         0x200
     }
 }
