@@ -5,7 +5,9 @@
 # make test-qubes    builds the kernel again in another folder: the bytes and the hashes must be the same, and the
 #                    bill of materials true
 QUBES := target/qubes
-QUBES_FILES := packaging/mirage-sshfs.sls packaging/30-mirage-sshfs.policy
+QUBES_FILES := packaging/mirage-sshfs.sls packaging/30-mirage-sshfs.policy packaging/qube/mirage-mount.sls \
+	packaging/qube/mirage-mount@.service
+QUBES_PROGRAMS := packaging/qube/mirage-mount
 
 .PHONY: qubes qubes-files qubes-hash test-qubes
 
@@ -23,6 +25,7 @@ qubes-files: kernel
 	@tar -C $(QUBES) --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
 		--mode=u=rwX,go=rX -c mirage-sshfs | gzip -9n > $(QUBES)/mirage-sshfs.tar.gz
 	@install -m 644 $(QUBES_FILES) $(QUBES)
+	@install -m 755 $(QUBES_PROGRAMS) $(QUBES)
 	@# Of what the kernel is made; not in the tarball, whose bytes are the kernel's alone.
 	@$(PYTHON) packaging/sbom.py $(KERNEL) > $(QUBES)/mirage-sshfs.cdx.json
 	@cd $(QUBES) && sha256sum mirage-sshfs/vmlinuz mirage-sshfs.tar.gz | tee SHA256

@@ -18,7 +18,7 @@ PACKAGES = {
     "sshfs": "sshfs", "fusermount3": "fuse3", "rclone": "rclone", "git": "git", "tar": "tar",
     "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",
     "asyncssh": "python3-asyncssh", "vim.tiny": "vim-tiny", "qemu-img": "qemu-utils", "ssh-agent": "openssh-client",
-    "ssh-add": "openssh-client", "gio": "libglib2.0-bin", "dbus-run-session": "dbus-daemon",
+    "ssh-add": "openssh-client", "systemd-analyze": "systemd", "gio": "libglib2.0-bin", "dbus-run-session": "dbus-daemon",
 }
 
 # Programs that cargo builds for the tests: `make tools` does.
