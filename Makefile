@@ -87,6 +87,19 @@ clients: build
 bench: build
 	$(PYTHON) bench/run.py
 
+# One client beside a crowd of strangers.
+.PHONY: bench-crowd
+bench-crowd: build
+	$(PYTHON) bench/crowd.py
+
+# Half an hour of new keys, killed clients and lost links; as root, in network namespaces.
+SOAK_MINUTES ?= 30
+.PHONY: soak-unix
+soak-unix: build
+	$(PYTHON) bench/soak.py --minutes $(SOAK_MINUTES)
+
+soak: soak-unix
+
 .PHONY: bench-requests
 bench-requests:
 	cargo run --release --locked --package fat --example requests
