@@ -27,18 +27,7 @@ class Kill(Case):
             if turn:
                 self.server = self.start(self.image)
                 self.look(durable)
-            stop = threading.Event()
-            workers = [threading.Thread(target=self.work, args=(turn, durable, stop)),
-                       threading.Thread(target=self.churn, args=(turn, stop))]
-            before = len(durable)
-            for worker in workers:
-                worker.start()
-            time.sleep(random.Random(turn).uniform(0.4, 1.6))
-            self.until(lambda: len(durable) > before + 2, 20, "files synced")
-            self.server.kill()
-            stop.set()
-            for worker in workers:
-                worker.join(20)
+            self.kill_while_they_work(turn, durable, 2, random.Random(turn).uniform(0.4, 1.6))
         self.server = self.start(self.image)
         self.look(durable)
         self.assertGreater(len(durable), 15)
@@ -52,40 +41,54 @@ class Kill(Case):
         durable = {}
         self.sftp("mkdir work")
         for turn in range(turns):
-            stop, before = threading.Event(), len(durable)
-            workers = [threading.Thread(target=self.work, args=(turn, durable, stop), daemon=True),
-                       threading.Thread(target=self.churn, args=(turn, stop), daemon=True)]
-            for worker in workers:
-                worker.start()
-            self.until(lambda: len(durable) > before + 10, 60, "files synced")
-            self.server.kill()
-            stop.set()
-            for worker in workers:
-                worker.join(20)
+            self.kill_while_they_work(turn, durable, 10, 0)
             self.server = self.start(self.image)
             self.look(durable)
         # After the repair too, as mtools reads them.
         for name in list(durable)[-5:]:
             (self.expected[f"work/{name}"],) = durable[name]
 
-    def work(self, turn, durable, stop):
+    def kill_while_they_work(self, turn, durable, synced, seconds):
+        """What fails before the kill is a failure of the server's."""
+        killed, churned, failed, before = threading.Event(), [], [], len(durable)
+
+        def until_killed(work, *args):
+            try:
+                work(turn, killed, *args)
+            except Exception as error:
+                if not killed.is_set():
+                    failed.append(f"{work.__name__}: {error!r}")
+
+        workers = [threading.Thread(target=until_killed, args=args, daemon=True)
+                   for args in ((self.work, durable), (self.churn, churned))]
+        for worker in workers:
+            worker.start()
+        time.sleep(seconds)
+        self.until(lambda: failed or len(durable) > before + synced and len(churned) > 1, 60, "files synced")
+        killed.set()
+        self.server.kill()
+        for worker in workers:
+            worker.join(20)
+        self.assertEqual(failed, [])
+
+    def work(self, turn, killed, durable):
         """Creates and replaces files, each synced; `durable` has what the server said is safe."""
-        try:
-            remote = self.paramiko_sftp()
-            remote.chdir("work")
-            for number in range(100_000):
-                if stop.is_set():
-                    return
-                name, data = f"t{turn}-{number}", content(random.Random(number).choice([0, 10, 5000, 90_000]), number)
-                self.synced(remote, name, data)
-                durable[name] = {data}
-                # A replacement: before the answer either may be there, after it the new one.
-                state = content(3000, f"{turn}/{number}")
-                self.synced(remote, "next", state)
-                durable["state"] = durable.get("state", {None}) | {state}
-                remote.posix_rename("next", "state")
-        except (OSError, EOFError, paramiko().SSHException):
-            pass
+        remote = self.paramiko_sftp()
+        remote.chdir("work")
+        for number in range(100_000):
+            if killed.is_set():
+                return
+            name, data = f"t{turn}-{number}", content(random.Random(number).choice([0, 10, 5000, 90_000]), number)
+            self.synced(remote, name, data)
+            durable[name] = {data}
+            # A sync is one of all that was answered before it: the replacement of the last time is safe now.
+            if number:
+                durable["state"] = {state}
+            # A replacement: before the answer either may be there, after it the new one.
+            state = content(3000, f"{turn}/{number}")
+            self.synced(remote, "next", state)
+            durable["state"] = durable.get("state", {None}) | {state}
+            remote.posix_rename("next", "state")
 
     @staticmethod
     def synced(remote, name, data):
@@ -93,23 +96,21 @@ class Kill(Case):
             file.write(data)
             remote._request(paramiko().sftp.CMD_EXTENDED, "fsync@openssh.com", file.handle)
 
-    def churn(self, turn, stop):
+    def churn(self, turn, killed, churned):
         """Work that nobody asked to be safe, so that the kill lands in the middle of something."""
-        try:
-            remote = self.paramiko_sftp()
-            remote.chdir("work")
-            for number in range(100_000):
-                if stop.is_set():
-                    return
-                remote.mkdir(f"churn{turn}-{number}")
-                with remote.open(f"churn{turn}-{number}/file", "wb") as file:
-                    file.set_pipelined(True)
-                    file.write(content(200_000, number))
-                if number % 3:
-                    remote.remove(f"churn{turn}-{number}/file")
-                    remote.rmdir(f"churn{turn}-{number}")
-        except (OSError, EOFError, paramiko().SSHException):
-            pass
+        remote = self.paramiko_sftp()
+        remote.chdir("work")
+        for number in range(100_000):
+            if killed.is_set():
+                return
+            remote.mkdir(f"churn{turn}-{number}")
+            with remote.open(f"churn{turn}-{number}/file", "wb") as file:
+                file.set_pipelined(True)
+                file.write(content(200_000, number))
+            # All but the last few go again: the volume must not fill before the kill.
+            remote.remove(f"churn{turn}-{number}/file")
+            remote.rmdir(f"churn{turn}-{number}")
+            churned.append(number)
 
     def look(self, durable):
         remote = self.paramiko_sftp()
