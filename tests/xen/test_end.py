@@ -88,8 +88,9 @@ class Several(Case):
         self.write("up", "second")
         self.sftp("put up file")
         self.configure(first)
-        with self.assertRaises(AssertionError):
-            self.sftp("get file down", options=("-o", "StrictHostKeyChecking=no"))
+        # The first has no such file.
+        said = self.sftp("get file down", options=("-o", "StrictHostKeyChecking=no"), ok=False)
+        self.assertIn('File "/file" not found', said.text)
         second.stop()
         self.write("up", "first")
         self.sftp("put up file", options=("-o", "StrictHostKeyChecking=no"))
