@@ -22,8 +22,9 @@ def lines():
             line = line.replace(name, here)
         line = re.sub(r"\\\n *", "", line)
         yield re.search(r"-M (\S+)", line)[1], line
-        if "-M microvm " in line:
-            yield "microvm,acpi=off", line.replace("microvm", "microvm,acpi=off", 1)
+        for other, this in (("-M pc ", "-M q35 "), ("-M microvm,acpi=off ", "-M microvm ")):
+            if this in line:
+                yield other.split()[1], line.replace(this, other)
 
 
 class Machine(Server):
@@ -65,7 +66,7 @@ class Nested(Case):
                 self.expected[name] = content(3_000_001)
                 self.server.stop()
                 ran.append(machine)
-        self.assertEqual(ran, ["q35", "microvm", "microvm,acpi=off"])
+        self.assertEqual(ran, ["q35", "pc", "microvm", "microvm,acpi=off"])
         self.host.end()
 
 

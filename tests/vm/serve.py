@@ -14,7 +14,10 @@ from machine import INSIDE, MACHINES, NETWORK, Machine, QemuError, accelerator
 
 
 def serve(kernel, disk, key, port, machine, options):
+    if os.path.exists("/dev/kvm"):
+        print("looking whether KVM runs the kernel here, for 10 s at most", flush=True)
     how = accelerator(kernel)
+    print("with KVM" if how == "kvm" else "with QEMU's own emulation", flush=True)
     vm = Machine(kernel, machine, " ".join([NETWORK, *options]), [disk], port, accelerator=how)
     try:
         done = 0
