@@ -14,6 +14,8 @@ mod cpu;
 mod entropy;
 mod machine;
 
+use zeroize::{Zeroize, Zeroizing};
+
 use boot::{heap, memory, paging, pvh, solo5, traps};
 use cpu::{Host, clock, power};
 
@@ -38,7 +40,7 @@ pub unsafe fn start(info: u64, loader: Loader) -> ! {
         Loader::Pvh => Host::Pc,
     });
     console::init();
-    let (solo5, info) = {
+    let (solo5, mut info) = {
         // SAFETY: the caller mapped the low 4 GiB to themselves, and only the image is written to
         // until `heap::init`, where this is gone.
         let loaded = unsafe { memory::Loaded::new() };
@@ -50,6 +52,8 @@ pub unsafe fn start(info: u64, loader: Loader) -> ! {
         }
     }
     .unwrap_or_else(|e| stop(&e));
+    // SAFETY: the loader's command line was read there, and the reader is gone.
+    unsafe { memory::wipe(info.command_line_at, info.command_line.len()) };
     // SAFETY: the map's RAM is mapped to itself and free: what the loader left there was copied.
     // `read` refused overlapping regions. Nothing was allocated yet.
     let free = unsafe { heap::init(&info.ram) }.unwrap_or_else(|e| stop(&e));
@@ -64,6 +68,7 @@ pub unsafe fn start(info: u64, loader: Loader) -> ! {
     let clients = budget::Budget::new(free).server.connections;
     log::info!("memory: {} KiB for the heap, enough for {clients} clients", free >> 10);
     let (options, told) = words(&info.command_line);
+    info.command_line.as_mut_slice().zeroize();
     let ended = match (solo5, cpu::host()) {
         (Some(solo5), _) => machine::solo5::run(&solo5, options, free),
         (None, Host::Xen) => {
@@ -87,7 +92,7 @@ const WINDOW: u64 = 65 + drivers::xen::vchan::qrexec::PAGES;
 /// What the command line says to the server, and of the machine's devices. A guest has nobody to
 /// tell but the log: what cannot be used is ignored.
 fn words(command_line: &[u8]) -> (server::Options, machine::virtio::Told) {
-    let line = alloc::string::String::from_utf8_lossy(command_line);
+    let line = Zeroizing::new(alloc::string::String::from_utf8_lossy(command_line).into_owned());
     let mut told = machine::virtio::Told::default();
     let mut problems = alloc::vec::Vec::new();
     let mut words = server::words(&line);
@@ -108,6 +113,7 @@ fn words(command_line: &[u8]) -> (server::Options, machine::virtio::Told) {
         }
     });
     let (options, others) = server::Options::parse(words.iter().map(|word| word.as_str()));
+    words.zeroize();
     console::set_levels(options.levels.clone());
     for problem in problems.iter().chain(&others) {
         log::warn!("ignored on the command line: {problem}");

@@ -13,7 +13,7 @@ use core::net::Ipv4Addr;
 use drivers::{AnyDisk, AnyNet};
 use log::{error, info};
 use net::tcp::{self, Address, Interface};
-use server::{Asked, Now, Options, Ready, Turn};
+use server::{Asked, Now, Options, Random, Ready, Turn};
 
 /// How long what runs may take once the machine is to end, in milliseconds: a disk that never
 /// answers must not keep it.
@@ -133,6 +133,15 @@ impl Network {
         }
         moved | net.poll(now)
     }
+}
+
+/// What may have to be made of random bytes.
+fn random_bytes() -> Result<Random, String> {
+    let mut bytes = Random { volume_id: random()?, ..Random::default() };
+    for secret in [&mut bytes.host_key, &mut bytes.ecdsa_key] {
+        getrandom::fill(&mut **secret).map_err(|e| format!("no randomness: {e}"))?;
+    }
+    Ok(bytes)
 }
 
 /// Bytes that nobody can foresee.

@@ -1,5 +1,5 @@
 //! From a disk to what is served: the volume, the host key and the users, as the log tells them.
-use crate::login::host_key::{HostKey, Origin};
+use crate::login::host_key::{HostKey, Origin, Secret};
 use crate::login::users::{self, ToldKeys};
 use crate::options::Options;
 use alloc::rc::Rc;
@@ -42,11 +42,11 @@ impl fmt::Display for OpenError {
 impl core::error::Error for OpenError {}
 
 /// Random bytes for what may have to be made.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 pub struct Random {
     pub volume_id: [u8; 4],
-    pub host_key: [u8; 32],
-    pub ecdsa_key: [u8; 32],
+    pub host_key: Secret,
+    pub ecdsa_key: Secret,
 }
 
 /// What a server serves.
@@ -79,13 +79,13 @@ pub async fn prepare<D: BlockDevice>(
     }
     let (mut host_key, origin) = match &options.seed {
         Some(seed) => (HostKey::from_text(seed), Origin::Seed),
-        None => HostKey::of_volume(&volume, random.host_key).await,
+        None => HostKey::of_volume(&volume, &random.host_key).await,
     };
     info!("host key {} ({origin})", host_key.fingerprint);
     if options.nist_algorithms {
         let (fingerprint, origin) = match &options.seed {
             Some(seed) => (host_key.add_ecdsa_from_text(seed), Origin::Seed),
-            None => host_key.add_ecdsa_of_volume(&volume, random.ecdsa_key).await,
+            None => host_key.add_ecdsa_of_volume(&volume, &random.ecdsa_key).await,
         };
         info!("ECDSA host key {fingerprint} ({origin})");
     }

@@ -16,6 +16,7 @@ use core::net::Ipv4Addr;
 use core::ops::RangeInclusive;
 use fat::Place;
 use net::RekeyLimit;
+use zeroize::Zeroizing;
 
 /// What the command line asks for. `Options::default()` is an empty command line.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub struct Options {
     /// A key for `user` besides those on the volume.
     pub key: Option<AuthorizedKey>,
     /// What the host key is derived from.
-    pub seed: Option<String>,
+    pub seed: Option<Zeroizing<String>>,
     pub levels: Levels,
     pub read_only: bool,
     /// What strangers may cost.
@@ -220,7 +221,7 @@ impl Options {
                 })?;
                 self.key = Some(key);
             }
-            "--seed" => self.seed = Some(value.to_owned()),
+            "--seed" => self.seed = Some(Zeroizing::new(value.to_owned())),
             "-l" | "--logs" => self.levels = Levels::parse(value)?,
             "--uid" => self.shown.uid = id(name, value)?,
             "--gid" => self.shown.gid = id(name, value)?,

@@ -91,9 +91,11 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         listener: L,
         volume: Rc<Volume<D>>,
         host_key: HostKey,
-        options: Options,
+        mut options: Options,
         limits: Limits,
     ) -> Self {
+        // The host key is made of it by now.
+        options.seed = None;
         let door = Door::new(options.login, limits.connections);
         let (mut tasks, stopping) =
             (Tasks::new(limits.operations, limits.operation_bytes), Rc::default());

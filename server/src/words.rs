@@ -2,11 +2,13 @@
 //! quoting anywhere in a word, `\` takes the next character as it is, `'` is nothing special.
 use alloc::string::String;
 use alloc::vec::Vec;
+use zeroize::Zeroizing;
 
 /// The words of a command line. An open quote ends with the line.
 pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
-    let mut word = String::new();
+    // Long enough for any, so that no copy of a secret is left where a shorter one was.
+    let mut word = Zeroizing::new(String::with_capacity(line.len()));
     let (mut quoted, mut escaped) = (false, false);
     for c in line.chars() {
         match c {
@@ -18,14 +20,15 @@ pub fn words(line: &str) -> Vec<String> {
             '"' => quoted = !quoted,
             c if c.is_whitespace() && !quoted => {
                 if !word.is_empty() {
-                    words.push(core::mem::take(&mut word));
+                    words.push(word.as_str().into());
+                    word.clear();
                 }
             }
             c => word.push(c),
         }
     }
     if !word.is_empty() {
-        words.push(word);
+        words.push(word.as_str().into());
     }
     words
 }

@@ -206,3 +206,24 @@ class CommandLine(Keys):
         self.server = self.start(self.image, "--user", "mirage", "--key", self.public(self.path("made")))
         self.try_login("mirage", self.path("made"), True)
 
+
+class Seed(Case):
+    """What --seed says is as secret as the host key that is made of it."""
+
+    seed = "correct-horse-battery-staple-4711"
+    options = ("--seed", seed)
+
+    def test_it_is_nowhere_in_memory(self):
+        self.sftp("ls")
+        self.server.wait_log("from --seed")
+        found, pid = set(), self.server.process.pid
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+            for line in maps:
+                places, rights, *_, name = line.split()
+                start, end = (int(place, 16) for place in places.split("-"))
+                if "w" in rights:
+                    memory.seek(start)
+                    if self.seed.encode() in memory.read(end - start):
+                        found.add(name)
+        # There the system itself has the command line.
+        self.assertEqual(found, {"[stack]"})

@@ -108,6 +108,22 @@ class Stands(Case):
         self.sftp("ls")
 
 
+class Seed(Case):
+    """As in tests/clients: the guest's whole memory."""
+
+    seed = "correct-horse-battery-staple-4711"
+    options = ("--seed", seed)
+
+    def test_it_is_nowhere_in_memory(self):
+        self.sftp("ls")
+        self.assertIn("from --seed", self.server.log())
+        self.server.vm.qemu.ask("pmemsave", val=0, size=self.memory << 20, filename=self.path("memory"))
+        memory = self.read("memory")
+        self.assertIn(b"mirage-sshfs", memory)
+        found = memory.find(self.seed.encode())
+        self.assertEqual(found, -1, f"at {found:#x}: {memory[found - 64:found + 64]!r}")
+
+
 class Devices(Case):
     serve = False
 

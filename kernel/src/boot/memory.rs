@@ -49,6 +49,17 @@ impl Loaded {
     }
 }
 
+/// Overwrites what the loader left, for it holds a secret.
+///
+/// # Safety
+/// `Loaded` read so many bytes at this address, is gone, and nobody else uses them.
+pub unsafe fn wipe(address: u64, len: usize) {
+    for at in 0..len {
+        // SAFETY: the caller's promise: it is mapped memory, and not the kernel's.
+        unsafe { (address as *mut u8).add(at).write_volatile(0) }
+    }
+}
+
 impl Physical for Loaded {
     fn bytes(&self, address: u64, len: u64) -> Option<&[u8]> {
         let end = address.checked_add(len)?;

@@ -41,6 +41,8 @@ impl Region {
 pub struct BootInfo {
     /// As the loader gave it, without the final zero.
     pub command_line: Vec<u8, COMMAND_LINE_MAX>,
+    /// Where the loader has it.
+    pub command_line_at: u64,
     /// The RAM of the memory map; no two regions overlap.
     pub ram: Vec<Region, REGIONS_MAX>,
     pub acpi: Acpi,
@@ -116,8 +118,10 @@ impl BootInfo {
         if header.u32(4)? < 1 {
             return Err(BootError::NoMemoryMap);
         }
+        let command_line_at = header.u64(24)?;
         Ok(Self {
-            command_line: command_line(memory, header.u64(24)?)?,
+            command_line: command_line(memory, command_line_at)?,
+            command_line_at,
             ram: ram(memory, header.u64(40)?, header.u32(48)?)?,
             acpi: Acpi::read(memory, header.u64(32)?),
         })

@@ -57,8 +57,9 @@ impl Machine {
         let region = Region { start: 1 << 20, end };
         // There is room for one.
         let _ = ram.push(region);
-        let command_line = command_line(memory, field(24)?)?;
-        let info = BootInfo { command_line, ram, acpi: Acpi::default() };
+        let command_line_at = field(24)?;
+        let command_line = command_line(memory, command_line_at)?;
+        let info = BootInfo { command_line, command_line_at, ram, acpi: Acpi::default() };
         let mut machine = Self { rate, disk: None, net: None };
         machine.devices(memory, field(32)?)?;
         Ok((machine, info))

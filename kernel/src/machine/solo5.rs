@@ -2,7 +2,7 @@
 use crate::boot::solo5 as told;
 use crate::budget::Budget;
 use crate::cpu::{self, clock};
-use crate::machine::{self, Machine, Server, Wanted, random};
+use crate::machine::{self, Machine, Server, Wanted};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -11,7 +11,7 @@ use drivers::solo5::{Solo5Disk, Solo5Net, Tender};
 use drivers::task;
 use drivers::{AnyDisk, AnyNet};
 use log::{error, info, warn};
-use server::{Now, Options, Random, ToldKeys};
+use server::{Now, Options, ToldKeys};
 
 /// How long the tender's time of day is gone on from before it is asked again: the host may have slept.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl Solo5 {
             warn!("no watchdog: this machine has no timer that interrupts");
         }
         let net = Solo5Net::new(self.tender.clone(), net.handle, net.mac, net.mtu);
-        let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
+        let random = machine::random_bytes()?;
         let (keys, memory, mut progress) = (ToldKeys::new(), &budget.volume, |_, _| ());
         let unix = self.day.as_secs();
         let ready =

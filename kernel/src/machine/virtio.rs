@@ -24,7 +24,7 @@ use drivers::virtio::{Device, DeviceType, Mapped, Registers, Transport};
 use drivers::virtio::{VirtioDisk, VirtioNet, pci};
 use drivers::{AnyDisk, AnyNet};
 use log::{error, info, warn};
-use server::{Now, Options, Random, ToldKeys};
+use server::{Now, Options, ToldKeys};
 
 /// What the machine's user is told who wants to end it: the key that a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 3;
@@ -242,7 +242,7 @@ impl Vm {
         let disk = devices.disk(options.disk.as_deref())?;
         let most = budget.network.transmit * PAGE;
         let net = devices.net(most)?.ok_or("no network interface: attach a virtio one")?;
-        let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
+        let random = machine::random_bytes()?;
         let (device, told) = (AnyDisk::Virtio(disk.clone()), ToldKeys::new());
         let (memory, mut progress) = (&budget.volume, |_, _| ());
         let ready =

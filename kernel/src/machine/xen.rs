@@ -6,7 +6,7 @@ use crate::budget::Budget;
 use crate::console;
 use crate::cpu::apic::Apic;
 use crate::cpu::{clock, watchdog};
-use crate::machine::{self, Machine, Server, Wanted, random};
+use crate::machine::{self, Machine, Server, Wanted};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -19,7 +19,7 @@ use drivers::xen::shutdown::Request;
 use drivers::xen::xenstore::StoreError;
 use drivers::{AnyDisk, AnyNet, Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
 use log::{error, info, warn};
-use server::{Now, Options, Random};
+use server::{Now, Options};
 
 /// How long to wait for a disk that was not given to the guest from the start.
 const APPEAR_WAIT: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ impl Guest {
         // The network's backend gets ready while the disk's does.
         let mut net = Netfront::new(self.xen.clone(), self.store.clone(), budget.network);
         let disk = self.disk(options.disk.as_deref(), &mut net)?;
-        let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
+        let random = machine::random_bytes()?;
         let (device, told) = (AnyDisk::Xen(disk.clone()), self.qubes.keys());
         let (memory, unix, mut progress) = (&budget.volume, self.unix_time(), |_, _| ());
         let ready = server::prepare(device, &options, memory, &told, &random, unix, &mut progress);

@@ -8,12 +8,16 @@ use fat::{BlockDevice, Volume};
 use log::{error, warn};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
 
 /// The records' names in the system folder.
 const RECORD: &str = "host-key";
 const ECDSA_RECORD: &str = "ecdsa-key";
 
 const VERSION: u8 = 1;
+
+/// What a key is made of: overwritten when it is not needed any more.
+pub type Secret = Zeroizing<[u8; 32]>;
 
 /// The record: postcard with a CRC-32 behind it.
 #[derive(Serialize, Deserialize)]
@@ -51,17 +55,17 @@ pub struct HostKey {
 }
 
 impl HostKey {
-    fn new(seed: [u8; 32]) -> Self {
-        let public = KeyPair::from_seed(Seed::new(seed)).pk;
+    fn new(seed: &Secret) -> Self {
+        let public = KeyPair::from_seed(Seed::new(**seed)).pk;
         Self {
-            net: net::HostKey::from_seed(&seed),
+            net: net::HostKey::from_seed(seed),
             fingerprint: fingerprint(&ed25519_blob(&public)),
         }
     }
 
     /// The key that `--seed` stands for: the same on every machine and volume.
     pub fn from_text(text: &str) -> Self {
-        Self::new(derived(b"mirage-sshfs host key\0", text))
+        Self::new(&derived(b"mirage-sshfs host key\0", text))
     }
 
     /// Adds the ECDSA key that `--seed` stands for, and gives its fingerprint.
@@ -70,44 +74,44 @@ impl HostKey {
     }
 
     /// What no key has for its number, one of 2^32, is hashed until one has it.
-    fn add_ecdsa(&mut self, mut seed: [u8; 32]) -> String {
+    fn add_ecdsa(&mut self, mut seed: Secret) -> String {
         loop {
             match self.net.add_ecdsa(&seed) {
                 Some(blob) => return fingerprint(&blob),
-                None => seed = Sha256::digest(seed).into(),
+                None => *seed = Sha256::digest(*seed).into(),
             }
         }
     }
 
     /// The key that the volume keeps, or a new one made of `random`, which is then kept.
-    pub async fn of_volume<D: BlockDevice>(volume: &Volume<D>, random: [u8; 32]) -> (Self, Origin) {
+    pub async fn of_volume<D: BlockDevice>(volume: &Volume<D>, random: &Secret) -> (Self, Origin) {
         let (seed, origin) = kept(volume, RECORD, random).await;
-        (Self::new(seed), origin)
+        (Self::new(&seed), origin)
     }
 
     /// Adds the ECDSA key in the same way, and gives its fingerprint.
     pub async fn add_ecdsa_of_volume<D: BlockDevice>(
         &mut self,
         volume: &Volume<D>,
-        random: [u8; 32],
+        random: &Secret,
     ) -> (String, Origin) {
         let (seed, origin) = kept(volume, ECDSA_RECORD, random).await;
         (self.add_ecdsa(seed), origin)
     }
 }
 
-fn derived(label: &[u8], text: &str) -> [u8; 32] {
-    Sha256::new_with_prefix(label).chain_update(text.as_bytes()).finalize().into()
+fn derived(label: &[u8], text: &str) -> Secret {
+    Zeroizing::new(Sha256::new_with_prefix(label).chain_update(text.as_bytes()).finalize().into())
 }
 
 /// What this record keeps; `random`, which is then kept, when there is none yet.
 async fn kept<D: BlockDevice>(
     volume: &Volume<D>,
     record: &str,
-    random: [u8; 32],
-) -> ([u8; 32], Origin) {
+    random: &Secret,
+) -> (Secret, Origin) {
     match volume.read_record(record).await {
-        Ok(Some(bytes)) => match decode(&bytes) {
+        Ok(Some(bytes)) => match decode(&Zeroizing::new(bytes)) {
             Some(seed) => return (seed, Origin::Kept),
             None => error!("the {record} on the volume is damaged; making a new one"),
         },
@@ -116,17 +120,17 @@ async fn kept<D: BlockDevice>(
     }
     if volume.read_only().is_some() {
         warn!("the volume is read-only: this {record} is for this run alone, or give --seed");
-        return (random, Origin::ForThisRun);
+        return (random.clone(), Origin::ForThisRun);
     }
-    let result = match encode(&random) {
+    let result = match encode(random) {
         Some(bytes) => volume.write_record(record, &bytes).await,
         None => Err(fat::Error::NoSpace),
     };
     match result {
-        Ok(()) => (random, Origin::Made),
+        Ok(()) => (random.clone(), Origin::Made),
         Err(e) => {
             error!("cannot keep the {record} on the volume: {e}");
-            (random, Origin::ForThisRun)
+            (random.clone(), Origin::ForThisRun)
         }
     }
 }
@@ -136,13 +140,16 @@ fn checksum() -> crc::Digest<'static, u32> {
     CRC.digest()
 }
 
-fn encode(seed: &[u8; 32]) -> Option<alloc::vec::Vec<u8>> {
-    postcard::to_allocvec_crc32(&Kept { version: VERSION, seed: *seed }, checksum()).ok()
+fn encode(seed: &[u8; 32]) -> Option<Zeroizing<alloc::vec::Vec<u8>>> {
+    let mut kept = Kept { version: VERSION, seed: *seed };
+    let bytes = postcard::to_allocvec_crc32(&kept, checksum()).ok();
+    kept.seed.zeroize();
+    bytes.map(Zeroizing::new)
 }
 
-fn decode(record: &[u8]) -> Option<[u8; 32]> {
+fn decode(record: &[u8]) -> Option<Secret> {
     let kept: Kept = postcard::from_bytes_crc32(record, checksum()).ok()?;
-    (kept.version == VERSION).then_some(kept.seed)
+    (kept.version == VERSION).then(|| Zeroizing::new(kept.seed))
 }
 
 #[cfg(test)]
@@ -164,13 +171,13 @@ mod tests {
         assert_eq!(first, key.add_ecdsa_from_text("correct horse"));
         assert_ne!(first, key.add_ecdsa_from_text("correct horsf"));
         // The order of the group and zero are no private keys (FIPS 186-5, A.2).
-        assert_ne!(key.add_ecdsa([0; 32]), key.add_ecdsa([0xff; 32]));
+        assert_ne!(key.add_ecdsa([0; 32].into()), key.add_ecdsa([0xff; 32].into()));
     }
 
     #[test]
     fn a_damaged_record_is_noticed() {
         let record = encode(&[7; 32]).unwrap();
-        assert_eq!(decode(&record), Some([7; 32]));
+        assert_eq!(decode(&record), Some([7; 32].into()));
         for i in 0..record.len() {
             let mut bad = record.clone();
             bad[i] ^= 4;

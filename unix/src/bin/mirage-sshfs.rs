@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unix::{Image, Progress, Sockets, block_on, keygen, logger};
+use zeroize::Zeroize;
 
 const HELP: &str = "\
 Serves the FAT volume in an image file over SSH/SFTP.
@@ -68,11 +69,12 @@ const LIMITS: Limits =
     Limits { connections: 128, operations: 256, operation_bytes: 32 << 20, handle_bytes: 32 << 20 };
 
 fn main() -> ExitCode {
-    let words: Vec<String> = match std::env::args_os().skip(1).map(|w| w.into_string()).collect() {
-        Ok(words) => words,
-        Err(word) => return usage(&format!("{word:?} is not UTF-8")),
-    };
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut given: Vec<String> =
+        match std::env::args_os().skip(1).map(|w| w.into_string()).collect() {
+            Ok(words) => words,
+            Err(word) => return usage(&format!("{word:?} is not UTF-8")),
+        };
+    let words: Vec<&str> = given.iter().map(String::as_str).collect();
     if words.contains(&"--help") || words.contains(&"-h") {
         print!("{HELP}");
         return ExitCode::SUCCESS;
@@ -90,6 +92,8 @@ fn main() -> ExitCode {
     let env = std::env::var("MIRAGE_LOGS").ok();
     let from_env = env.iter().flat_map(|levels| ["--logs", levels]);
     let (options, problems) = Options::parse(from_env.chain(words));
+    // What others can see of a command line is the system's.
+    given.zeroize();
     if !problems.is_empty() {
         return usage(&problems.join("; "));
     }
@@ -134,12 +138,15 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 
     let disk = options.disk.clone().unwrap_or_else(|| "disk.img".into());
     let image = Image::open(&disk, options.read_only).map_err(|e| format!("{disk}: {e}"))?;
-    let random = Random { volume_id: random()?, host_key: random()?, ecdsa_key: random()? };
+    let mut bytes = Random { volume_id: random()?, ..Random::default() };
+    for secret in [&mut bytes.host_key, &mut bytes.ecdsa_key] {
+        getrandom::fill(&mut **secret)?;
+    }
     let mut progress = Progress::new("formatting");
     let mut show = |done, all| progress.show(done, all);
     let told = server::ToldKeys::new();
     let memory = server::MountOptions::default();
-    let ready = server::prepare(image, &options, &memory, &told, &random, unix_time(), &mut show);
+    let ready = server::prepare(image, &options, &memory, &told, &bytes, unix_time(), &mut show);
     let Ready { volume, host_key, users } = block_on(ready).map_err(|e| format!("{disk}: {e}"))?;
 
     let (mut wake, signal) = UnixStream::pair()?;
