@@ -69,6 +69,14 @@ impl RandomInstructions {
         (rdrand || rdseed).then_some(Self { rdrand, rdseed })
     }
 
+    pub fn names(self) -> &'static str {
+        match (self.rdseed, self.rdrand) {
+            (true, true) => "RDSEED and RDRAND",
+            (true, false) => "RDSEED",
+            (false, _) => "RDRAND",
+        }
+    }
+
     /// 64 bits from RDSEED, or from RDRAND where the CPU has no other or RDSEED runs dry.
     pub fn next(self) -> Option<u64> {
         // Intel's advice is ten tries for RDRAND; RDSEED may be empty for longer.

@@ -64,9 +64,9 @@ pub unsafe fn start(info: u64, loader: Loader) -> ! {
         None => clock::init(),
     }
     .unwrap_or_else(|e| stop(&e));
-    entropy::init().unwrap_or_else(|e| stop(&e));
     let clients = budget::Budget::new(free).server.connections;
     log::info!("memory: {} KiB for the heap, enough for {clients} clients", free >> 10);
+    entropy::init().unwrap_or_else(|e| stop(&e));
     let (options, told) = words(&info.command_line);
     info.command_line.as_mut_slice().zeroize();
     let ended = match (solo5, cpu::host()) {

@@ -311,6 +311,7 @@ mod tests {
     fn xens_pages_lie_where_no_ram_is() {
         let info = |ram: &[(u64, u64)]| BootInfo {
             command_line: Vec::new(),
+            command_line_at: 0,
             ram: ram.iter().map(|&(start, end)| Region { start, end }).collect(),
             acpi: Acpi::default(),
         };
@@ -325,7 +326,8 @@ mod tests {
     #[test]
     fn devices_are_where_nothing_else_is() {
         let ram = [Region { start: 1 << 20, end: 32 << 20 }].into_iter().collect();
-        let info = BootInfo { command_line: Vec::new(), ram, acpi: Acpi::default() };
+        let info =
+            BootInfo { command_line: Vec::new(), command_line_at: 0, ram, acpi: Acpi::default() };
         assert!(info.is_device(0xfeb0_0000, 512));
         assert!(info.is_device(0xffff_f000, 4096));
         for (address, size) in [
