@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod any;
 mod checksum;
 mod data;
+mod share;
 pub mod solo5;
 pub mod task;
 mod turns;

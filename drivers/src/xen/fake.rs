@@ -1,6 +1,7 @@
 //! A hypervisor for the tests: grants are more handles on the same memory, events are flags.
 pub mod blkback;
 pub mod dom0;
+pub mod fed;
 pub mod random;
 pub mod stored;
 pub mod world;
@@ -24,6 +25,8 @@ pub struct FakeXen {
     offers: RefCell<BTreeMap<u32, (DomId, Page, u32)>>,
     /// Our ports by the ports that other domains made for us.
     bound: RefCell<BTreeMap<u32, u32>>,
+    /// What the other side does as soon as it is told of something.
+    pub when_told: RefCell<Option<Box<dyn Fn()>>>,
     /// Domains whose side of every channel is gone.
     pub gone: Cell<bool>,
 }
@@ -129,6 +132,9 @@ impl Xen for FakeXen {
 
     fn notify(&self, port: Port) {
         self.ports.borrow_mut().get_mut(&port.0).expect("an open port").notified = true;
+        if let Some(work) = &*self.when_told.borrow() {
+            work();
+        }
     }
 
     fn take_pending(&self, port: Port) -> bool {

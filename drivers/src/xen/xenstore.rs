@@ -26,6 +26,9 @@ use reply::Reply;
 use wire::Wire;
 use xen_sys::xs_wire::{Header, PAYLOAD_MAX, kind};
 
+/// How often a turn looks into the ring, of 1 KiB: who feeds it for ever must not keep the turn.
+const LOOKS: usize = 64;
+
 /// Requests that xenstored holds for us at once; it stops reading at 20 (quota-outstanding).
 const IN_FLIGHT: usize = 16;
 
@@ -71,12 +74,10 @@ impl Xenstore {
         if state.broken {
             return false;
         }
-        let mut moved = false;
-        loop {
+        for look in 0..LOOKS {
             match state.transfer() {
-                Ok(false) => return moved,
+                Ok(false) => return look > 0,
                 Ok(true) => {
-                    moved = true;
                     // Consumption is told as well as production.
                     self.xen.notify(self.port);
                 }
@@ -87,6 +88,7 @@ impl Xenstore {
                 }
             }
         }
+        true
     }
 
     /// The value of a node.

@@ -162,8 +162,7 @@ impl Guest {
             if let Some(ending) = self.ending() {
                 return Err(Stop::Asked(ending));
             }
-            let moved = self.store.poll() | also();
-            self.qubes.poll_db();
+            let moved = self.store.poll() | also() | self.qubes.poll_db();
             if !moved {
                 self.sleep_until(Some(self.xen.now_ns().saturating_add(STEP)));
             }
@@ -195,8 +194,7 @@ impl Guest {
 impl Machine for Guest {
     /// Takes what is new in QubesDB, and calls.
     fn poll(&mut self, server: &mut Server, wanted: &mut Option<Wanted>) -> bool {
-        let moved = self.store.poll();
-        self.qubes.poll();
+        let moved = self.store.poll() | self.qubes.poll();
         let news = self.qubes.news();
         if let Some(network) = news.network.filter(|_| self.address_of_qubesdb) {
             *wanted = Some(((network.ip, network.prefix), network.gateway));

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::share::Share;
 use crate::task::{Task, until};
 use crate::xen::vchan::{Dial, Vchan, VchanError, serve};
 use crate::xen::xenstore::Xenstore;
@@ -150,6 +151,8 @@ pub struct Qrexec {
     xen: Rc<dyn Xen>,
     store: Xenstore,
     control: Task,
+    /// The daemon's.
+    share: Rc<Share>,
     /// Calls that the control task tells of.
     told: Rc<RefCell<VecDeque<Told>>>,
     waiting: Rc<RefCell<Vec<Waiting>>>,
@@ -173,19 +176,21 @@ impl Qrexec {
     pub fn new(xen: Rc<dyn Xen>, store: Xenstore) -> Self {
         let told: Rc<RefCell<VecDeque<_>>> = Rc::default();
         let waiting: Rc<RefCell<Vec<_>>> = Rc::default();
-        let (calls, held) = (told.clone(), waiting.clone());
+        let share = Rc::<Share>::default();
+        let (calls, held, its_share) = (told.clone(), waiting.clone(), share.clone());
         let (for_task, its_store) = (xen.clone(), store.clone());
         let control = Task::new(async move {
-            if let Err(e) = follow(&for_task, &its_store, &calls, &held).await {
+            if let Err(e) = follow(&for_task, &its_store, &calls, &held, &its_share).await {
                 error!("qrexec: {e}");
             }
         });
         let (taken, connecting, ready) = Default::default();
-        Self { xen, store, control, told, waiting, taken, connecting, ready }
+        Self { xen, store, control, share, told, waiting, taken, connecting, ready }
     }
 
-    /// Follows the daemon and what connects.
-    pub fn poll(&mut self) {
+    /// Follows the daemon and what connects; true when the daemon has sent more than its share of a turn.
+    pub fn poll(&mut self) -> bool {
+        self.share.begin_turn();
         let now = self.xen.now_ns();
         let patience = self.patience();
         // Before the control vchan, which may wait for room.
@@ -206,6 +211,7 @@ impl Qrexec {
         }
         // What ended just now is told at once.
         self.control.poll();
+        self.share.has_more()
     }
 
     /// How long a call's other side may take to appear.
@@ -262,11 +268,12 @@ async fn follow(
     store: &Xenstore,
     told: &RefCell<VecDeque<Told>>,
     waiting: &Rc<RefCell<Vec<Waiting>>>,
+    share: &Share,
 ) -> Result<(), VchanError> {
     let layout = Layout::new(CONTROL.0, CONTROL.1)?;
     loop {
         let mut vchan = serve(xen, store, DOM0, PORT, layout).await?;
-        let link = Link { agent: Rc::default(), told, waiting, said: Cell::new(false) };
+        let link = Link { agent: Rc::default(), told, waiting, share, said: Cell::new(false) };
         match until(|| link.step(&mut vchan).err()).await {
             Ended::Closed => info!("the qrexec daemon is gone; waiting for another"),
             Ended::Bad(e) => error!("{e}; its link is given up"),
@@ -290,13 +297,14 @@ struct Link<'a> {
     agent: Rc<RefCell<Agent>>,
     told: &'a RefCell<VecDeque<Told>>,
     waiting: &'a Rc<RefCell<Vec<Waiting>>>,
+    share: &'a Share,
     /// Its version is in the log.
     said: Cell<bool>,
 }
 
 impl Link<'_> {
-    /// Moves what can be moved.
-    fn step(&self, vchan: &mut Vchan) -> Result<(), Ended> {
+    /// Moves what can be moved in this turn.
+    fn step(&self, vchan: &mut impl Stream) -> Result<(), Ended> {
         loop {
             let mut agent = self.agent.borrow_mut();
             let sent = match agent.output() {
@@ -308,8 +316,12 @@ impl Link<'_> {
             if agent.output().len() > OUTPUT || is_full(&self.waiting.borrow()) {
                 return Ok(());
             }
+            if !bytes.is_empty() && !self.share.is_left() {
+                return Ok(());
+            }
             let (taken, exec) = agent.push(bytes).map_err(Ended::Bad)?;
             vchan.consume(taken);
+            self.share.take(taken);
             if let Some(version) = agent.version()
                 && !self.said.replace(true)
             {

@@ -1,6 +1,7 @@
 //! The link to QubesDB in dom0, which may come late, go, and come back.
+use crate::share::Share;
 use crate::task::{Task, until};
-use crate::xen::vchan::{Dial, Vchan};
+use crate::xen::vchan::Dial;
 use crate::xen::xenstore::{StoreError, Xenstore};
 use crate::xen::{DomId, Xen};
 use alloc::rc::Rc;
@@ -16,6 +17,8 @@ const PORT: u32 = 111;
 /// The database as dom0 last told it. What was told stays when the link is gone.
 pub struct QubesDb {
     task: Task,
+    /// The daemon's.
+    share: Rc<Share>,
     state: Rc<RefCell<State>>,
     seen: u64,
 }
@@ -31,18 +34,21 @@ struct State {
 impl QubesDb {
     pub fn new(xen: Rc<dyn Xen>, store: Xenstore) -> Self {
         let state = Rc::new(RefCell::<State>::default());
-        let told = state.clone();
+        let share = Rc::<Share>::default();
+        let (told, its_share) = (state.clone(), share.clone());
         let task = Task::new(async move {
-            if let Err(e) = follow(&xen, &store, &told).await {
+            if let Err(e) = follow(&xen, &store, &told, &its_share).await {
                 log::error!("QubesDB: {e}");
             }
         });
-        Self { task, state, seen: 0 }
+        Self { task, share, state, seen: 0 }
     }
 
-    /// Follows the link.
-    pub fn poll(&mut self) {
+    /// Follows the link; true when the daemon has sent more than its share of a turn.
+    pub fn poll(&mut self) -> bool {
+        self.share.begin_turn();
         self.task.poll();
+        self.share.has_more()
     }
 
     /// Whether the entries are others than at the last call that said so.
@@ -64,12 +70,14 @@ async fn follow(
     xen: &Rc<dyn Xen>,
     store: &Xenstore,
     state: &RefCell<State>,
+    share: &Share,
 ) -> Result<(), StoreError> {
     let dial = Dial::new(xen, store, DOM0, PORT).await?;
     loop {
         let mut vchan = dial.connect().await;
         let mut fresh = Some(Client::new());
-        let ended = until(|| step(&mut vchan, &mut fresh, &mut state.borrow_mut()).err()).await;
+        let step = || step(&mut vchan, &mut fresh, &mut state.borrow_mut(), share).err();
+        let ended = until(step).await;
         match ended {
             Ended::Closed => log::info!("QubesDB is gone; waiting for its return"),
             Ended::Bad(e) => log::error!("{e}; the link is given up"),
@@ -88,9 +96,14 @@ impl From<Closed> for Ended {
     }
 }
 
-/// Moves what can be moved. The entries of a new link take the place of the old ones when all of
+/// Moves what can be moved in this turn. The entries of a new link take the place of the old ones when all of
 /// them are there.
-fn step(vchan: &mut Vchan, fresh: &mut Option<Client>, state: &mut State) -> Result<(), Ended> {
+fn step(
+    vchan: &mut impl Stream,
+    fresh: &mut Option<Client>,
+    state: &mut State,
+    share: &Share,
+) -> Result<(), Ended> {
     loop {
         let client = fresh.as_mut().unwrap_or(&mut state.told);
         let sent = match client.output() {
@@ -98,8 +111,13 @@ fn step(vchan: &mut Vchan, fresh: &mut Option<Client>, state: &mut State) -> Res
             output => vchan.write(output)?,
         };
         client.sent(sent);
-        let taken = client.push(vchan.fill()?).map_err(Ended::Bad)?;
+        let bytes = vchan.fill()?;
+        if !bytes.is_empty() && !share.is_left() {
+            return Ok(());
+        }
+        let taken = client.push(bytes).map_err(Ended::Bad)?;
         vchan.consume(taken);
+        share.take(taken);
         if client.is_complete()
             && let Some(client) = fresh.take()
         {
@@ -117,7 +135,9 @@ fn step(vchan: &mut Vchan, fresh: &mut Option<Client>, state: &mut State) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share::SHARE;
     use crate::xen::fake::dom0::Server;
+    use crate::xen::fake::fed::Fed;
     use crate::xen::fake::world::World;
 
     const OK: u8 = 7;
@@ -176,6 +196,26 @@ mod tests {
         assert!(!turns(&world, &mut db));
         assert_eq!(ip(&db).as_deref(), Some("10.137.0.10"));
         daemon(&world, &mut db, "10.137.0.11");
+    }
+
+    /// Who changes one entry for ever, and takes every answer, has its share of a turn and no more.
+    #[test]
+    fn a_daemon_without_end_does_not_keep_the_turn() {
+        let change = message(1, "/qubes-ip", "10.137.0.9");
+        let mut daemon = Fed::new(&change, usize::MAX);
+        let (mut fresh, mut state, share) = (None, State::default(), Share::default());
+        for turn in 1..=3 {
+            share.begin_turn();
+            assert!(step(&mut daemon, &mut fresh, &mut state, &share).is_ok());
+            assert!(share.has_more());
+            let (least, most) = (SHARE / 2 * turn, (SHARE + Fed::PIECE) * turn);
+            assert!((least..=most).contains(&daemon.given), "{} in {turn} turns", daemon.given);
+        }
+        // What is over is taken, and then there is no more.
+        daemon.most = daemon.given + 100 * change.len();
+        share.begin_turn();
+        assert!(step(&mut daemon, &mut fresh, &mut state, &share).is_ok());
+        assert_eq!((daemon.given, share.has_more()), (daemon.most, false));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use xen_sys::xs_wire::{REQ_CONS, RSP_PROD};
+use xen_sys::xs_wire::{REPLIES, REQ_CONS, RSP_CONS, RSP_PROD};
 use zerocopy::IntoBytes;
 
 #[test]
@@ -179,4 +179,30 @@ fn a_daemon_that_lies() {
         "{CASES} lying daemons, {wrongs} lies: {answered} answered, {failed} failed, {none} silent"
     );
     assert!(answered > 0 && failed > 0);
+}
+
+/// Who sends events of no watch for ever has its share of a turn and no more.
+#[test]
+fn a_daemon_without_end_does_not_keep_the_turn() {
+    let world = World::new();
+    let event = Header { kind: kind::WATCH_EVENT, request: 0, transaction: 0, length: 0 };
+    let start = world.page.read_u32(RSP_CONS).unwrap();
+    for (n, byte) in event.as_bytes().iter().copied().cycle().take(1024).enumerate() {
+        world.page.write_u8(REPLIES + (start as usize + n) % 1024, byte);
+    }
+    let (page, rounds) = (world.page.alias(), Rc::new(Cell::new(0u32)));
+    let taken = rounds.clone();
+    let fill = move || {
+        taken.set(taken.get() + 1);
+        page.write_u32(RSP_PROD, page.read_u32(RSP_CONS).unwrap().wrapping_add(1024));
+    };
+    fill();
+    world.xen.when_told.replace(Some(Box::new(fill)));
+    for turn in 1..=3 {
+        assert!(world.store.poll(), "there is more");
+        assert_eq!(rounds.get(), 64 * turn + 1);
+    }
+    world.xen.when_told.replace(None);
+    assert!(world.store.poll());
+    assert!(!world.store.poll());
 }

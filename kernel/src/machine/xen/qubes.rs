@@ -34,14 +34,14 @@ impl Qubes {
     }
 
     /// Follows QubesDB alone, until there is something to serve: dom0 takes an agent that answers for
-    /// a qube that is ready.
-    pub fn poll_db(&mut self) {
-        self.db.poll();
+    /// a qube that is ready. True when there is more to do at once.
+    pub fn poll_db(&mut self) -> bool {
+        self.db.poll()
     }
 
-    pub fn poll(&mut self) {
-        self.db.poll();
-        self.qrexec.poll();
+    /// True when there is more to do at once.
+    pub fn poll(&mut self) -> bool {
+        self.db.poll() | self.qrexec.poll()
     }
 
     /// When, in nanoseconds, a call must be looked at.

@@ -1,6 +1,8 @@
 //! The agent against a fake daemon and fake callers.
 use super::*;
+use crate::share::SHARE;
 use crate::xen::fake::dom0::{Client, Server};
+use crate::xen::fake::fed::Fed;
 use crate::xen::fake::world::World;
 
 fn message(kind: u32, words: &[u32], rest: &[u8]) -> Vec<u8> {
@@ -174,4 +176,32 @@ fn a_daemon_waits_while_there_is_no_room_for_its_calls() {
     assert_eq!(*qrexec.waiting.borrow(), [(0, 20_000); 2]);
     assert_eq!(daemon.take().len(), 4 * 16);
     assert_eq!(qrexec.deadline(), Some(APPEAR_WANTED + APPEAR));
+}
+
+/// Who refuses calls that nobody made, for ever, has its share of a turn and no more, and who asks for calls waits.
+#[test]
+fn a_daemon_without_end_does_not_keep_the_turn() {
+    let (told, waiting, share) = Default::default();
+    let link = Link {
+        agent: Rc::default(),
+        told: &told,
+        waiting: &waiting,
+        share: &share,
+        said: Cell::default(),
+    };
+    let mut hello = Fed::new(&message(0x300, &[3], b""), 12);
+    assert!(link.step(&mut hello).is_ok());
+    let mut daemon = Fed::new(&message(0x203, &[0, 513], b"x\0"), usize::MAX);
+    for turn in 1..=3 {
+        share.begin_turn();
+        assert!(link.step(&mut daemon).is_ok());
+        assert!(share.has_more());
+        let (least, most) = (SHARE / 2 * turn, (SHARE + Fed::PIECE) * turn);
+        assert!((least..=most).contains(&daemon.given), "{} in {turn} turns", daemon.given);
+    }
+    // What is over is taken, and then there is no more.
+    daemon.most = daemon.given;
+    share.begin_turn();
+    assert!(link.step(&mut daemon).is_ok());
+    assert!(!share.has_more());
 }
