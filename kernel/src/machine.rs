@@ -137,7 +137,7 @@ impl Network {
 
 /// What may have to be made of random bytes.
 fn random_bytes() -> Result<Random, String> {
-    let mut bytes = Random { volume_id: random()?, ..Random::default() };
+    let mut bytes = Random { volume_id: random()?, state: random()?, ..Random::default() };
     for secret in [&mut bytes.host_key, &mut bytes.ecdsa_key] {
         getrandom::fill(&mut **secret).map_err(|e| format!("no randomness: {e}"))?;
     }

@@ -1,5 +1,6 @@
 //! From a disk to what is served: the volume, the host key and the users, as the log tells them.
 use crate::login::host_key::{HostKey, Origin, Secret};
+use crate::login::starts;
 use crate::login::users::{self, ToldKeys};
 use crate::options::Options;
 use alloc::rc::Rc;
@@ -47,6 +48,8 @@ pub struct Random {
     pub volume_id: [u8; 4],
     pub host_key: Secret,
     pub ecdsa_key: Secret,
+    /// What tells this start from others; nothing is made of it.
+    pub state: [u8; 32],
 }
 
 /// What a server serves.
@@ -88,6 +91,12 @@ pub async fn prepare<D: BlockDevice>(
             None => host_key.add_ecdsa_of_volume(&volume, &random.ecdsa_key).await,
         };
         info!("ECDSA host key {fingerprint} ({origin})");
+    }
+    if starts::is_known(&volume, &random.state).await {
+        warn!(
+            "another start of this volume had the same random state, as a copy of a running machine has, or one \
+             that was set back: keys of connections may repeat. Start it anew, and not from a saved state"
+        );
     }
     let users = users::found(&volume, options, told).await;
     match users.as_slice() {

@@ -138,7 +138,7 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 
     let disk = options.disk.clone().unwrap_or_else(|| "disk.img".into());
     let image = Image::open(&disk, options.read_only).map_err(|e| format!("{disk}: {e}"))?;
-    let mut bytes = Random { volume_id: random()?, ..Random::default() };
+    let mut bytes = Random { volume_id: random()?, state: random()?, ..Random::default() };
     for secret in [&mut bytes.host_key, &mut bytes.ecdsa_key] {
         getrandom::fill(&mut **secret)?;
     }
