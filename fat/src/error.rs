@@ -13,11 +13,11 @@ pub enum Error {
     NotEmpty,
     /// No free cluster.
     NoSpace,
-    /// The directory has its 65,536 slots, of which a long name takes up to 21.
+    /// The directory has its 65,536 slots, of which a long name takes up to 21; of exFAT 8,388,608.
     FolderFull,
     /// No free slot in the root directory of FAT12 or FAT16, which has a fixed size.
     RootFull,
-    /// The file would be larger than 4 GiB - 1. Nothing has been written.
+    /// The file would be larger than 4 GiB - 1, or on exFAT than any can be. Nothing has been written.
     TooLarge,
     /// Empty, `.` or `..`, with `/`, NUL, one of Unicode's noncharacters, or a character of private use
     /// that stands for one that FAT forbids.

@@ -13,6 +13,7 @@ mod steady;
 pub(crate) mod write_back;
 
 use crate::DeviceError;
+use crate::layout::dirent::Dirent;
 use crate::memory::lock::Lock;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -76,10 +77,10 @@ impl Files {
     }
 
     /// Takes a file along whose entry has moved.
-    pub(crate) fn moved(&self, from: u64, to: u64, name: [u8; 11], case: u8) {
+    pub(crate) fn moved(&self, from: u64, to: u64, entry: &Dirent) {
         let node = self.nodes.borrow_mut().remove(&from);
         if let Some(node) = node {
-            node.moved(to, name, case);
+            node.moved(to, entry);
             self.nodes.borrow_mut().insert(to, node);
         }
     }

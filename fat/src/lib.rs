@@ -1,4 +1,4 @@
-//! FAT12, FAT16 and FAT32 volumes with long names over an asynchronous block device.
+//! FAT12, FAT16 and FAT32 volumes with long names, and exFAT volumes, over an asynchronous block device.
 //!
 //! Depends on nothing that needs an operating system, takes the time as an argument, and imports
 //! no other crate of this project. It never panics on what it reads from the disk.

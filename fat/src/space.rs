@@ -87,10 +87,10 @@ impl Clusters {
         self.count.set(self.count.get().map(|going_on| going_on.take(first, count)));
     }
 
-    /// Notes that one of `clusters` clusters has become free.
-    pub(crate) fn give(&self, cluster: u32, clusters: u32) {
-        self.free.set(self.free.get().saturating_add(1).min(clusters));
-        self.count.set(self.count.get().map(|going_on| going_on.give(cluster)));
+    /// Notes that some of `clusters` clusters have become free.
+    pub(crate) fn give(&self, first: u32, count: u32, clusters: u32) {
+        self.free.set(self.free.get().saturating_add(count).min(clusters));
+        self.count.set(self.count.get().map(|going_on| going_on.give(first, count)));
     }
 
     /// Whether the number of free clusters is that of the table.

@@ -77,8 +77,6 @@ impl<D: BlockDevice> Volume<D> {
             Some("the disk is read-only")
         } else if options.read_only {
             Some("mounted read-only")
-        } else if geometry.kind == FatKind::ExFat {
-            Some("exFAT volumes are not written yet")
         } else {
             geometry.read_only
         };

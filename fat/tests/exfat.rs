@@ -1,4 +1,4 @@
-//! exFAT volumes: read as they are, never written.
+//! exFAT volumes are read as they are.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 mod exfat_image;
@@ -57,7 +57,7 @@ fn what_others_made_is_recognised_and_clean() {
         let volume = mount(&disk);
         assert_eq!(volume.geometry().kind, FatKind::ExFat);
         assert_eq!(volume.geometry().cluster_size, cluster, "{arguments:?}");
-        assert_eq!(volume.read_only(), Some("exFAT volumes are not written yet"));
+        assert_eq!(volume.read_only(), None);
         assert_eq!(volume.label(), if kib == 8 << 10 { "Ä" } else { "" });
         assert_eq!(block_on(list(&volume, "/")), Ok(vec![]));
         let space = block_on(volume.space()).unwrap();
@@ -247,11 +247,12 @@ fn boot_sum(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn nothing_is_written_whatever_is_asked() {
+fn mounted_read_only_nothing_is_written_whatever_is_asked() {
     let disk = populated().disk();
     let before = disk.image();
     // A writable disk: only the engine keeps it from being written.
-    let volume = mount(&disk);
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let volume = block_on(Volume::mount(disk.clone(), &options)).unwrap();
     block_on(async {
         let refused = Err(Error::ReadOnly);
         assert_eq!(put(&volume, "/new", b"x").await, refused);
@@ -464,6 +465,8 @@ fn without_its_bitmap_or_its_table_of_case_a_volume_is_still_read() {
             }
             let volume = mount(&disk);
             assert_eq!(block_on(get(&volume, "/TOGETHER/inner/deep")).unwrap(), b"down here");
+            assert!(volume.read_only().is_some());
+            assert_eq!(block_on(put(&volume, "/new", b"x")), Err(Error::ReadOnly));
             let said = problems(&disk);
             assert!(said.iter().any(|line| line.contains("missing or damaged")), "{said:?}");
         }

@@ -227,7 +227,8 @@ fn model<'a>(volume: &'a Volume<Disk>, root: &str, seed: u64) -> Model<'a> {
 #[test]
 fn one_after_the_other() {
     let large_sectors = ("4 KiB sectors", mkfs(40 * 1024, &["-F", "16", "-S", "4096", "-s", "1"]));
-    for (kind, disk) in kinds().into_iter().chain([large_sectors]) {
+    let exfat = ("exFAT", Disk::new(mkfs_exfat(8 << 10, &["-c", "512", "-b", "4K"])));
+    for (kind, disk) in kinds().into_iter().chain([large_sectors, exfat]) {
         for seed in 1..=4 {
             println!("{kind}, seed {seed}");
             let disk = Disk::new(disk.image());
@@ -258,7 +259,8 @@ fn one_after_the_other() {
 
 #[test]
 fn many_at_once() {
-    for (kind, disk) in kinds() {
+    let exfat = ("exFAT", Disk::new(mkfs_exfat(16 << 10, &["-c", "1K"])));
+    for (kind, disk) in kinds().into_iter().chain([exfat]) {
         println!("{kind}");
         let volume = mount(&disk);
         block_on(volume.write_record("r", b"x")).unwrap();

@@ -1,4 +1,4 @@
-//! A small exFAT volume, made here by the specification.
+//! Small exFAT volumes, made here by the specification.
 #[path = "../../fat/tests/exfat_image/set.rs"]
 mod set;
 
@@ -6,12 +6,20 @@ use client::Ram;
 use set::{PLAIN, entries};
 
 const SECTOR: usize = 512;
-/// Sectors of the two boot regions; the table is in the one behind them.
+/// Sectors of the two boot regions; the table is behind them.
 const BOOT: usize = 24;
+/// Of the volume with files in it; its table is one sector.
 const CLUSTERS: usize = 120;
-const HEAP: usize = (BOOT + 1) * SECTOR;
 /// Where bytes matter most: all before the data of files.
-pub const METADATA: usize = HEAP + 12 * SECTOR;
+pub const METADATA: usize = heap(CLUSTERS) + 12 * SECTOR;
+const TABLE: usize = BOOT * SECTOR;
+/// The end of a chain.
+const END: [u8; 4] = [0xFF; 4];
+
+/// Where the clusters begin.
+const fn heap(clusters: usize) -> usize {
+    TABLE + ((clusters + 2) * 4).next_multiple_of(SECTOR)
+}
 
 fn sum32(bytes: impl Iterator<Item = u8>) -> u32 {
     bytes.fold(0u32, |sum, byte| sum.rotate_right(1).wrapping_add(u32::from(byte)))
@@ -27,33 +35,34 @@ pub fn sign(disk: &mut [u8]) {
     }
 }
 
-/// A disk with a volume that has directories and files.
-pub fn populated() -> Ram {
-    let mut disk = vec![0; HEAP + CLUSTERS * SECTOR];
+/// Where the root directory of an empty volume ends.
+const ROOT_END: usize = 3 * 32;
+
+/// The bytes of an empty volume of up to 4096 clusters: 2 is the bitmap, 3 the table of case, 4 the root.
+fn empty(clusters: usize) -> Vec<u8> {
+    let heap = heap(clusters);
+    let mut disk = vec![0; heap + clusters * SECTOR];
     let mut put = |at: usize, bytes: &[u8]| disk[at..at + bytes.len()].copy_from_slice(bytes);
-    let numbers = [BOOT, 1, BOOT + 1, CLUSTERS, 4].map(|number| (number as u32).to_le_bytes());
+    let table = heap / SECTOR - BOOT;
+    let numbers = [BOOT, table, heap / SECTOR, clusters, 4].map(|n| (n as u32).to_le_bytes());
     for region in [0, 12 * SECTOR] {
         put(region, b"\xEB\x76\x90EXFAT   ");
-        put(region + 72, &((BOOT + 1 + CLUSTERS) as u64).to_le_bytes());
+        put(region + 72, &((heap / SECTOR + clusters) as u64).to_le_bytes());
         put(region + 80, &numbers.concat());
         put(region + 100, &[1, 2, 3, 4, 0, 1, 0, 0, 9, 0, 1, 0x80]);
         for sector in 0..9 {
             put(region + sector * SECTOR + 510, &[0x55, 0xAA]);
         }
     }
-    // Cluster 2: the bitmap, 3: the table of case, 4: the root, 5 and 6: a folder, 7 and 9: a chain.
-    let table = BOOT * SECTOR;
-    let end = u32::MAX.to_le_bytes();
-    for (cluster, next) in [(2, end), (3, end), (4, end), (7, 9u32.to_le_bytes()), (9, end)] {
-        put(table + 4 * cluster, &next);
+    put(TABLE, &[0xF8, 0xFF, 0xFF, 0xFF]);
+    for entry in 1..5 {
+        put(TABLE + 4 * entry, &END);
     }
-    put(table, &[0xF8, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
-    let cluster = |number: usize| HEAP + (number - 2) * SECTOR;
-    put(cluster(2), &[0b1011_1111, 0]);
+    put(heap, &[0b111]);
     let letters = (0..26).map(|letter| 0x41 + letter);
     let case: Vec<u8> =
         [0xFFFF, 0x61].into_iter().chain(letters).flat_map(u16::to_le_bytes).collect();
-    put(cluster(3), &case);
+    put(heap + SECTOR, &case);
     let system = |kind: u8, sum: u32, first: u32, len: u64| {
         let mut entry = [0; 32];
         entry[0] = kind;
@@ -64,19 +73,37 @@ pub fn populated() -> Ram {
     };
     let mut label = [0; 32];
     label[..4].copy_from_slice(&[0x83, 1, b'x', 0]);
-    let folder = set::How { attributes: 0x10, ..PLAIN };
-    let mut root = vec![
+    let root = [
         label,
-        system(0x81, 0, 2, CLUSTERS.div_ceil(8) as u64),
+        system(0x81, 0, 2, clusters.div_ceil(8) as u64),
         system(0x82, sum32(case.iter().copied()), 3, case.len() as u64),
     ];
-    root.extend(entries("folder", 2 * SECTOR as u64, 5, true, &folder));
+    put(heap + 2 * SECTOR, root.as_flattened());
+    sign(&mut disk);
+    disk
+}
+
+/// A disk of 2 MiB with an empty volume.
+pub fn blank() -> Ram {
+    Ram::new(empty(4000))
+}
+
+/// A disk with a volume that has directories and files.
+pub fn populated() -> Ram {
+    let mut disk = empty(CLUSTERS);
+    let mut put = |at: usize, bytes: &[u8]| disk[at..at + bytes.len()].copy_from_slice(bytes);
+    // Cluster 5 and 6: a folder, 7 and 9: a chain.
+    put(TABLE + 4 * 7, &9u32.to_le_bytes());
+    put(TABLE + 4 * 9, &END);
+    let cluster = |number: usize| heap(CLUSTERS) + (number - 2) * SECTOR;
+    put(cluster(2), &[0b1111_1111, 0]);
+    let folder = set::How { attributes: 0x10, ..PLAIN };
+    let mut root = entries("folder", 2 * SECTOR as u64, 5, true, &folder);
     root.extend(entries("in pieces", 700, 7, false, &PLAIN));
     root.extend(entries("empty", 0, 0, false, &PLAIN));
-    put(cluster(4), root.as_flattened());
+    put(cluster(4) + ROOT_END, root.as_flattened());
     let half = set::How { valid: Some(100), vendor: true, ..PLAIN };
     let inner = entries("a name of more than fifteen units", 300, 8, true, &half);
     put(cluster(5) + SECTOR - 64, inner.as_flattened());
-    sign(&mut disk);
     Ram::new(disk)
 }

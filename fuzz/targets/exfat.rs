@@ -1,6 +1,7 @@
-//! exFAT disks of arbitrary bytes: laid over a good volume, then mounted, walked and checked. They are
-//! never written.
+//! exFAT disks of arbitrary bytes: laid over a good volume, then checked, mounted and walked without being
+//! written, then mounted again, repaired and changed.
 #![no_main]
+use client::Ram;
 use fat::{MountOptions, OpenOptions, Volume};
 use fuzz::exfat::{METADATA, populated, sign};
 use fuzz::wait;
@@ -23,7 +24,8 @@ fuzz_target!(|input: (bool, Vec<(u16, Vec<u8>)>)| {
     }
     let before = ram.0.borrow().clone();
     let _ = wait(fat::check(&ram, &mut |_| (), &mut |_, _| ()));
-    let Ok(volume) = wait(Volume::mount(ram.clone(), &MountOptions::default())) else { return };
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let Ok(volume) = wait(Volume::mount(ram.clone(), &options)) else { return };
     if volume.geometry().kind != fat::FatKind::ExFat {
         return;
     }
@@ -58,4 +60,30 @@ fuzz_target!(|input: (bool, Vec<(u16, Vec<u8>)>)| {
     let _ = wait(volume.unmount());
     drop(volume);
     assert!(*ram.0.borrow() == before, "something was written");
+    change(&ram);
 });
+
+/// Damage may have any of it fail.
+fn change(ram: &Ram) {
+    let Ok(volume) = wait(Volume::mount(ram.clone(), &MountOptions::default())) else { return };
+    volume.set_time(1_700_000_000);
+    let how = OpenOptions { read: true, write: true, create: true, ..OpenOptions::default() };
+    wait(async {
+        for path in ["/in pieces", "/folder/new", "/empty", "/folder/a name of more than fifteen units"]
+        {
+            if let Ok(file) = volume.open(path, &how).await {
+                let _ = volume.write(&file, 600, &[7; 1500]).await;
+                let _ = volume.set_len(&file, 900).await;
+                let _ = volume.append(&file, &[8; 600]).await;
+            }
+        }
+        let _ = volume.create_dir("/folder/dir").await;
+        let _ = volume.rename("/in pieces", "/folder/another", true).await;
+        let _ = volume.sync().await;
+        let _ = volume.rename("/folder/new", "/empty", true).await;
+        let _ = volume.rename("/folder/a name of more than fifteen units", "/x", true).await;
+        let _ = volume.remove_file("/folder/another").await;
+        let _ = volume.remove_dir("/folder/dir").await;
+        let _ = volume.unmount().await;
+    });
+}

@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Makes FAT disk images, looks into them and changes them, without mounting. Into exFAT images it looks
-only.
+Makes FAT disk images, looks into them and changes them, without mounting. Of exFAT images it makes and
+grows none.
 
 Usage: fat COMMAND IMAGE …
 

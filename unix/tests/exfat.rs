@@ -40,20 +40,26 @@ fn fat(words: &[&str], image: &PathBuf, more: &[&str]) -> (Option<i32>, String) 
 }
 
 #[test]
-fn fat_looks_into_exfat_images_and_changes_none() {
+fn fat_looks_into_exfat_images_and_changes_them() {
     let image = image("fat");
-    let before = fs::read(&image).unwrap();
     assert_eq!(fat(&["cat"], &image, &["hello.txt"]), (Some(0), "Hello from a camera\n".into()));
     let (code, said) = fat(&["list"], &image, &[]);
     assert!(code == Some(0) && said.contains("hello.txt"), "{said}");
     let (code, said) = fat(&["check"], &image, &[]);
     assert!(code == Some(0) && said.contains("clean") && said.contains("exFAT"), "{said}");
-    for (words, more) in [("rm", "hello.txt"), ("mkdir", "new"), ("add", "Cargo.toml")] {
-        let (code, said) = fat(&[words], &image, &[more]);
-        assert!(code == Some(1) && said.contains("exFAT volumes are not written yet"), "{said}");
+    for (word, more) in [("rm", "hello.txt"), ("mkdir", "new"), ("add", "Cargo.toml")] {
+        let (code, said) = fat(&[word], &image, &[more]);
+        assert!(code == Some(0), "{word}: {said}");
     }
+    let there = fs::read_to_string("Cargo.toml").unwrap();
+    assert_eq!(fat(&["cat"], &image, &["cargo.TOML"]), (Some(0), there));
+    let (code, said) = fat(&["list"], &image, &[]);
+    assert!(code == Some(0) && said.contains("new") && !said.contains("hello"), "{said}");
+    let verdict = Command::new("fsck.exfat").arg("-n").arg(&image).output().unwrap();
+    assert!(verdict.status.success(), "{verdict:?}");
+    let before = fs::read(&image).unwrap();
     let (code, said) = fat(&["grow"], &image, &["16M"]);
-    assert!(code != Some(0), "{said}");
+    assert!(code != Some(0) && said.contains("not grown yet"), "{said}");
     assert!(fs::read(&image).unwrap() == before);
     // Damage is told, with who repairs it.
     let mut bytes = before;

@@ -66,6 +66,13 @@ impl<D: BlockDevice> Volume<D> {
         self.commit.read_only.set(Some(why));
     }
 
+    /// As `stop_writing`, unless there is a reason already.
+    pub(crate) fn keep_from_writing(&self, why: &'static str) {
+        if self.commit.read_only.get().is_none() {
+            self.stop_writing(why);
+        }
+    }
+
     pub(crate) fn note_change(&self) {
         if self.commit.changed_since.get().is_none() {
             self.commit.changed_since.set(Some(self.now()));
@@ -115,9 +122,10 @@ impl<D: BlockDevice> Volume<D> {
         if self.files.unsettled() > UNSETTLED.min(most / 2) {
             self.settle().await?;
         }
-        let open = self.files.len();
+        // A set of exFAT may lie in two sectors.
+        let open = self.files.len().saturating_mul(if self.is_exfat() { 2 } else { 1 });
         let pieces = self.space.pending();
-        // Each open file may add the sector of its entry.
+        // Each open file may add the sectors of its entry.
         if directory.saturating_add(open.min(most / 2)).saturating_add(ONE_OPERATION) > most
             || pieces > 10_000
         {

@@ -10,7 +10,6 @@
 //! number of sectors (4), size of a sector (4), then for each sector its offset on the disk (8) and
 //! the hash of its contents before (8); then the sectors, each in a sector of the file.
 use crate::bytes::hash_bytes;
-use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::memory::cache::{Class, DirtyLine};
 use crate::space::extents::Extents;
@@ -203,12 +202,10 @@ impl<D: BlockDevice> Volume<D> {
         self.write_through(offset, &vec![0; size]).await?;
         let mut entry = match &existing {
             Some(found) => found.entry,
-            None => Dirent::Fat(self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM)),
+            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
         };
-        if let Some(entry) = entry.fat() {
-            entry.set_cluster(new.first());
-            entry.set_len(len);
-        }
+        let contiguous = self.attach(None, None, None, &new).await?;
+        entry.set_data(new.first(), len.into(), len.into(), contiguous);
         match existing {
             Some(found) => self.write_entry(found.place, &entry).await?,
             None => _ = self.insert(folder, JOURNAL, entry).await?,
@@ -224,15 +221,12 @@ impl<D: BlockDevice> Volume<D> {
     async fn contiguous(&self, count: u32) -> Result<Option<u32>, Error> {
         let end = self.geometry.clusters.saturating_add(2);
         let mut from = 2;
-        while let Some(start) = self.first_free(from, end).await? {
-            let mut at = start;
-            while at < end && self.entry(at).await? == 0 {
-                at = at.saturating_add(1);
-                if at.saturating_sub(start) >= count {
-                    return Ok(Some(start));
-                }
+        while let Some(start) = self.first(true, from, end).await? {
+            let free = self.free_from(start, count).await?;
+            if free >= count {
+                return Ok(Some(start));
             }
-            from = at;
+            from = start.saturating_add(free.max(1));
         }
         Ok(None)
     }

@@ -146,9 +146,18 @@ impl<D: BlockDevice> Volume<D> {
 
     async fn mark_boot(&self, dirty: bool) -> Result<(), Error> {
         let (byte, bit) = (self.state_byte(), self.dirty_bit());
+        let cleared = if self.is_exfat() { boot::CLEAR_TO_ZERO } else { 0 };
+        let clusters = u64::from(self.geometry.clusters);
+        let used = clusters.saturating_sub(self.space.free().into());
+        let percent = used.saturating_mul(100).checked_div(clusters).unwrap_or(0);
+        let percent = u8::try_from(percent).ok().filter(|_| self.is_exfat() && !dirty);
         self.patch(self.geometry.start, |sector| {
             if let Some(state) = sector.get_mut(byte) {
                 *state = if dirty { *state | bit } else { *state & !bit };
+                *state &= !cleared;
+            }
+            if let Some(percent) = percent {
+                boot::set_percent(sector, percent);
             }
         })
         .await

@@ -1,6 +1,7 @@
 //! Changing time stamps and the read-only attribute, of a path or of an open file.
 use crate::file::node::File;
-use crate::layout::entry::{ATTR_READ_ONLY, Entry};
+use crate::layout::dirent::Dirent;
+use crate::layout::entry::ATTR_READ_ONLY;
 use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Volume};
 
@@ -38,7 +39,7 @@ impl<D: BlockDevice> Volume<D> {
         self.edit_file(file, |entry| set_read_only(entry, read_only)).await
     }
 
-    async fn edit(&self, path: &str, change: impl FnOnce(&mut Entry)) -> Result<(), Error> {
+    async fn edit(&self, path: &str, change: impl FnOnce(&mut Dirent)) -> Result<(), Error> {
         let _change = self.change().await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(());
@@ -48,35 +49,29 @@ impl<D: BlockDevice> Volume<D> {
         match node {
             Some(node) => {
                 let mut state = node.state.borrow_mut();
-                if let Some(entry) = state.entry.fat() {
-                    change(entry);
-                }
+                change(&mut state.entry);
                 self.soil(&node, &mut state);
                 Ok(())
             }
             None => {
-                if let Some(entry) = found.entry.fat() {
-                    change(entry);
-                }
+                change(&mut found.entry);
                 self.write_entry(found.place, &found.entry).await
             }
         }
     }
 
-    async fn edit_file(&self, file: &File, change: impl FnOnce(&mut Entry)) -> Result<(), Error> {
+    async fn edit_file(&self, file: &File, change: impl FnOnce(&mut Dirent)) -> Result<(), Error> {
         // After the writes that are under way, whose time stamp would overwrite this one.
         let _lock = file.node.lock.exclusive().await;
         let _change = self.change().await?;
         let mut state = file.node.state.borrow_mut();
-        if let Some(entry) = state.entry.fat() {
-            change(entry);
-        }
+        change(&mut state.entry);
         self.soil(&file.node, &mut state);
         Ok(())
     }
 }
 
-fn set_times(entry: &mut Entry, modified: Option<u64>, accessed: Option<u64>) {
+fn set_times(entry: &mut Dirent, modified: Option<u64>, accessed: Option<u64>) {
     if let Some(modified) = modified {
         entry.set_modified(modified);
     }
@@ -85,7 +80,7 @@ fn set_times(entry: &mut Entry, modified: Option<u64>, accessed: Option<u64>) {
     }
 }
 
-fn set_read_only(entry: &mut Entry, read_only: bool) {
+fn set_read_only(entry: &mut Dirent, read_only: bool) {
     let attributes = entry.attributes() & !ATTR_READ_ONLY;
     entry.set_attributes(if read_only { attributes | ATTR_READ_ONLY } else { attributes });
 }

@@ -3,6 +3,7 @@ use crate::file::node::{File, Node, OpenOptions, State, clusters};
 use crate::give_way::give_way;
 use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_ARCHIVE, Entry};
+use crate::layout::exfat::set::Set;
 use crate::space::extents::Extents;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
@@ -12,6 +13,10 @@ use alloc::rc::Rc;
 /// What one step of filling a hole writes, and the zeros that it writes again and again.
 const FILL_STEP: u64 = 64 * 1024;
 static ZEROS: [u8; 4096] = [0; 4096];
+/// Longer holes of exFAT are none of zeros on the disk: other systems make little of such files.
+const MOST_ZEROS: u64 = 64 << 20;
+/// The most bytes of a file of FAT.
+const MOST_OF_FAT: u64 = u32::MAX as u64;
 /// How many closed files are kept that nothing remains to be done for.
 pub(crate) const IDLE_NODES: usize = 32;
 
@@ -75,18 +80,26 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::IsADirectory);
         };
         self.claimable(&directory, name).await?;
-        let entry = Dirent::Fat(self.new_entry(ATTR_ARCHIVE));
-        let found = self.insert(&directory, name, entry).await?;
+        let found = self.insert(&directory, name, self.new_entry(ATTR_ARCHIVE)).await?;
         self.touch_directory(&directory).await?;
         Ok(self.opened(self.node(&found).await?, options))
     }
 
-    pub(crate) fn new_entry(&self, attributes: u8) -> Entry {
+    pub(crate) fn new_entry(&self, attributes: u8) -> Dirent {
+        if self.is_exfat() {
+            return Dirent::ExFat(Set::new(attributes, self.stamp()));
+        }
         let mut entry = Entry::short(*b"           ", attributes);
         entry.set_created(self.stamp());
         entry.set_modified(self.stamp());
         entry.set_accessed(self.stamp());
-        entry
+        Dirent::Fat(entry)
+    }
+
+    /// Fails when no file may be so long.
+    fn fits(&self, len: u64) -> Result<(), Error> {
+        let fits = self.is_exfat() || len <= MOST_OF_FAT;
+        if fits { Ok(()) } else { Err(Error::TooLarge) }
     }
 
     /// The node of a file, made when nobody has it open. The lock is held.
@@ -163,14 +176,17 @@ impl<D: BlockDevice> Volume<D> {
         }
         let node = &file.node;
         let lock = node.lock.exclusive().await;
-        let len = node.state.borrow().len;
+        let (len, valid) = {
+            let state = node.state.borrow();
+            (state.len, state.valid)
+        };
         let offset = at.unwrap_or(len);
         let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
-        let end = u32::try_from(end).map_err(|_| Error::TooLarge)?;
+        self.fits(end)?;
         self.mark_shared().await?;
-        if offset > len {
+        if offset > valid {
             self.require_for(node, end).await?;
-            self.fill(node, len, offset).await?;
+            self.fill(node, valid, offset).await?;
         }
         self.reserve(node, end).await?;
         let (now, later) = data.split_at(self.direct(node, offset, data.len()));
@@ -179,7 +195,8 @@ impl<D: BlockDevice> Volume<D> {
         self.accept(node, offset.saturating_add(now.len() as u64), later);
         {
             let mut state = node.state.borrow_mut();
-            state.len = state.len.max(u64::from(end));
+            let (len, valid) = (state.len.max(end), state.valid.max(end));
+            state.set_len(len, valid);
             self.touch(node, &mut state);
         }
         drop(lock);
@@ -192,10 +209,9 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Notes new data: the time stamp, and the archive bit as every writer of FAT sets it.
     fn touch(&self, node: &Rc<Node>, state: &mut State) {
-        if let Some(entry) = state.entry.fat() {
-            entry.set_modified(self.stamp());
-            entry.set_attributes(entry.attributes() | ATTR_ARCHIVE);
-        }
+        state.entry.set_modified(self.stamp());
+        let attributes = state.entry.attributes() | ATTR_ARCHIVE;
+        state.entry.set_attributes(attributes);
         self.soil(node, state);
         self.note_change();
     }
@@ -212,22 +228,29 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::NotOpenForThis);
         }
         self.writable()?;
-        let len = u32::try_from(len).map_err(|_| Error::TooLarge)?;
+        self.fits(len)?;
         let node = &file.node;
         let _lock = node.lock.exclusive().await;
-        let old = node.state.borrow().len;
-        if u64::from(len) > old {
+        let (old, valid) = {
+            let state = node.state.borrow();
+            (state.len, state.valid)
+        };
+        if len > old {
             self.mark_shared().await?;
             self.require_for(node, len).await?;
-            self.fill(node, old, u64::from(len)).await?;
+            let hole = self.is_exfat() && len.saturating_sub(valid) > MOST_ZEROS;
+            match hole {
+                true => self.reserve(node, len).await?,
+                false => self.fill(node, valid, len).await?,
+            }
             let mut state = node.state.borrow_mut();
-            state.len = u64::from(len);
+            state.set_len(len, if hole { valid } else { len });
             self.touch(node, &mut state);
         } else {
             let _change = self.change().await?;
             let mut state = node.state.borrow_mut();
-            state.len = u64::from(len);
-            node.behind.cut(u64::from(len));
+            state.set_len(len, valid);
+            node.behind.cut(len);
             self.cut(&mut state);
             self.touch(node, &mut state);
         }
@@ -238,7 +261,8 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) fn cut(&self, state: &mut State) {
         let keep = clusters(state.len, self.geometry.cluster_size);
         if keep < state.extents.clusters() {
-            self.cut_later(&mut state.extents, keep);
+            let contiguous = state.contiguous;
+            self.cut_later(&mut state.extents, keep, contiguous);
             if keep > 0 {
                 state.cut_in = Some(self.epoch());
             }
@@ -246,7 +270,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Fails early when a file of `len` bytes cannot be had: before its zeros are written.
-    async fn require_for(&self, node: &Node, len: u32) -> Result<(), Error> {
+    async fn require_for(&self, node: &Node, len: u64) -> Result<(), Error> {
         let missing = self.missing(node, len);
         if missing > self.space.free() {
             let _change = self.change().await?;
@@ -255,13 +279,13 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    fn missing(&self, node: &Node, len: u32) -> u32 {
-        let needed = len.div_ceil(self.geometry.cluster_size.max(1));
+    fn missing(&self, node: &Node, len: u64) -> u32 {
+        let needed = clusters(len, self.geometry.cluster_size);
         needed.saturating_sub(node.state.borrow().extents.clusters())
     }
 
     /// Allocates what a file of `len` bytes needs. The node is locked exclusively.
-    async fn reserve(&self, node: &Rc<Node>, len: u32) -> Result<(), Error> {
+    async fn reserve(&self, node: &Rc<Node>, len: u64) -> Result<(), Error> {
         if self.missing(node, len) == 0 {
             return Ok(());
         }
@@ -271,9 +295,10 @@ impl<D: BlockDevice> Volume<D> {
         }
         let missing = self.missing(node, len);
         self.require(missing).await?;
-        let (runs, last, since) = {
+        let (runs, last, first, since) = {
             let state = node.state.borrow();
-            (state.extents.runs().len(), state.extents.last(), state.grown_in)
+            let first = state.contiguous.then(|| state.extents.first());
+            (state.extents.runs().len(), state.extents.last(), first, state.grown_in)
         };
         self.may_grow(runs)?;
         let mut new = Extents::default();
@@ -281,10 +306,9 @@ impl<D: BlockDevice> Volume<D> {
         if new.clusters() == 0 {
             return result;
         }
-        if let Some(last) = last {
-            self.join_chains(last, since, new.first()).await?;
-        }
+        let contiguous = self.attach(last, first, since, &new).await?;
         let mut state = node.state.borrow_mut();
+        state.contiguous = contiguous;
         state.grown_in = Some(self.epoch());
         for run in new.runs() {
             state.extents.push(run.cluster, run.count);
@@ -297,7 +321,7 @@ impl<D: BlockDevice> Volume<D> {
         let mut at = from;
         while at < to {
             let end = (at / FILL_STEP).saturating_add(1).saturating_mul(FILL_STEP).min(to);
-            self.reserve(node, u32::try_from(end).map_err(|_| Error::TooLarge)?).await?;
+            self.reserve(node, end).await?;
             self.make_way(usize::try_from(end.saturating_sub(at)).unwrap_or(0)).await;
             while at < end {
                 let left = usize::try_from(end.saturating_sub(at)).unwrap_or(ZEROS.len());
@@ -306,7 +330,7 @@ impl<D: BlockDevice> Volume<D> {
                 at = at.saturating_add(zeros.len() as u64);
             }
             self.drain(node, false).await;
-            // A hole can be 4 GiB long.
+            // A hole can be long.
             give_way().await;
         }
         Ok(())

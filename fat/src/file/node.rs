@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) place: Option<u64>,
     pub(crate) entry: Dirent,
     pub(crate) extents: Extents,
+    /// The clusters are neighbours, and the table says nothing of them.
+    pub(crate) contiguous: bool,
     pub(crate) len: u64,
     /// What lies behind this byte reads as zeros, whatever the clusters hold.
     pub(crate) valid: u64,
@@ -68,6 +70,7 @@ impl Node {
                 place: Some(place),
                 entry,
                 extents,
+                contiguous: entry.is_contiguous(),
                 len: entry.len(),
                 valid: entry.valid_len(),
                 dirty: surplus,
@@ -133,13 +136,11 @@ impl Node {
         Some((cluster, inside, there.min(state.len.saturating_sub(offset))))
     }
 
-    /// The entry has moved to `place` and has another short name.
-    pub(crate) fn moved(&self, place: u64, name: [u8; 11], case: u8) {
+    /// The entry has moved to `place` and has the name that `new` has there.
+    pub(crate) fn moved(&self, place: u64, new: &Dirent) {
         let mut state = self.state.borrow_mut();
         state.place = Some(place);
-        if let Some(entry) = state.entry.fat() {
-            entry.set_name(name, case);
-        }
+        state.entry.take_name(new);
     }
 
     /// The entry is gone.
@@ -181,6 +182,12 @@ pub(crate) fn clusters(len: u64, cluster_size: u32) -> u32 {
 }
 
 impl State {
+    /// The file has `len` bytes now. What it gained is valid, or zeros.
+    pub(crate) fn set_len(&mut self, len: u64, valid: u64) {
+        self.len = len;
+        self.valid = valid.min(len);
+    }
+
     /// How many clusters to keep, when the file has more than it needs because it grew.
     pub(crate) fn surplus(&self, cluster_size: u32) -> Option<u32> {
         let needed = clusters(self.len, cluster_size);
@@ -190,11 +197,9 @@ impl State {
     /// The entry as the disk should have it.
     pub(crate) fn settled(&self) -> Dirent {
         let mut entry = self.entry;
-        if let Some(entry) = entry.fat() {
-            entry.set_len(u32::try_from(self.len).unwrap_or(u32::MAX));
-            // An empty file has no clusters; what was allocated for it comes to light with its size.
-            entry.set_cluster(if self.len == 0 { 0 } else { self.extents.first() });
-        }
+        // An empty file has no clusters; what was allocated for it comes to light with its size.
+        let first = if self.len == 0 { 0 } else { self.extents.first() };
+        entry.set_data(first, self.len, self.valid, self.contiguous);
         entry
     }
 }

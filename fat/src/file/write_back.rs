@@ -91,7 +91,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Takes `data` for byte `at` of a file. The clusters are there, there is room, and the file is
     /// locked exclusively.
     pub(crate) fn accept(&self, node: &Rc<Node>, at: u64, data: &[u8]) {
-        let valid = node.state.borrow().len;
+        let valid = node.state.borrow().valid;
         node.behind.push(at, data, valid, self.run_limit() as u64, &self.files.held);
         if !node.behind.has_no_runs() {
             self.files.writing.add(node);

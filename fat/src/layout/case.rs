@@ -19,6 +19,11 @@ impl Case {
         a.chars().map(|char| self.fold(char)).eq(b.chars().map(|char| self.fold(char)))
     }
 
+    /// The hash that exFAT keeps with a name; nothing without a table.
+    pub(crate) fn stored_hash(&self, units: &[u16]) -> Option<u16> {
+        self.0.as_ref().map(|table| table.hash(units))
+    }
+
     /// A hash that is equal for names that are the same.
     pub(crate) fn hash(&self, text: &str) -> u32 {
         name::hash_folded(text.chars().map(|char| self.fold(char)))

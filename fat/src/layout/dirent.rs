@@ -5,7 +5,6 @@ use crate::layout::exfat::set::Set;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dirent {
     Fat(Entry),
-    /// Volumes with these are not written: what sets something changes FAT's alone.
     ExFat(Set),
 }
 
@@ -39,7 +38,7 @@ impl Dirent {
     /// From this byte on the file reads as zeros.
     pub(crate) fn valid_len(&self) -> u64 {
         match self {
-            Self::Fat(_) => u64::MAX,
+            Self::Fat(entry) => u64::from(entry.len()),
             Self::ExFat(set) => set.valid_len(),
         }
     }
@@ -65,11 +64,49 @@ impl Dirent {
         }
     }
 
-    /// FAT's entry, to be changed.
-    pub(crate) fn fat(&mut self) -> Option<&mut Entry> {
+    /// Its clusters are neighbours, and the table says nothing of them.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        matches!(self, Self::ExFat(set) if set.is_contiguous())
+    }
+
+    /// Where its bytes are. FAT's directories say no length.
+    pub(crate) fn set_data(&mut self, first: u32, len: u64, valid: u64, contiguous: bool) {
         match self {
-            Self::Fat(entry) => Some(entry),
-            Self::ExFat(_) => None,
+            Self::Fat(entry) => {
+                entry.set_cluster(first);
+                entry.set_len(u32::try_from(len).unwrap_or(u32::MAX));
+            }
+            Self::ExFat(set) => set.set_data(first, len, valid, contiguous),
+        }
+    }
+
+    /// Takes the name of another, and on exFAT its place.
+    pub(crate) fn take_name(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Fat(entry), Self::Fat(other)) => entry.set_name(other.name(), other.case()),
+            (Self::ExFat(set), Self::ExFat(other)) => set.take_name(other),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn set_attributes(&mut self, attributes: u8) {
+        match self {
+            Self::Fat(entry) => entry.set_attributes(attributes),
+            Self::ExFat(set) => set.set_attributes(attributes),
+        }
+    }
+
+    pub(crate) fn set_modified(&mut self, unix: u64) {
+        match self {
+            Self::Fat(entry) => entry.set_modified(unix),
+            Self::ExFat(set) => set.set_modified(unix),
+        }
+    }
+
+    pub(crate) fn set_accessed(&mut self, unix: u64) {
+        match self {
+            Self::Fat(entry) => entry.set_accessed(unix),
+            Self::ExFat(set) => set.set_accessed(unix),
         }
     }
 }

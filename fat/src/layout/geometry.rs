@@ -13,7 +13,6 @@ pub enum FatKind {
     Fat12,
     Fat16,
     Fat32,
-    /// Volumes of this kind are read, and not written.
     ExFat,
 }
 

@@ -11,7 +11,8 @@ const FREE_STEP: u32 = 4096;
 
 impl<D: BlockDevice> Volume<D> {
     /// Adds `count` new clusters to the chain `new`, which may be empty, in the cached table. Up to
-    /// now nothing on the disk refers to that chain. The lock is held exclusively. After an error `new` has what was got so far.
+    /// now nothing on the disk refers to that chain, and on exFAT it is none before `attach`. The lock is
+    /// held exclusively. After an error `new` has what was got so far.
     pub(crate) async fn extend(&self, count: u32, new: &mut Extents) -> Result<(), Error> {
         self.require(count).await?;
         self.extend_near(None, count, None, new).await
@@ -34,12 +35,13 @@ impl<D: BlockDevice> Volume<D> {
                 None => return Err(Error::NoSpace),
             };
             let last = start.saturating_add(got - 1);
-            for cluster in start..last {
-                self.set_entry(cluster, cluster.saturating_add(1)).await?;
-            }
-            self.set_entry(last, END).await?;
-            if let Some(before) = before {
-                self.set_entry(before, start).await?;
+            if self.is_exfat() {
+                self.set_bits(start, got, true).await?;
+            } else {
+                self.chain_up(start, got, END).await?;
+                if let Some(before) = before {
+                    self.set_entry(before, start).await?;
+                }
             }
             new.push(start, got);
             self.space.take(start, got);
@@ -81,7 +83,7 @@ impl<D: BlockDevice> Volume<D> {
         if let Some(next) = after.and_then(|after| after.checked_add(1))
             && self.is_cluster(next)
             && self.claimed(next, owner).is_none()
-            && self.entry(next).await? == 0
+            && self.free_from(next, 1).await? == 1
         {
             start = Some(next);
         }
@@ -97,17 +99,8 @@ impl<D: BlockDevice> Volume<D> {
             self.space.free.set(0);
             return Ok(None);
         };
-        let mut count = 1u32;
-        while count < want {
-            let Some(next) = start.checked_add(count).filter(|next| self.is_cluster(*next)) else {
-                break;
-            };
-            if self.claimed(next, owner).is_some() || self.entry(next).await? != 0 {
-                break;
-            }
-            count += 1;
-        }
-        Ok(Some((start, count)))
+        let most = self.next_claim(start, owner).map_or(want, |end| want.min(end - start));
+        Ok(Some((start, self.free_from(start, most).await?.max(1))))
     }
 
     async fn search(&self, owner: Owner<'_>) -> Result<Option<u32>, Error> {
@@ -115,7 +108,7 @@ impl<D: BlockDevice> Volume<D> {
         let hint = self.space.next.get().clamp(2, end);
         for (from, to) in [(hint, end), (2, hint)] {
             let mut at = from;
-            while let Some(found) = self.first_free(at, to).await? {
+            while let Some(found) = self.first(true, at, to).await? {
                 match self.claimed(found, owner) {
                     None => return Ok(Some(found)),
                     Some(end) => at = end,
@@ -140,33 +133,65 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
-    /// Shortens a chain to `keep` clusters after the next commit. Until then it must not grow.
-    pub(crate) fn cut_later(&self, extents: &mut Extents, keep: u32) {
+    /// Shortens a chain, or neighbours without one, to `keep` clusters after the next commit. Until then
+    /// it must not grow.
+    pub(crate) fn cut_later(&self, extents: &mut Extents, keep: u32, contiguous: bool) {
         let rest = extents.truncate(keep);
         match extents.last() {
             Some(_) if rest.is_empty() => {}
-            Some(last) => {
+            Some(last) if !contiguous => {
                 let mut pending = self.space.pending.borrow_mut();
                 pending.ends.push(last);
                 pending.cut.extend_from_slice(&rest);
             }
-            None => self.free_later(&rest),
+            _ => self.free_later(&rest),
         }
     }
 
     /// Links `first`, the start of a chain of new clusters, behind `last`, which was allocated in
     /// epoch `since`. What the disk knows of is linked by the next commit.
-    pub(crate) async fn join_chains(
-        &self,
-        last: u32,
-        since: Option<u64>,
-        first: u32,
-    ) -> Result<(), Error> {
+    async fn join_chains(&self, last: u32, since: Option<u64>, first: u32) -> Result<(), Error> {
         if since == Some(self.epoch()) {
             return self.set_entry(last, first).await;
         }
         self.space.pending.borrow_mut().links.push((last, first));
         Ok(())
+    }
+
+    /// Puts new clusters behind those that something has, which end with `last` and got there in epoch
+    /// `since`. Those of exFAT that are neighbours from `first` on have no chain: they get one when the
+    /// new ones are no neighbours of theirs. Until an entry on the disk says that there is a chain, nobody
+    /// asks the table, so that nothing of it need wait. Returns whether all are neighbours without one.
+    pub(crate) async fn attach(
+        &self,
+        last: Option<u32>,
+        first: Option<u32>,
+        since: Option<u64>,
+        new: &Extents,
+    ) -> Result<bool, Error> {
+        if self.is_exfat() {
+            let goes_on = match (last, first) {
+                (None, _) => true,
+                (Some(last), Some(_)) => last.checked_add(1) == Some(new.first()),
+                (Some(_), None) => false,
+            };
+            if goes_on && new.runs().len() == 1 {
+                return Ok(true);
+            }
+            let mut runs = new.runs().iter().peekable();
+            while let Some(run) = runs.next() {
+                let after = runs.peek().map_or(END, |next| next.cluster);
+                self.chain_up(run.cluster, run.count, after).await?;
+            }
+            if let (Some(last), Some(first)) = (last, first) {
+                let count = last.saturating_sub(first).saturating_add(1);
+                return self.chain_up(first, count, new.first()).await.map(|()| false);
+            }
+        }
+        if let Some(last) = last {
+            self.join_chains(last, since, new.first()).await?;
+        }
+        Ok(false)
     }
 
     /// Links the chains that `join_chains` left to the commit. All of their clusters are on the
@@ -192,6 +217,10 @@ impl<D: BlockDevice> Volume<D> {
         self.space.pending.borrow_mut().frees = pending.cut;
         for run in pending.frees {
             let end = run.cluster.saturating_add(run.count);
+            if self.is_exfat() {
+                self.free_bits(run.cluster, run.count).await?;
+                continue;
+            }
             for cluster in run.cluster..end {
                 self.free_cluster(cluster).await?;
             }
@@ -208,13 +237,17 @@ impl<D: BlockDevice> Volume<D> {
     /// What the table said of it.
     async fn free_cluster(&self, cluster: u32) -> Result<Link, Error> {
         let link = self.link(cluster).await?;
+        if self.is_exfat() {
+            self.free_bits(cluster, 1).await?;
+            return Ok(link);
+        }
         match link {
             Link::Free => return Err(self.damage("two files share a cluster")),
             Link::Bad => return Err(self.damage("a chain runs into a bad cluster")),
             Link::Next(_) | Link::End => {}
         }
         self.set_entry(cluster, 0).await?;
-        self.space.give(cluster, self.geometry.clusters);
+        self.space.give(cluster, 1, self.geometry.clusters);
         if cluster.is_multiple_of(FREE_STEP) {
             self.relieve().await?;
         }

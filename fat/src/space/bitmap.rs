@@ -1,6 +1,7 @@
 //! exFAT's clusters: the bitmap, and files whose clusters are neighbours. Sections 7.1 "Allocation Bitmap
 //! Directory Entry" and 6.3.4.2 "NoFatChain Field".
 use crate::layout::dirent::Dirent;
+use crate::memory::cache::Class;
 use crate::space::extents::Extents;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec;
@@ -60,8 +61,86 @@ impl<D: BlockDevice> Volume<D> {
         *self.space.bitmap.borrow_mut() = (bitmap, len);
     }
 
+    /// The line of a cluster's bit, which byte of it, and how many bytes of the bitmap there are from the
+    /// line's start on.
+    pub(crate) fn bit_line(&self, cluster: u32) -> Result<(u64, usize, u64), Error> {
+        let size = u64::from(self.geometry.cluster_size.max(1));
+        let byte = u64::from(cluster.saturating_sub(2) / 8);
+        let at = u32::try_from(byte / size).unwrap_or(u32::MAX);
+        let found = self.space.bitmap.borrow().0.find(at).filter(|_| self.is_cluster(cluster));
+        let (first, left) =
+            found.ok_or_else(|| self.damage("a cluster that the bitmap has not"))?;
+        let (base, at) = self.line_of(self.cluster_offset(first).saturating_add(byte % size));
+        let ahead = u64::from(left).saturating_mul(size).saturating_sub(byte % size);
+        Ok((base, at, ahead.saturating_add(at as u64)))
+    }
+
+    /// The first cluster of `from..to` that is free, or with `free` false the first that is not.
+    pub(super) async fn first_bit(
+        &self,
+        free: bool,
+        from: u32,
+        to: u32,
+    ) -> Result<Option<u32>, Error> {
+        let mut cluster = from;
+        while cluster < to {
+            let (base, at, ahead) = self.bit_line(cluster)?;
+            let skip = cluster.saturating_sub(2) % 8;
+            let (seen, found) =
+                self.line(base, ahead, |line| search(line.get(at..), skip, free)).await?;
+            if let Some(found) = found {
+                let found = cluster.saturating_add(found);
+                return Ok((found < to).then_some(found));
+            }
+            cluster = cluster.saturating_add(seen.max(1));
+        }
+        Ok(None)
+    }
+
+    /// Says of clusters that they are in use, or that they are not. The lock is held exclusively.
+    pub(crate) async fn set_bits(&self, first: u32, count: u32, used: bool) -> Result<(), Error> {
+        let (mut cluster, end) = (first, first.saturating_add(count));
+        while cluster < end {
+            let (base, at, _) = self.bit_line(cluster)?;
+            cluster = self
+                .change_line(base, Class::Table, |line| {
+                    let first = cluster;
+                    for byte in line.iter_mut().skip(at) {
+                        loop {
+                            let bit = 1 << (cluster.saturating_sub(2) % 8);
+                            *byte = if used { *byte | bit } else { *byte & !bit };
+                            cluster = cluster.saturating_add(1);
+                            if cluster >= end {
+                                return cluster;
+                            }
+                            if cluster.saturating_sub(2) % 8 == 0 {
+                                break;
+                            }
+                        }
+                    }
+                    cluster.max(first.saturating_add(1))
+                })
+                .await?;
+            self.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives clusters back that are in use.
+    pub(super) async fn free_bits(&self, first: u32, count: u32) -> Result<(), Error> {
+        let end = first.saturating_add(count);
+        if self.first_bit(true, first, end).await?.is_some() {
+            return Err(self.damage("two files share a cluster"));
+        }
+        self.set_bits(first, count, false).await?;
+        self.space.give(first, count, self.geometry.clusters);
+        Ok(())
+    }
+
     /// Counts the clusters that the bitmap has free.
     pub(crate) async fn count_free_bits(&self) -> Result<(), Error> {
+        // The count reads past the cache.
+        self.write_dirty(Class::Table).await?;
         let (bitmap, len) = self.space.bitmap.borrow().clone();
         let clusters = u64::from(self.geometry.clusters);
         let (mut at, mut used) = (0u64, 0u64);
@@ -85,4 +164,21 @@ impl<D: BlockDevice> Volume<D> {
         self.space.end_count(free);
         Ok(())
     }
+}
+
+/// How many bits there are behind the first `skip`, and which of them is the first that says what is
+/// wanted.
+fn search(bytes: Option<&[u8]>, skip: u32, free: bool) -> (u32, Option<u32>) {
+    let bytes = bytes.unwrap_or_default();
+    let count = u32::try_from(bytes.len()).unwrap_or(0).saturating_mul(8);
+    let mut bits = 0u32;
+    for byte in bytes {
+        let wanted = if free { !*byte } else { *byte };
+        let wanted = if bits == 0 { u32::from(wanted) >> skip << skip } else { wanted.into() };
+        if wanted != 0 {
+            return (count, Some((bits + wanted.trailing_zeros()).saturating_sub(skip)));
+        }
+        bits += 8;
+    }
+    (count.saturating_sub(skip), None)
 }

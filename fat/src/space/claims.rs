@@ -52,6 +52,13 @@ impl<D: BlockDevice> Volume<D> {
         others.find(|claim| (claim.start..claim.end).contains(&cluster)).map(|claim| claim.end)
     }
 
+    /// Where the next claim of somebody else behind this cluster starts.
+    pub(super) fn next_claim(&self, cluster: u32, owner: Owner<'_>) -> Option<u32> {
+        let claims = self.space.claims.borrow();
+        let others = claims.iter().filter(|claim| !claim.owner.none() && !claim.is_of(owner));
+        others.map(|claim| claim.start).filter(|start| *start > cluster).min()
+    }
+
     pub(super) fn claim(&self, owner: &Rc<Opens>, start: u32) {
         let few = self.geometry.clusters / 64;
         let ahead = (CLAIM / self.geometry.cluster_size.max(1)).min(few);

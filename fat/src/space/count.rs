@@ -29,9 +29,9 @@ impl Count {
         Self { free: self.free.saturating_sub(counted), ..self }
     }
 
-    /// A cluster has become free.
-    pub(crate) fn give(self, cluster: u32) -> Self {
-        let counted = u32::from(cluster < self.upto);
+    /// So many clusters from `first` on have become free.
+    pub(crate) fn give(self, first: u32, count: u32) -> Self {
+        let counted = self.upto.saturating_sub(first).min(count);
         Self { free: self.free.saturating_add(counted), ..self }
     }
 }

@@ -22,6 +22,8 @@ const BAD: u32 = 0x0FFF_FFF7;
 const BAD_OF_EXFAT: u32 = 0xFFFF_FFF7;
 /// The bits of an entry that FAT32 uses.
 const MASK: u32 = 0x0FFF_FFFF;
+/// Entries between two looks at the number of dirty sectors.
+const RELIEF: u32 = 4096;
 
 /// Little-endian value of two or four bytes.
 pub(crate) fn value(bytes: &[u8]) -> u32 {
@@ -108,13 +110,15 @@ impl<D: BlockDevice> Volume<D> {
             }
             return Ok(());
         };
+        let mask = if self.is_exfat() { u32::MAX } else { MASK };
+        let new = if new == END { END | mask } else { new };
         let (base, at, _) = self.table_line(u64::from(number).saturating_mul(u64::from(width)));
         self.change_line(base, Class::Table, |line| {
             let end = at.saturating_add(width as usize);
             if let Some(bytes) = line.get_mut(at..end) {
                 // The upper four bits of FAT32 are not ours.
-                let kept = if width == 4 { value(bytes) & !MASK } else { 0 };
-                for (byte, new) in bytes.iter_mut().zip((kept | new & MASK).to_le_bytes()) {
+                let kept = if width == 4 { value(bytes) & !mask } else { 0 };
+                for (byte, new) in bytes.iter_mut().zip((kept | new & mask).to_le_bytes()) {
                     *byte = new;
                 }
             }
@@ -200,12 +204,15 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
-    /// The first free cluster of `from..to`.
-    pub(crate) async fn first_free(&self, from: u32, to: u32) -> Result<Option<u32>, Error> {
+    /// The first cluster of `from..to` that is free, or with `free` false the first that is not.
+    pub(crate) async fn first(&self, free: bool, from: u32, to: u32) -> Result<Option<u32>, Error> {
+        if self.is_exfat() {
+            return self.first_bit(free, from, to).await;
+        }
         let mut cluster = from;
         while cluster < to {
             let Some(width) = self.width() else {
-                if self.entry(cluster).await? == 0 {
+                if (self.entry(cluster).await? == 0) == free {
                     return Ok(Some(cluster));
                 }
                 cluster += 1;
@@ -213,21 +220,40 @@ impl<D: BlockDevice> Volume<D> {
             };
             let (base, at, ahead) =
                 self.table_line(u64::from(cluster).saturating_mul(u64::from(width)));
-            let (seen, free) = self
+            let (seen, found) = self
                 .line(base, ahead, |line| {
                     let mut entries =
                         line.get(at..).unwrap_or_default().chunks_exact(width as usize);
                     let seen = entries.len();
-                    (seen, entries.position(|entry| self.widen(value(entry)) == 0))
+                    (seen, entries.position(|entry| (self.widen(value(entry)) == 0) == free))
                 })
                 .await?;
             if let Some(found) =
-                free.and_then(|free| cluster.checked_add(u32::try_from(free).ok()?))
+                found.and_then(|found| cluster.checked_add(u32::try_from(found).ok()?))
             {
                 return Ok((found < to).then_some(found));
             }
             cluster = cluster.saturating_add(u32::try_from(seen.max(1)).unwrap_or(u32::MAX));
         }
         Ok(None)
+    }
+
+    /// How many clusters from `from` on are free, of at most `most`.
+    pub(crate) async fn free_from(&self, from: u32, most: u32) -> Result<u32, Error> {
+        let last = self.geometry.clusters.saturating_add(2);
+        let end = from.saturating_add(most).min(last);
+        Ok(self.first(false, from, end).await?.unwrap_or(end).saturating_sub(from))
+    }
+
+    /// Chains neighbouring clusters, the last of which is followed by `after`.
+    pub(crate) async fn chain_up(&self, first: u32, count: u32, after: u32) -> Result<(), Error> {
+        let last = first.saturating_add(count.saturating_sub(1));
+        for cluster in first..last {
+            self.set_entry(cluster, cluster.saturating_add(1)).await?;
+            if cluster.is_multiple_of(RELIEF) {
+                self.relieve().await?;
+            }
+        }
+        self.set_entry(last, after).await
     }
 }

@@ -1,6 +1,8 @@
 //! Directories: where their slots are, their growth, and which of them are remembered.
+use crate::bytes::put;
 use crate::layout::dirent::Dirent;
 use crate::layout::entry::SLOT;
+use crate::layout::exfat::set::Spot;
 use crate::space::extents::Extents;
 use crate::tree::index::Index;
 use crate::{BlockDevice, Error, FatKind, Volume};
@@ -26,8 +28,10 @@ pub(crate) struct Directory {
     extents: RefCell<Extents>,
     pub(crate) index: RefCell<Option<Index>>,
     pub(crate) removed: Cell<bool>,
-    /// Where the entry is that led here; 0 for the root directory, which has none.
-    pub(crate) entry_place: Cell<u64>,
+    /// The clusters are neighbours, and the table says nothing of them.
+    contiguous: Cell<bool>,
+    /// Where the entry is that led here; the root directory has none.
+    pub(crate) spot: Cell<Option<Spot>>,
     /// The commit that its newest cluster belongs to.
     grown_in: Cell<Option<u64>>,
     used: Cell<u64>,
@@ -101,7 +105,8 @@ impl<D: BlockDevice> Volume<D> {
             extents: RefCell::new(extents),
             index: RefCell::new(None),
             removed: Cell::new(false),
-            entry_place: Cell::new(0),
+            contiguous: Cell::new(entry.is_some_and(Dirent::is_contiguous)),
+            spot: Cell::new(None),
             grown_in: Cell::new(None),
             used: Cell::new(self.tree.clock.get()),
         });
@@ -193,30 +198,44 @@ impl<D: BlockDevice> Volume<D> {
             if directory.id == 0 {
                 return Err(Error::RootFull);
             }
-            let new = self.directory_cluster().await?;
+            let (first, last) = {
+                let extents = directory.extents.borrow();
+                (directory.contiguous.get().then(|| extents.first()), extents.last())
+            };
+            let new = self.directory_cluster(last).await?;
             // Zeros must be on the disk before a link leads to them.
-            let zeros = self.empty_cluster();
-            let offset = self.cluster_offset(new.first());
-            if let Err(error) = self.write_through(offset, &zeros).await {
+            if let Err(error) = self.write_cluster(new.first(), &[]).await {
                 self.free_later(new.runs());
                 return Err(error);
             }
-            self.remember(offset, &zeros);
-            let last = directory.extents.borrow().last();
-            if let Some(last) = last {
-                self.join_chains(last, directory.grown_in.get(), new.first()).await?;
-            }
+            let since = directory.grown_in.get();
+            directory.contiguous.set(self.attach(last, first, since, &new).await?);
             directory.extents.borrow_mut().push(new.first(), 1);
             directory.grown_in.set(Some(self.epoch()));
+            self.note_growth(directory).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the entry of a directory of exFAT say how long it is now.
+    async fn note_growth(&self, directory: &Directory) -> Result<(), Error> {
+        if let Some((mut entry, place)) = self.own_entry(directory).await?
+            && self.is_exfat()
+        {
+            let size = u64::from(self.slots(directory)).saturating_mul(SLOT as u64);
+            entry.set_data(directory.id, size, size, directory.contiguous.get());
+            self.write_entry(place, &entry).await?;
         }
         Ok(())
     }
 
     /// A new cluster for a directory. No size tells where it ends, so that it never ends in an entry of
     /// which a cut may leave half.
-    pub(crate) async fn directory_cluster(&self) -> Result<Extents, Error> {
+    pub(crate) async fn directory_cluster(&self, after: Option<u32>) -> Result<Extents, Error> {
         let (mut split, mut new) = (Extents::default(), Extents::default());
-        self.extend(1, &mut split).await?;
+        self.require(1).await?;
+        let after = after.filter(|_| self.is_exfat());
+        self.extend_near(after, 1, None, &mut split).await?;
         if !self.geometry.is_split(split.first()) {
             return Ok(split);
         }
@@ -226,8 +245,26 @@ impl<D: BlockDevice> Volume<D> {
         extended.map(|()| new)
     }
 
-    pub(crate) fn empty_cluster(&self) -> Vec<u8> {
-        vec![0; self.geometry.cluster_size as usize]
+    /// Writes a cluster of a directory that begins with `head` and is zeros else. Clusters of exFAT may be
+    /// too large to be in memory.
+    pub(crate) async fn write_cluster(&self, cluster: u32, head: &[u8]) -> Result<(), Error> {
+        const PART: usize = 64 << 10;
+        let size = self.geometry.cluster_size as usize;
+        let mut data = vec![0; size.min(PART)];
+        put(&mut data, 0, head);
+        let start = self.cluster_offset(cluster);
+        let mut at = 0;
+        while at < size {
+            let offset = start.saturating_add(at as u64);
+            self.write_through(offset, &data).await?;
+            self.memory.cache.discard(offset, data.len() as u64);
+            if at == 0 {
+                self.remember(offset, &data);
+                data.fill(0);
+            }
+            at = at.saturating_add(data.len());
+        }
+        Ok(())
     }
 
     /// Forgets a directory that was removed and gives its clusters back.

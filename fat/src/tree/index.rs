@@ -101,7 +101,9 @@ impl Index {
     }
 
     pub(crate) fn add(&mut self, hash: u32, slot: u32) {
-        self.keys.add((hash, slot));
+        if self.is_whole {
+            self.keys.add((hash, slot));
+        }
     }
 
     pub(crate) fn remove(&mut self, hash: u32, slot: u32) {
@@ -118,7 +120,20 @@ impl Index {
         self.keys.from((hash, 0)).next().is_some_and(|(key, _)| *key == hash)
     }
 
+    /// Whether there are more names than memory is for: 720 KiB.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.keys.pieces.len() > 352
+    }
+
+    /// Forgets all but where the free slots at the end begin.
+    pub(crate) fn forget_names(&mut self) {
+        *self = Self { end: self.end, ..Self::default() };
+    }
+
     pub(crate) fn set_used(&mut self, slot: u32, used: bool) {
+        if !self.is_whole {
+            return;
+        }
         let word = (slot / 64) as usize;
         if word >= self.used.len() && used {
             self.used.resize(word + 1, 0);
@@ -141,6 +156,9 @@ impl Index {
 
     /// The first of `count` free neighbouring slots, which may lie past the last slot there is.
     pub(crate) fn free_slots(&mut self, count: u32) -> u32 {
+        if !self.is_whole {
+            return self.end;
+        }
         while self.first_free < self.end && self.is_used(self.first_free) {
             self.first_free += 1;
         }

@@ -9,6 +9,7 @@ use crate::tree::index::Index;
 use crate::{BlockDevice, Error, Volume};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// An entry that was looked up.
 #[derive(Clone, Debug)]
@@ -25,6 +26,15 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// All slots that are its own.
+    pub(crate) fn slots(&self) -> Range<u32> {
+        let count = match &self.entry {
+            Dirent::Fat(_) => self.slot.saturating_sub(self.first_slot).saturating_add(1),
+            Dirent::ExFat(set) => u32::try_from(set.count()).unwrap_or(u32::MAX),
+        };
+        self.first_slot..self.first_slot.saturating_add(count)
+    }
+
     pub(crate) fn short(&self) -> String {
         match &self.entry {
             Dirent::Fat(entry) => short_name::decode(&entry.name(), 0),

@@ -1,6 +1,6 @@
 //! Making directories, removing files and directories.
 use crate::layout::dirent::Dirent;
-use crate::layout::entry::ATTR_DIRECTORY;
+use crate::layout::entry::{ATTR_DIRECTORY, SLOT};
 use crate::space::extents::Extents;
 use crate::space::pending::Freed;
 use crate::tree::directory::Directory;
@@ -29,19 +29,25 @@ impl<D: BlockDevice> Volume<D> {
         name: &str,
         attributes: u8,
     ) -> Result<Found, Error> {
-        let new = self.directory_cluster().await?;
+        let new = self.directory_cluster(None).await?;
         let mut entry = self.new_entry(attributes);
-        entry.set_cluster(new.first());
-        let mut cluster = self.empty_cluster();
-        entry.set_name(*b".          ", 0);
-        let mut above = entry;
-        above.set_name(*b"..         ", 0);
-        above.set_cluster(self.dots_cluster(parent));
-        for (to, from) in cluster.iter_mut().zip(entry.0.iter().chain(&above.0)) {
-            *to = *from;
+        let mut head = [0; 2 * SLOT];
+        match &mut entry {
+            Dirent::Fat(entry) => {
+                entry.set_cluster(new.first());
+                entry.set_name(*b".          ", 0);
+                let mut above = *entry;
+                above.set_name(*b"..         ", 0);
+                above.set_cluster(self.dots_cluster(parent));
+                head.copy_from_slice([entry.0, above.0].as_flattened());
+            }
+            Dirent::ExFat(set) => {
+                let size = self.geometry.cluster_size.into();
+                set.set_data(new.first(), size, size, true);
+            }
         }
-        let made = match self.write_through(self.cluster_offset(new.first()), &cluster).await {
-            Ok(()) => self.insert(parent, name, Dirent::Fat(entry)).await,
+        let made = match self.write_cluster(new.first(), &head).await {
+            Ok(()) => self.insert(parent, name, entry).await,
             Err(error) => Err(error),
         };
         if made.is_err() {
@@ -76,6 +82,7 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::IsADirectory);
         }
         let clusters = self.clusters_to_free(found).await?;
+        self.free_others(&found.entry).await?;
         self.erase(directory, found).await?;
         self.unlink_node(found.place, &clusters);
         self.touch_directory(directory).await
@@ -87,7 +94,7 @@ impl<D: BlockDevice> Volume<D> {
         if first == 0 || self.files.at(found.place).is_some() {
             return Ok(Freed::Runs(Extents::default()));
         }
-        match self.chain(first).await {
+        match self.extents_of(&found.entry).await {
             Err(Error::TooManyExtents) => {
                 let count = found.entry.len().div_ceil(self.geometry.cluster_size.max(1).into());
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -115,6 +122,7 @@ impl<D: BlockDevice> Volume<D> {
         if !self.is_empty(&removed).await? {
             return Err(Error::NotEmpty);
         }
+        self.free_others(&found.entry).await?;
         self.erase(&directory, &found).await?;
         self.forget(&removed);
         self.touch_directory(&directory).await
@@ -131,8 +139,11 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
-    /// Sets the entry of a directory, which starts at `cluster`, that says where it lies.
+    /// Sets the entry of a directory, which starts at `cluster`, that says where it lies. exFAT has none.
     pub(crate) async fn set_dots(&self, cluster: u32, parent: &Directory) -> Result<(), Error> {
+        if self.is_exfat() {
+            return Ok(());
+        }
         let place = self.cluster_offset(cluster).saturating_add(32);
         let mut dots = self.read_entry(place).await?;
         if dots.name() == *b"..         " {

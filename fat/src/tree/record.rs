@@ -1,5 +1,4 @@
 //! Small files of the server itself, in a hidden folder that no path leads to.
-use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_DIRECTORY, ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::layout::name;
 use crate::space::extents::Extents;
@@ -98,21 +97,18 @@ impl<D: BlockDevice> Volume<D> {
         new: &mut Extents,
     ) -> Result<(), Error> {
         let len = u32::try_from(data.len()).map_err(|_| Error::TooLarge)?;
-        let clusters = len.div_ceil(self.geometry.cluster_size.max(1));
-        self.extend(clusters, new).await?;
+        self.extend(len.div_ceil(self.geometry.cluster_size.max(1)), new).await?;
+        let contiguous = self.attach(None, None, None, new).await?;
         let sector = self.device.sector_size();
         let mut sectors = data.to_vec();
         sectors.resize(data.len().next_multiple_of(sector), 0);
         self.write_data(new, 0, &sectors).await?;
         let mut entry = match &existing {
             Some(found) => found.entry,
-            None => Dirent::Fat(self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM)),
+            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
         };
-        if let Some(entry) = entry.fat() {
-            entry.set_modified(self.stamp());
-            entry.set_len(len);
-            entry.set_cluster(new.first());
-        }
+        entry.set_modified(self.stamp());
+        entry.set_data(new.first(), len.into(), len.into(), contiguous);
         match existing {
             Some(found) => self.write_entry(found.place, &entry).await,
             None => self.insert(folder, name, entry).await.map(|_| ()),

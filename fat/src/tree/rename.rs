@@ -47,7 +47,9 @@ impl<D: BlockDevice> Volume<D> {
         let same = source.directory.id == target.directory.id;
         let new = match self.insert(&target.directory, target.name, entry).await {
             // The slots of the old name may do.
-            Err(Error::NoSpace | Error::FolderFull | Error::RootFull) if same => {
+            Err(Error::NoSpace | Error::FolderFull | Error::RootFull)
+                if same && !Self::has_others(&entry) =>
+            {
                 self.erase(&source.directory, found).await?;
                 match self.insert(&target.directory, target.name, entry).await {
                     Ok(new) => return self.moved(found, &new, target, false).await,
@@ -73,9 +75,11 @@ impl<D: BlockDevice> Volume<D> {
         there: &Found,
     ) -> Result<(), Error> {
         let mut entry = self.current(found);
-        if let (Some(entry), Dirent::Fat(there)) = (entry.fat(), &there.entry) {
-            entry.set_name(there.name(), there.case());
+        let others = Self::has_others(&entry) || Self::has_others(&there.entry);
+        if !others {
+            entry.take_name(&there.entry);
         }
+        let new;
         match (found.entry.is_dir(), there.entry.is_dir()) {
             (true, false) => return Err(Error::NotADirectory),
             (false, true) => return Err(Error::IsADirectory),
@@ -85,18 +89,36 @@ impl<D: BlockDevice> Volume<D> {
                 if !self.is_empty(&replaced).await? {
                     return Err(Error::NotEmpty);
                 }
-                self.write_entry(there.place, &entry).await?;
+                new = self.put_over(target, there, entry, others).await?;
                 self.forget(&replaced);
             }
             (false, false) => {
                 let clusters = self.clusters_to_free(there).await?;
-                self.write_entry(there.place, &entry).await?;
+                new = self.put_over(target, there, entry, others).await?;
                 self.unlink_node(there.place, &clusters);
             }
         }
         self.erase(&source.directory, found).await?;
-        let new = Found { entry, ..there.clone() };
         self.moved(found, &new, target, source.directory.id != target.directory.id).await
+    }
+
+    /// Puts an entry in the place of another. With `others` either has more than its name: a new set
+    /// takes along what is its own, and what the old one had goes.
+    async fn put_over(
+        &self,
+        target: &Parent<'_>,
+        there: &Found,
+        entry: Dirent,
+        others: bool,
+    ) -> Result<Found, Error> {
+        if !others {
+            self.write_entry(there.place, &entry).await?;
+            return Ok(Found { entry, ..there.clone() });
+        }
+        let new = self.insert(&target.directory, &there.name, entry).await?;
+        self.free_others(&there.entry).await?;
+        self.erase(&target.directory, there).await?;
+        Ok(new)
     }
 
     /// Takes along what belongs to a moved entry: the open file, the `..` of a directory.
@@ -107,9 +129,7 @@ impl<D: BlockDevice> Volume<D> {
         target: &Parent<'_>,
         dots: bool,
     ) -> Result<(), Error> {
-        if let Dirent::Fat(entry) = &new.entry {
-            self.files.moved(old.place, new.place, entry.name(), entry.case());
-        }
+        self.files.moved(old.place, new.place, &new.entry);
         if dots && new.entry.is_dir() {
             self.set_dots(new.entry.cluster(self.wide()), &target.directory).await?;
         }

@@ -1,7 +1,7 @@
-//! Looking names up on exFAT: from slots to sets of entries.
+//! exFAT's sets of entries: looking names up, adding and rewriting sets.
 use crate::layout::dirent::Dirent;
-use crate::layout::entry::SLOT;
-use crate::layout::exfat::set::{Kind, Named, kind};
+use crate::layout::entry::{Entry, SLOT};
+use crate::layout::exfat::set::{self, Kind, Named, Set, Spot, kind};
 use crate::layout::name;
 use crate::tree::directory::Directory;
 use crate::tree::index::Index;
@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 /// The most names of an index. Those of a larger directory are looked for on the disk.
 const MOST_NAMES: usize = 60_000;
+/// The most slots that it knows to be free or not. Behind them none is used again.
+const MOST_SLOTS: u32 = 1 << 21;
 
 impl<D: BlockDevice> Volume<D> {
     /// The next file or directory from `slot` on, which is moved behind its set. Nothing at the end.
@@ -59,15 +61,29 @@ impl<D: BlockDevice> Volume<D> {
         more: u8,
     ) -> Result<Option<Found>, Error> {
         let mut entries: Vec<[u8; SLOT]> = Vec::with_capacity(usize::from(more).saturating_add(1));
+        let mut spot = Spot { first: place, ..Spot::default() };
+        let (mut expected, mut next) = (place, spot.next.iter_mut());
         for at in slot..=slot.saturating_add(more.into()) {
-            match self.slot(directory, at).await? {
-                Some((entry, _)) => entries.push(entry.0),
-                None => break,
+            let Some((entry, place)) = self.slot(directory, at).await? else {
+                break;
+            };
+            if self.is_cluster_start(place)
+                && at > slot
+                && let Some(next) = next.next()
+            {
+                *next = self.cluster_at(place);
+                expected = place;
             }
+            if place != expected {
+                return Ok(None);
+            }
+            expected = place.saturating_add(SLOT as u64);
+            entries.push(entry.0);
         }
-        let Ok(Named { set, units, .. }) = Named::read(&entries) else {
+        let Ok(Named { mut set, units, .. }) = Named::read(&entries) else {
             return Ok(None);
         };
+        set.spot = spot;
         let name = name::decode(&units);
         let entry = Dirent::ExFat(set);
         Ok(name.map(|name| Found { entry, name, slot, first_slot: slot, place }))
@@ -78,16 +94,134 @@ impl<D: BlockDevice> Volume<D> {
         let mut index = Index::new(0);
         let mut keys = Vec::new();
         let mut slot = 0;
-        while let Some(found) = self.next_set(directory, &mut slot).await? {
-            if keys.len() >= MOST_NAMES {
-                index.is_whole = false;
-                return Ok(index);
+        while let Some((entry, place)) = self.slot(directory, slot).await? {
+            let kind = kind(&entry.0);
+            if kind == Kind::End {
+                break;
             }
-            keys.push((self.tree.case().hash(&found.name), found.slot));
+            if index.is_whole && kind != Kind::Free {
+                index.set_used(slot, true);
+            }
+            if let Kind::File(more) = kind
+                && index.is_whole
+                && let Some(found) = self.set(directory, slot, place, more).await?
+            {
+                keys.push((self.tree.case().hash(&found.name), slot));
+            }
+            if keys.len() > MOST_NAMES || slot > MOST_SLOTS {
+                // What comes is put at the end.
+                index.forget_names();
+                keys = Vec::new();
+            }
+            slot = slot.saturating_add(1);
         }
         index.end = slot;
         index.fill(keys);
         Ok(index)
+    }
+
+    fn cluster_at(&self, place: u64) -> u32 {
+        let before = place.saturating_sub(self.geometry.data_start);
+        let before = before / u64::from(self.geometry.cluster_size.max(1));
+        u32::try_from(before).unwrap_or(u32::MAX - 2).saturating_add(2)
+    }
+
+    fn is_cluster_start(&self, place: u64) -> bool {
+        let before = place.saturating_sub(self.geometry.data_start);
+        before.is_multiple_of(self.geometry.cluster_size.into())
+    }
+
+    /// Where the first `count` entries of a set are.
+    fn places(&self, spot: &Spot, count: usize) -> Vec<u64> {
+        let (mut at, mut next) = (spot.first, spot.next.iter());
+        let mut places = Vec::with_capacity(count);
+        while places.len() < count {
+            places.push(at);
+            at = at.saturating_add(SLOT as u64);
+            if self.is_cluster_start(at) {
+                at = self.cluster_offset(next.next().copied().unwrap_or(0));
+            }
+        }
+        places
+    }
+
+    /// The first `count` entries of a set.
+    async fn entries_of(&self, spot: &Spot, count: usize) -> Result<Vec<[u8; SLOT]>, Error> {
+        let mut entries = Vec::with_capacity(count);
+        for place in self.places(spot, count) {
+            entries.push(self.read_entry(place).await?.0);
+        }
+        Ok(entries)
+    }
+
+    /// The set that is there.
+    pub(super) async fn read_set(&self, spot: Spot) -> Result<Set, Error> {
+        let first = self.read_entry(spot.first).await?;
+        let Kind::File(more) = kind(&first.0) else {
+            return Err(self.damage("a directory without its entry"));
+        };
+        let entries = self.entries_of(&spot, usize::from(more).saturating_add(1)).await?;
+        let mut named = Named::read(&entries).map_err(|why| self.damage(why))?;
+        named.set.spot = spot;
+        Ok(named.set)
+    }
+
+    /// What a set has behind its name.
+    async fn others(&self, set: &Set) -> Result<Vec<[u8; SLOT]>, Error> {
+        if set.spot.first == 0 || set.count() <= set.known() {
+            return Ok(Vec::new());
+        }
+        let mut entries = self.entries_of(&set.spot, set.count()).await?;
+        Ok(entries.split_off(set.known().min(entries.len())))
+    }
+
+    /// Whether an entry has more than exFAT itself asks for.
+    pub(super) fn has_others(entry: &Dirent) -> bool {
+        matches!(entry, Dirent::ExFat(set) if set.count() > set.known())
+    }
+
+    /// Gives back what the entries behind a name have for themselves.
+    pub(super) async fn free_others(&self, entry: &Dirent) -> Result<(), Error> {
+        let Dirent::ExFat(set) = entry else { return Ok(()) };
+        for other in self.others(set).await? {
+            if let Some((first, len, contiguous)) = set::allocation(&other) {
+                let extents = self.extents(first, len, contiguous).await?;
+                self.free_later(extents.runs());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the set of a file or directory, whose name stays, where it is.
+    pub(super) async fn write_set(&self, set: &Set) -> Result<(), Error> {
+        let mut entries = self.entries_of(&set.spot, set.count()).await?;
+        set.renew(&mut entries);
+        for (entry, place) in entries.iter().zip(self.places(&set.spot, 2)) {
+            self.write_slot(place, &Entry(*entry)).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds a set under a name that is not there, with what it has behind its name where it is now.
+    pub(super) async fn insert_set(
+        &self,
+        directory: &Directory,
+        name: &str,
+        units: &[u16],
+        mut set: Set,
+    ) -> Result<Found, Error> {
+        let others = self.others(&set).await?;
+        let hash = self.tree.case().stored_hash(units).ok_or(Error::ReadOnly)?;
+        let entries: Vec<Entry> =
+            set.entries(units, hash, &others).into_iter().map(Entry).collect();
+        let slot = self.fill_slots(directory, &entries).await?;
+        let more = u8::try_from(entries.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
+        let found = self.set(directory, slot, place, more).await?;
+        let found = found.ok_or_else(|| self.damage("a set of entries cannot be read again"))?;
+        let found = Found { name: name.into(), ..found };
+        self.note_names(directory, &found);
+        Ok(found)
     }
 
     /// Looks a name up in a directory that has no whole index.

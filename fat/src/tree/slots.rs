@@ -1,6 +1,7 @@
 //! Writing the slots of a directory: adding, changing and removing entries.
 use crate::layout::dirent::Dirent;
 use crate::layout::entry::{self, Entry, SLOT};
+use crate::layout::exfat::set;
 use crate::layout::name;
 use crate::layout::short_name;
 use crate::memory::cache::Class;
@@ -33,7 +34,7 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn write_entry(&self, place: u64, entry: &Dirent) -> Result<(), Error> {
         match entry {
             Dirent::Fat(entry) => self.write_slot(place, entry).await,
-            Dirent::ExFat(_) => Err(Error::ReadOnly),
+            Dirent::ExFat(set) => self.write_set(set).await,
         }
     }
 
@@ -49,17 +50,27 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Sets the time of the last change of a directory that was just entered by its path.
     pub(crate) async fn touch_directory(&self, directory: &Directory) -> Result<(), Error> {
-        let place = directory.entry_place.get();
-        if place == 0 {
+        let Some((mut entry, place)) = self.own_entry(directory).await? else {
             return Ok(());
-        }
-        let mut entry = self.read_entry(place).await?;
-        let before = entry.0;
+        };
+        let before = entry.modified();
         entry.set_modified(self.stamp());
-        if entry.0 != before {
-            self.write_slot(place, &entry).await?;
-        }
-        Ok(())
+        if entry.modified() != before { self.write_entry(place, &entry).await } else { Ok(()) }
+    }
+
+    /// The entry of a directory that was just entered by its path, and its place; nothing for the root.
+    pub(crate) async fn own_entry(
+        &self,
+        directory: &Directory,
+    ) -> Result<Option<(Dirent, u64)>, Error> {
+        let Some(spot) = directory.spot.get() else {
+            return Ok(None);
+        };
+        let entry = match self.is_exfat() {
+            true => Dirent::ExFat(self.read_set(spot).await?),
+            false => Dirent::Fat(self.read_entry(spot.first).await?),
+        };
+        Ok(Some((entry, spot.first)))
     }
 
     /// Adds an entry under `name`, which is not there yet. The lock is held exclusively.
@@ -69,10 +80,11 @@ impl<D: BlockDevice> Volume<D> {
         name: &str,
         entry: Dirent,
     ) -> Result<Found, Error> {
-        let Dirent::Fat(mut entry) = entry else {
-            return Err(Error::ReadOnly);
-        };
         let units = name::encode(name)?;
+        let mut entry = match entry {
+            Dirent::Fat(entry) => entry,
+            Dirent::ExFat(set) => return self.insert_set(directory, name, &units, set).await,
+        };
         let (short, case, long) = match short_name::exact(name) {
             Some((short, case)) => (short, case, Vec::new()),
             None => {
@@ -86,56 +98,78 @@ impl<D: BlockDevice> Volume<D> {
             }
         };
         entry.set_name(short, case);
-        let count = u32::try_from(long.len()).unwrap_or(u32::MAX).saturating_add(1);
-        self.indexed(directory).await?;
-        let (first, end) = match directory.index.borrow_mut().as_mut() {
+        let mut parts = long;
+        parts.push(entry);
+        let first = self.fill_slots(directory, &parts).await?;
+        let slot = first.saturating_add(u32::try_from(parts.len()).unwrap_or(1)).saturating_sub(1);
+        let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
+        let found =
+            Found { entry: Dirent::Fat(entry), name: name.into(), slot, first_slot: first, place };
+        self.note_names(directory, &found);
+        Ok(found)
+    }
+
+    /// Writes entries that belong together to free slots, and tells the first.
+    pub(super) async fn fill_slots(&self, dir: &Directory, parts: &[Entry]) -> Result<u32, Error> {
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        self.indexed(dir).await?;
+        let (first, end) = match dir.index.borrow_mut().as_mut() {
             Some(index) => (index.free_slots(count), index.end),
             None => return Err(Error::NoSpace),
         };
         let after = first.saturating_add(count);
-        self.make_slots(directory, after).await?;
+        self.make_slots(dir, after).await?;
+        // Read with what follows, which the next entries go to.
         if after > end
-            && let Some((place, _)) = self.place(directory, after)
+            && let Some((next, place)) = self.slot(dir, after).await?
+            && next.0 != [0; SLOT]
         {
             self.write_slot(place, &Entry([0; SLOT])).await?;
         }
-        for (part, slot) in long.iter().chain([&entry]).zip(first..after) {
-            let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
+        for (part, slot) in parts.iter().zip(first..after) {
+            let (_, place) = self.slot(dir, slot).await?.ok_or(Error::NoSpace)?;
             self.write_slot(place, part).await?;
         }
-        let slot = after.saturating_sub(1);
-        let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
-        let found =
-            Found { entry: Dirent::Fat(entry), name: name.into(), slot, first_slot: first, place };
-        if let Some(index) = directory.index.borrow_mut().as_mut() {
+        if let Some(index) = dir.index.borrow_mut().as_mut() {
             for slot in first..after {
                 index.set_used(slot, true);
             }
             index.end = end.max(after);
-            index.add(name::hash(name), slot);
-            index.add(name::hash(&found.short()), slot);
         }
-        Ok(found)
+        Ok(first)
+    }
+
+    /// The index finds an entry by its names from now on.
+    pub(super) fn note_names(&self, directory: &Directory, found: &Found) {
+        let case = self.tree.case();
+        if let Some(index) = directory.index.borrow_mut().as_mut() {
+            index.add(case.hash(&found.name), found.slot);
+            index.add(case.hash(&found.short()), found.slot);
+            if self.is_exfat() && index.is_too_large() {
+                index.forget_names();
+            }
+        }
     }
 
     /// Marks the slots of an entry as free. The lock is held exclusively.
     pub(crate) async fn erase(&self, directory: &Directory, found: &Found) -> Result<(), Error> {
-        for slot in (found.first_slot..=found.slot).rev() {
+        let slots = found.slots();
+        for slot in slots.clone().rev() {
             let Some((place, _)) = self.place(directory, slot) else {
                 continue;
             };
             let (base, at) = self.line_of(place);
             self.change_line(base, Class::Directory, |line| {
-                entry::mark_free(line.get_mut(at..).unwrap_or_default());
+                let slot = line.get_mut(at..).unwrap_or_default();
+                if self.is_exfat() { set::mark_free(slot) } else { entry::mark_free(slot) }
             })
             .await?;
         }
         if let Some(index) = directory.index.borrow_mut().as_mut() {
-            for slot in found.first_slot..=found.slot {
-                index.set_used(slot, false);
-            }
-            index.remove(name::hash(&found.name), found.slot);
-            index.remove(name::hash(&found.short()), found.slot);
+            slots.for_each(|slot| index.set_used(slot, false));
+            let case = self.tree.case();
+            index.remove(case.hash(&found.name), found.slot);
+            index.remove(case.hash(&found.short()), found.slot);
         }
         Ok(())
     }

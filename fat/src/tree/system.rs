@@ -21,6 +21,7 @@ impl<D: BlockDevice> Volume<D> {
             Err(Error::Device(error)) => Err(error.into()),
             Err(_) => {
                 log::error!("the root directory cannot be read");
+                self.keep_from_writing("the root directory cannot be read");
                 Ok(())
             }
         }
@@ -48,9 +49,11 @@ impl<D: BlockDevice> Volume<D> {
         }
         if !bitmap {
             log::error!("the allocation bitmap is missing or damaged: nothing counts as free");
+            self.keep_from_writing("the allocation bitmap is missing or damaged");
         }
         if !case {
             log::warn!("the up-case table is missing or damaged: the usual one takes its place");
+            self.keep_from_writing("the up-case table is missing or damaged");
         }
         Ok(true)
     }
@@ -58,7 +61,7 @@ impl<D: BlockDevice> Volume<D> {
     async fn learn_bitmap(&self, entry: &[u8]) -> Result<bool, Error> {
         let (first, len) = set::place(entry);
         let needed = u64::from(self.geometry.clusters).div_ceil(8);
-        let Some(bitmap) = self.system_file(first, needed).await.filter(|_| len >= needed) else {
+        let Some(bitmap) = self.system_file(first, needed).await.filter(|_| len == needed) else {
             return Ok(false);
         };
         self.set_bitmap(bitmap, needed);

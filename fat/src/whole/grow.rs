@@ -113,7 +113,7 @@ impl<D: BlockDevice> Volume<D> {
                 place = place.saturating_add(part.len() as u64);
             }
         }
-        let mut cluster_of_data = self.empty_cluster();
+        let mut cluster_of_data = vec![0; self.geometry.cluster_size as usize];
         while let Some(first) = waiting.pop() {
             let mut cluster = first;
             loop {

@@ -11,6 +11,7 @@
 //! and whether the copies agree. What it did not read, or what must change, is read then; and the free
 //! clusters are counted with it.
 mod notes;
+mod sets;
 pub(crate) mod walk;
 
 use crate::memory::cache::Class;
@@ -23,7 +24,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Repairs a volume that was not unmounted, before anything else uses it. From then on it counts
     /// as in use, so that unmounting marks it clean.
     pub(crate) async fn reclaim(&self) -> Result<(), Error> {
-        let walk = match Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await {
+        let mut walk = match Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await {
             Ok(walk) => walk,
             // What can be read is served.
             Err(Stop::Device(error)) => {
@@ -31,7 +32,7 @@ impl<D: BlockDevice> Volume<D> {
                 return Ok(());
             }
             Err(Stop::Unfit(why)) => {
-                log::warn!("the volume is not repaired, fsck.fat may do it: {why}");
+                log::warn!("the volume is not repaired, fsck may do it: {why}");
                 return Ok(());
             }
         };
@@ -48,6 +49,9 @@ impl<D: BlockDevice> Volume<D> {
             self.write_dirty(Class::Directory).await?;
         }
         self.flush().await?;
+        if self.is_exfat() {
+            return self.reclaim_bits(&mut walk).await;
+        }
         let (mut free, mut reclaimed) = (0u32, 0u32);
         for page in 0..walk.copies.pages() {
             let noted = walk.notes.get(page);
@@ -67,6 +71,36 @@ impl<D: BlockDevice> Volume<D> {
         self.flush().await?;
         self.space.end_count(free.saturating_add(reclaimed));
         log::info!("reclaimed {reclaimed} clusters after the power cut");
+        Ok(())
+    }
+
+    /// Makes exFAT's bitmap say what was found. What is in use without its bit, as other systems may leave
+    /// it, would be given to two files.
+    async fn reclaim_bits(&self, walk: &mut Walk<'_, D>) -> Result<(), Error> {
+        let end = self.geometry.clusters.saturating_add(2);
+        let (mut cluster, mut reclaimed, mut missing) = (2u32, 0u32, 0u32);
+        while cluster < end {
+            let (base, at, ahead) = self.bit_line(cluster)?;
+            let bytes = |line: &[u8]| line.get(at..).unwrap_or_default().to_vec();
+            for byte in self.line(base, ahead, bytes).await? {
+                for bit in 0..8 {
+                    let (used, owned) = (byte >> bit & 1 != 0, walk.owned.has(cluster));
+                    let there = cluster < end && used != owned;
+                    if there && (owned || walk.table.link(cluster).await? != Link::Bad) {
+                        self.set_bits(cluster, 1, owned).await?;
+                        reclaimed = reclaimed.saturating_add(used.into());
+                        missing = missing.saturating_add(owned.into());
+                    }
+                    cluster = cluster.saturating_add(1);
+                }
+            }
+        }
+        self.write_dirty(Class::Table).await?;
+        self.flush().await?;
+        log::info!("reclaimed {reclaimed} clusters after the power cut");
+        if missing > 0 {
+            log::warn!("{missing} clusters of files counted as free: they do no longer");
+        }
         Ok(())
     }
 

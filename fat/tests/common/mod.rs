@@ -232,6 +232,18 @@ pub fn mkfs(kib: usize, arguments: &[&str]) -> Disk {
     Disk::new(std::fs::read(&file.0).unwrap())
 }
 
+/// An empty image made by mkfs.exfat.
+pub fn mkfs_exfat(kib: usize, arguments: &[&str]) -> Vec<u8> {
+    let file = TempFile::new(&[]);
+    let empty = std::fs::OpenOptions::new().write(true).open(&file.0).unwrap();
+    empty.set_len(kib as u64 * 1024).unwrap();
+    let mut all = arguments.to_vec();
+    all.push(file.text());
+    let output = command("mkfs.exfat", &all);
+    assert!(output.status.success(), "{output:?}");
+    std::fs::read(&file.0).unwrap()
+}
+
 /// One image of each kind.
 pub fn kinds() -> [(&'static str, Disk); 3] {
     [
@@ -241,9 +253,16 @@ pub fn kinds() -> [(&'static str, Disk); 3] {
     ]
 }
 
-/// What fsck.fat says that is not just its banner; nothing for a clean volume.
+/// What fsck.fat or fsck.exfat says that is not just its banner; nothing for a clean volume.
 pub fn fsck(image: &[u8]) -> String {
     let file = TempFile::new(image);
+    if image[3..11] == *b"EXFAT   " {
+        let output = command("fsck.exfat", &["-n", file.text()]);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).replace(file.text(), "IMAGE");
+        let banner = |line: &&str| !line.starts_with("exfatprogs") && !line.contains(": clean. ");
+        return text.lines().filter(banner).map(|line| format!("{line}\n")).collect();
+    }
     let output = command("fsck.fat", &["-n", file.text()]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);

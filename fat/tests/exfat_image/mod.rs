@@ -1,6 +1,7 @@
 //! exFAT images made by mkfs.exfat and filled here, entry by entry, as the specification says; and the
 //! verdict of fsck.exfat.
 #![allow(dead_code)] // Each test uses its part.
+pub use super::common::mkfs_exfat as mkfs;
 use super::common::{Disk, TempFile, block_on};
 use fat::Geometry;
 #[allow(unused_imports)]
@@ -8,17 +9,6 @@ pub use set::*;
 use std::process::Command;
 
 mod set;
-
-/// An empty image.
-pub fn mkfs(kib: usize, arguments: &[&str]) -> Vec<u8> {
-    let file = TempFile::new(&[]);
-    let empty = std::fs::OpenOptions::new().write(true).open(&file.0).unwrap();
-    empty.set_len(kib as u64 * 1024).unwrap();
-    let output = Command::new("mkfs.exfat").args(arguments).arg(&file.0).output();
-    let output = output.unwrap_or_else(|error| panic!("mkfs.exfat is needed: {error}"));
-    assert!(output.status.success(), "{output:?}");
-    std::fs::read(&file.0).unwrap()
-}
 
 /// What fsck.exfat says of an image, and whether it finds nothing wrong.
 pub fn fsck(image: &[u8]) -> (bool, String) {

@@ -18,27 +18,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use writer::Writer;
 
-/// What a volume is made with: a name, its size in KiB, and mkfs.fat's arguments. The smallest
-/// volumes that have room for a journal are the quickest to check.
-const KINDS: [(&str, usize, &[&str]); 4] = [
+/// What a volume is made with: a name, its size in KiB, and the arguments of mkfs.fat or mkfs.exfat. The
+/// smallest volumes that have room for a journal are the quickest to check.
+type Kind = (&'static str, usize, &'static [&'static str]);
+const KINDS: [Kind; 4] = [
     ("FAT12", 4000, &["-F", "12", "-s", "2"]),
     ("FAT16", 4400, &["-F", "16", "-s", "1"]),
     ("FAT32", 4400, &["-F", "32", "-s", "1"]),
     ("FAT16 with clusters of 2 KiB", 10_000, &["-F", "16", "-s", "4"]),
 ];
+const EXFAT: [Kind; 2] = [
+    ("exFAT with clusters of 512 bytes", 4400, &["-c", "512", "-b", "512"]),
+    ("exFAT with clusters of 2 KiB", 4400, &["-c", "2K", "-b", "512"]),
+];
 const WORKLOADS: [&str; 3] = ["script", "random", "three at once"];
-/// The workloads of `make test`.
-const JOBS: usize = 36;
+/// The workloads of `make test`, and cuts that they have at least.
+const JOBS: (usize, usize) = (36, 20_000);
+const JOBS_OF_EXFAT: (usize, usize) = (36, 20_000);
 /// The disks' largest requests: what is written leaves memory late and at once, or in parts.
 const LARGEST: [usize; 3] = [1 << 20, 1024, 8192];
 
 /// Records workload `number` and cuts it everywhere.
-fn run(number: usize, blank: &[Vec<u8>]) -> Counts {
-    let (kind, _, _) = KINDS[number % KINDS.len()];
-    let work = WORKLOADS[number / KINDS.len() % WORKLOADS.len()];
+fn run(number: usize, kinds: &[Kind], blank: &[Vec<u8>]) -> Counts {
+    let (kind, _, _) = kinds[number % kinds.len()];
+    let work = WORKLOADS[number / kinds.len() % WORKLOADS.len()];
     let seed = number as u64 + 1;
-    let disk = Disk::new(blank[number % KINDS.len()].clone());
-    disk.0.largest.set(Some(LARGEST[number / (KINDS.len() * WORKLOADS.len()) % LARGEST.len()]));
+    let disk = Disk::new(blank[number % kinds.len()].clone());
+    disk.0.largest.set(Some(LARGEST[number / (kinds.len() * WORKLOADS.len()) % LARGEST.len()]));
     let volume = mount(&disk);
     let roots: &[&str] = if work == "three at once" { &["/x", "/y", "/z"] } else { &[""] };
     block_on(async {
@@ -78,14 +84,23 @@ fn run(number: usize, blank: &[Vec<u8>]) -> Counts {
 
 #[test]
 fn every_cut_keeps_what_was_synced() {
+    cut_all(&KINDS, JOBS, |(_, kib, arguments)| mkfs(kib, arguments).image());
+}
+
+#[test]
+fn every_cut_of_exfat_keeps_what_was_synced() {
+    cut_all(&EXFAT, JOBS_OF_EXFAT, |(_, kib, arguments)| mkfs_exfat(kib, arguments));
+}
+
+fn cut_all(kinds: &[Kind], (jobs, least): (usize, usize), blank: impl FnMut(Kind) -> Vec<u8>) {
     let given = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let end = given("POWER_CUT_SECONDS").map(|s: u64| Instant::now() + Duration::from_secs(s));
     let first = given("POWER_CUT_FIRST").unwrap_or(0) as usize;
     let wanted = |job: usize| match end {
         Some(end) => Instant::now() < end,
-        None => job < JOBS,
+        None => job < jobs,
     };
-    let blank = KINDS.map(|(_, kib, arguments)| mkfs(kib, arguments).image());
+    let blank: Vec<_> = kinds.iter().copied().map(blank).collect();
     let (next, total) = (AtomicUsize::new(first), Mutex::new(Counts::default()));
     let work = || {
         loop {
@@ -93,7 +108,7 @@ fn every_cut_keeps_what_was_synced() {
             if !wanted(job) {
                 break;
             }
-            let counts = run(job, &blank);
+            let counts = run(job, kinds, &blank);
             *total.lock().unwrap() += counts;
         }
     };
@@ -106,8 +121,9 @@ fn every_cut_keeps_what_was_synced() {
     // Not by a macro, whose output the test harness keeps to itself.
     let said = writeln!(
         std::io::stderr(),
-        "power cuts: {} in {} workloads ({} whole, {} torn) and {} of the repair, {} verdicts of \
-         fsck.fat: 0 broken promises",
+        "power cuts of {}: {} in {} workloads ({} whole, {} torn) and {} of the repair, {} verdicts of \
+         fsck: 0 broken promises",
+        if kinds == KINDS { "FAT" } else { "exFAT" },
         counts.cuts(),
         counts.workloads,
         counts.whole,
@@ -116,7 +132,7 @@ fn every_cut_keeps_what_was_synced() {
         counts.fsck
     );
     said.unwrap();
-    assert!(end.is_some() || counts.cuts() >= 20_000, "only {} cuts", counts.cuts());
+    assert!(end.is_some() || counts.cuts() >= least, "only {} cuts", counts.cuts());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Backup Boot Regions".
 use super::sum32;
 use crate::MountError;
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+use crate::bytes::{put, u8_at, u16_at, u32_at, u64_at};
 
 /// What stands in the place of the name of the system that formatted the volume.
 pub(crate) const NAME: &[u8; 8] = b"EXFAT   ";
@@ -12,6 +12,8 @@ pub(crate) const SECTORS: u64 = 12;
 pub(crate) const FLAGS: usize = 106;
 pub(crate) const DIRTY: u8 = 2;
 const ACTIVE_FAT: u8 = 1;
+/// Who changes the volume clears this one.
+pub(crate) const CLEAR_TO_ZERO: u8 = 8;
 const PERCENT_IN_USE: usize = 112;
 /// The most clusters that can be numbered.
 const MOST_CLUSTERS: u32 = 0xFFFF_FFF5;
@@ -29,6 +31,11 @@ pub(crate) struct Boot {
     pub(crate) clusters: u32,
     pub(crate) root_cluster: u32,
     pub(crate) serial: u32,
+}
+
+/// Says how much of the clusters is in use, which the sum leaves out.
+pub(crate) fn set_percent(sector: &mut [u8], percent: u8) {
+    put(sector, PERCENT_IN_USE, &[percent]);
 }
 
 /// Whether a sector is the first of an exFAT volume.

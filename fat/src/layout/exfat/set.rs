@@ -2,7 +2,7 @@
 //! those of its name, and others. Section 6 "Directory Structure", 7.4 "File Directory Entry", 7.6
 //! "Stream Extension Directory Entry", 7.7 "File Name Directory Entry".
 use super::sum16;
-use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
+use crate::bytes::{put, u8_at, u16_at, u32_at, u64_at};
 use crate::layout::entry::SLOT;
 use crate::layout::name::MAX_UNITS;
 use crate::layout::time;
@@ -17,7 +17,12 @@ const NAME: u8 = 0xC1;
 const IN_USE: u8 = 0x80;
 const SECONDARY: u8 = 0x40;
 const BENIGN: u8 = 0x20;
+const ALLOCATION_POSSIBLE: u8 = 1;
 const NO_FAT_CHAIN: u8 = 2;
+/// Offsets to UTC are known, and none.
+const UTC: u8 = 0x80;
+/// The most clusters that a set of 256 entries reaches into, behind its first.
+const MOST_CLUSTERS: usize = 16;
 /// UTF-16 units in an entry of a name.
 const UNITS: usize = 15;
 
@@ -51,11 +56,21 @@ pub(crate) fn kind(entry: &[u8]) -> Kind {
     }
 }
 
+/// Where the entries of a set are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spot {
+    /// The place of the first on the disk; 0 for a set that is nowhere yet.
+    pub(crate) first: u64,
+    /// The clusters in which the set goes on, in turn.
+    pub(crate) next: [u32; MOST_CLUSTERS],
+}
+
 /// The entry of a file or directory and that of its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Set {
     file: [u8; SLOT],
     stream: [u8; SLOT],
+    pub(crate) spot: Spot,
 }
 
 /// A set and its name.
@@ -92,14 +107,143 @@ impl Named {
             .flat_map(|name| (0..UNITS).map(|unit| u16_at(name, unit.saturating_mul(2) + 2)))
             .collect();
         units.truncate(count);
-        let bytes = entries.as_flattened().iter().enumerate();
-        let sum = sum16(bytes.filter(|(at, _)| !matches!(at, 2 | 3)).map(|(_, byte)| *byte));
-        let set = Set { file: *file, stream: *stream };
-        Ok(Self { set, units, sum_is_right: sum == u16_at(file, 2) })
+        let set = Set { file: *file, stream: *stream, spot: Spot::default() };
+        Ok(Self { set, units, sum_is_right: sum_of(entries) == u16_at(file, 2) })
     }
 }
 
+/// The sum over a set.
+fn sum_of(entries: &[[u8; SLOT]]) -> u16 {
+    let bytes = entries.as_flattened().iter().enumerate();
+    sum16(bytes.filter(|(at, _)| !matches!(at, 2 | 3)).map(|(_, byte)| *byte))
+}
+
+/// What any secondary entry may have clusters for: the first, how many bytes, and whether they are
+/// neighbours. Section 6.4 "Generic Secondary DirectoryEntry Template".
+pub(crate) fn allocation(secondary: &[u8]) -> Option<(u32, u64, bool)> {
+    let flags = u8_at(secondary, 1);
+    let (first, len) = place(secondary);
+    ((flags & ALLOCATION_POSSIBLE != 0 || is_stream(secondary)) && len > 0).then_some((
+        first,
+        len,
+        flags & NO_FAT_CHAIN != 0,
+    ))
+}
+
+/// As `allocation`, of a primary entry. Section 6.3 "Generic Primary DirectoryEntry Template".
+pub(crate) fn allocation_of_primary(primary: &[u8]) -> Option<(u32, u64, bool)> {
+    let flags = u8_at(primary, 4);
+    let (first, len) = place(primary);
+    (flags & ALLOCATION_POSSIBLE != 0 && len > 0).then_some((first, len, flags & NO_FAT_CHAIN != 0))
+}
+
+pub(crate) fn is_stream(entry: &[u8]) -> bool {
+    u8_at(entry, 0) == STREAM
+}
+
+/// The entries of a name.
+fn name_entries(units: &[u16]) -> impl Iterator<Item = [u8; SLOT]> {
+    units.chunks(UNITS).map(|part| {
+        let mut entry = [0; SLOT];
+        entry[0] = NAME;
+        for (unit, at) in part.iter().zip((2..).step_by(2)) {
+            put(&mut entry, at, &unit.to_le_bytes());
+        }
+        entry
+    })
+}
+
 impl Set {
+    pub(crate) fn new(attributes: u8, now: u64) -> Self {
+        let (mut file, mut stream) = ([0; SLOT], [0; SLOT]);
+        (file[0], file[4]) = (FILE, attributes);
+        (stream[0], stream[1]) = (STREAM, ALLOCATION_POSSIBLE);
+        let mut set = Self { file, stream, spot: Spot::default() };
+        set.set_created(now);
+        set.set_modified(now);
+        set.set_accessed(now);
+        set
+    }
+
+    /// How many entries it has.
+    pub(crate) fn count(&self) -> usize {
+        usize::from(self.file[1]).saturating_add(1)
+    }
+
+    /// How many of them are that of the file, that of its bytes, and those of its name.
+    pub(crate) fn known(&self) -> usize {
+        usize::from(self.stream[3]).div_ceil(UNITS).saturating_add(2)
+    }
+
+    /// Gives it a name, whose hash is `hash`. All its entries, with `others` behind them.
+    pub(crate) fn entries(
+        &mut self,
+        units: &[u16],
+        hash: u16,
+        others: &[[u8; SLOT]],
+    ) -> Vec<[u8; SLOT]> {
+        let mut entries: Vec<_> = [self.file, self.stream].into_iter().collect();
+        entries.extend(name_entries(units).chain(others.iter().copied()));
+        self.file[1] = u8::try_from(entries.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        self.stream[3] = u8::try_from(units.len()).unwrap_or(u8::MAX);
+        put(&mut self.stream, 4, &hash.to_le_bytes());
+        self.renew(&mut entries);
+        entries
+    }
+
+    /// Makes the first two of its entries what it is, with the sum over all.
+    pub(crate) fn renew(&self, entries: &mut [[u8; SLOT]]) {
+        for (entry, new) in entries.iter_mut().zip([self.file, self.stream]) {
+            *entry = new;
+        }
+        let sum = sum_of(entries).to_le_bytes();
+        if let Some(file) = entries.first_mut() {
+            put(file, 2, &sum);
+        }
+    }
+
+    /// Takes the name and the place of another.
+    pub(crate) fn take_name(&mut self, other: &Self) {
+        self.spot = other.spot;
+        self.file[1] = other.file[1];
+        self.stream[3..6].copy_from_slice(&other.stream[3..6]);
+    }
+
+    /// Where its bytes are: nowhere when there are none.
+    pub(crate) fn set_data(&mut self, first: u32, len: u64, valid: u64, contiguous: bool) {
+        let chain = if contiguous && len > 0 { NO_FAT_CHAIN } else { 0 };
+        self.stream[1] = ALLOCATION_POSSIBLE | chain;
+        put(&mut self.stream, 8, &valid.to_le_bytes());
+        put(&mut self.stream, 20, &first.to_le_bytes());
+        put(&mut self.stream, 24, &len.to_le_bytes());
+    }
+
+    pub(crate) fn set_attributes(&mut self, attributes: u8) {
+        self.file[4] = attributes;
+    }
+
+    pub(crate) fn set_created(&mut self, unix: u64) {
+        self.set_time(8, Some(20), 22, unix);
+    }
+
+    pub(crate) fn set_modified(&mut self, unix: u64) {
+        self.set_time(12, Some(21), 23, unix);
+    }
+
+    pub(crate) fn set_accessed(&mut self, unix: u64) {
+        self.set_time(16, None, 24, unix);
+    }
+
+    fn set_time(&mut self, at: usize, hundredths: Option<usize>, offset: usize, unix: u64) {
+        let (date, time, more) = time::to_fat(unix);
+        put(&mut self.file, at, &time.to_le_bytes());
+        put(&mut self.file, at.saturating_add(2), &date.to_le_bytes());
+        if let Some(at) = hundredths {
+            put(&mut self.file, at, &[more]);
+        }
+        put(&mut self.file, offset, &[UTC]);
+    }
+
     pub(crate) fn attributes(&self) -> u8 {
         self.file[4]
     }
@@ -163,6 +307,13 @@ impl Set {
 /// Where the bitmap or the up-case table is: its first cluster, its length in bytes.
 pub(crate) fn place(entry: &[u8]) -> (u32, u64) {
     (u32_at(entry, 20), u64_at(entry, 24))
+}
+
+/// The entry that a removed one leaves.
+pub(crate) fn mark_free(entry: &mut [u8]) {
+    if let Some(kind) = entry.first_mut() {
+        *kind &= !IN_USE;
+    }
 }
 
 /// The sum of the up-case table.

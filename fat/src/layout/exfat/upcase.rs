@@ -1,6 +1,6 @@
 //! The up-case table: which characters a volume takes for one another. Section 7.2 "Up-case Table
 //! Directory Entry".
-use super::sum32;
+use super::{sum16, sum32};
 use alloc::vec::Vec;
 
 /// The longest table in bytes: one number for each of 65,536 characters.
@@ -47,6 +47,11 @@ impl Upcase {
     pub(crate) fn unit(&self, unit: u16) -> u16 {
         let place = self.0.binary_search_by_key(&unit, |(from, _)| *from);
         place.ok().and_then(|at| self.0.get(at)).map_or(unit, |(_, to)| *to)
+    }
+
+    /// The sum over a name in upper case. Section 7.6.4 "NameHash Field".
+    pub(crate) fn hash(&self, units: &[u16]) -> u16 {
+        sum16(units.iter().flat_map(|unit| self.unit(*unit).to_le_bytes()))
     }
 
     pub(crate) fn char(&self, char: char) -> char {

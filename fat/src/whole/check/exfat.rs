@@ -313,7 +313,14 @@ impl<D: BlockDevice> Check<'_, D> {
         let mut names = BTreeSet::new();
         for (slot, entries) in sets {
             match Named::read(&entries) {
-                Ok(named) => self.set(folder, slot, &named, &mut names).await?,
+                Ok(named) => {
+                    self.set(folder, slot, &named, &mut names).await?;
+                    for other in entries.iter().skip(named.set.known()) {
+                        if let Some((first, len, contiguous)) = set::allocation(other) {
+                            self.take(&folder.path, self.of_len(first, len, contiguous)).await?;
+                        }
+                    }
+                }
                 Err(why) => self.bad_set(&folder.path, slot, why),
             }
         }

@@ -1,4 +1,5 @@
 //! Following every directory and chain to note who owns which cluster, without changing anything.
+use super::sets::Place;
 use crate::layout::entry::{Entry, Kind, SLOT};
 use crate::whole::check::table::{Link, Owned, Table};
 use crate::whole::reclaim::notes::{Copies, Notes};
@@ -7,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// The most directories that wait for their turn, and the most chains that are cut.
-const MOST_WAITING: usize = 65_536;
+pub(super) const MOST_WAITING: usize = 65_536;
 /// The most bytes of a directory.
 const MOST_DIRECTORY: u32 = 2 << 20;
 const DOT: &[u8; 11] = b".          ";
@@ -28,14 +29,16 @@ impl From<DeviceError> for Stop {
 
 /// A walk through the tree that notes who owns which cluster.
 pub(crate) struct Walk<'a, D> {
-    device: &'a D,
-    geometry: &'a Geometry,
+    pub(super) device: &'a D,
+    pub(super) geometry: &'a Geometry,
     pub table: Table<'a, D>,
     pub owned: Owned,
     pub copies: Copies<'a, D>,
     pub notes: Notes,
     /// First clusters of directories that were met and are not read yet.
     waiting: Vec<u32>,
+    /// As `waiting`, of exFAT.
+    pub(super) folders: Vec<Place>,
     /// Clusters that are the last that a file needs and not the last of its chain.
     pub ends: Vec<u32>,
     /// Where the entries of empty files are that have clusters.
@@ -58,6 +61,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
             copies: Copies::new(device, geometry),
             notes: Notes::new(geometry),
             waiting: Vec::new(),
+            folders: Vec::new(),
             ends: Vec::new(),
             empty: Vec::new(),
             surplus: Vec::new(),
@@ -84,7 +88,9 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
     }
 
     async fn tree(&mut self) -> Result<(), Stop> {
-        if self.wide() {
+        if self.geometry.kind == FatKind::ExFat {
+            self.tree_of_sets().await?;
+        } else if self.wide() {
             let root = self.geometry.root_cluster;
             self.directory_chain(root).await?;
             self.directory(root, true).await?;
@@ -108,7 +114,7 @@ impl<'a, D: BlockDevice> Walk<'a, D> {
     }
 
     /// Takes the clusters of a chain of which the first `keep` are needed, and counts them.
-    async fn chain(&mut self, first: u32, keep: u32) -> Result<u32, Stop> {
+    pub(super) async fn chain(&mut self, first: u32, keep: u32) -> Result<u32, Stop> {
         let (mut cluster, mut count) = (first, 0u32);
         loop {
             if !(2..=self.geometry.clusters.saturating_add(1)).contains(&cluster) {
