@@ -1,43 +1,41 @@
 //! Prints how many requests the disk sees for what clients do, beside the least that is possible
-//! and what Linux 6.1's vfat needs.
+//! and what Linux 6.1's vfat and 6.12's exfat need.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A bench may panic.
 #[path = "../tests/workloads/mod.rs"]
 mod workloads;
 
 use std::time::Instant;
-use workloads::{Cost, KINDS, Large, Small, run};
+use workloads::{Cost, KINDS, LINUX_EXFAT, Large, Small, run, run_on, sparse_exfat};
 
 fn main() {
     for (kind, size, linux) in KINDS {
-        println!("{kind:?}, {} MiB, requests of 32 KiB where nothing else is said", size >> 20);
-        println!(
-            "{:36} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10}",
-            "",
-            "requests",
-            "least",
-            "vfat",
-            "reads",
-            "writes",
-            "flushes",
-            "KiB read",
-            "KiB written"
-        );
-        for Cost { what, count, least, linux } in run(kind, size, linux) {
-            let linux = linux.map_or("".into(), |requests| requests.to_string());
-            println!(
-                "{what:36} {:>8} {least:>8} {linux:>8} {:>8} {:>8} {:>8} {:>10} {:>10}",
-                count.requests(),
-                count.reads,
-                count.writes,
-                count.flushes,
-                count.read >> 10,
-                count.written >> 10,
-            );
-        }
-        println!();
+        print(&format!("{kind:?}, {} MiB", size >> 20), &run(kind, size, linux));
     }
+    let disk = sparse_exfat(2 << 30, &["-c", "32K"]);
+    print("exFAT, 2048 MiB", &run_on(&disk, LINUX_EXFAT));
     large_directory();
     small_files();
+}
+
+fn print(volume: &str, costs: &[Cost]) {
+    println!("{volume}, requests of 32 KiB where nothing else is said");
+    println!(
+        "{:36} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10}",
+        "", "requests", "least", "Linux", "reads", "writes", "flushes", "KiB read", "KiB written"
+    );
+    for Cost { what, count, least, linux } in costs {
+        let linux = linux.map_or("".into(), |requests| requests.to_string());
+        println!(
+            "{what:36} {:>8} {least:>8} {linux:>8} {:>8} {:>8} {:>8} {:>10} {:>10}",
+            count.requests(),
+            count.reads,
+            count.writes,
+            count.flushes,
+            count.read >> 10,
+            count.written >> 10,
+        );
+    }
+    println!();
 }
 
 /// Files of 4 KiB, without a commit between: the last thousand of 15,000 beside the first.

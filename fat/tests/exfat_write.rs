@@ -2,12 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 mod exfat_image;
-#[path = "sparse_exfat/mod.rs"]
-mod sparse;
 use common::*;
 use exfat_image::{CHAINED, How, Image, PLAIN, entries, mkfs as mkfs_exfat, sign};
 use fat::{BlockDevice, Error, MountOptions, Volume};
-use sparse::sparse_exfat;
 
 fn problems(disk: &impl BlockDevice) -> Vec<String> {
     let mut said = Vec::new();

@@ -1,8 +1,9 @@
 """What every test with real clients stands on: a scratch folder, an image, a server, its clients.
 
 `Case` makes them, bounds each test's time, and after each test checks what must hold whatever the
-test did: the server stops cleanly, `fsck.fat -n` and `fat check` find nothing, and mtools, which
-shares no code with the server, reads the bytes that the test expects.
+test did: the server stops cleanly, `fsck.fat -n` or `fsck.exfat -n` and `fat check` find nothing, and
+mtools, which shares no code with the server, reads the bytes that the test expects. Of exFAT volumes
+`fat cat` reads them.
 """
 
 import hashlib
@@ -235,7 +236,11 @@ class Case(unittest.TestCase):
     def make_image(self, name, fat="16", size="48M", key=True, check=True):
         """A formatted image, with `mirage.pub` in its root unless `key` is false."""
         image = self.path(name)
-        self.run_program(program("fat"), "create", image, size, "--type", fat)
+        if fat == "exfat":
+            self.run_program("truncate", "-s", size, image)
+            self.run_program(tool("mkfs.exfat"), image)
+        else:
+            self.run_program(program("fat"), "create", image, size, "--type", fat)
         if key:
             public = self.write("mirage.pub", self.public(self.key) + "\n")
             self.run_program(program("fat"), "add", image, public)
@@ -244,13 +249,22 @@ class Case(unittest.TestCase):
         return image
 
     def check_image(self, image):
-        fsck = self.run_program(tool("fsck.fat"), "-n", image, ok=None)
-        self.assertEqual(fsck.code, 0, f"fsck.fat finds fault\n{fsck}")
+        name = "fsck.exfat" if self.is_exfat(image) else "fsck.fat"
+        fsck = self.run_program(tool(name), "-n", image, ok=None)
+        self.assertEqual(fsck.code, 0, f"{name} finds fault\n{fsck}")
         self.assertNotRegex(fsck.text, r"(?i)dirty bit")
         self.run_program(program("fat"), "check", image)
 
+    @staticmethod
+    def is_exfat(image):
+        with open(image, "rb") as file:
+            return file.read(11)[3:] == b"EXFAT   "
+
     def check_bytes(self, image, path, want):
         """What mtools reads of a file on the volume."""
+        if self.is_exfat(image):
+            self.check_bytes_of_exfat(image, path, want)
+            return
         local = self.path("mtools-copy")
         if os.path.exists(local):
             os.unlink(local)
@@ -263,6 +277,18 @@ class Case(unittest.TestCase):
         if isinstance(want, bytes):
             want = hashlib.sha256(want).hexdigest()
         self.assertEqual(sha256(local), want, f"{path} differs as mtools reads it")
+
+    def check_bytes_of_exfat(self, image, path, want):
+        local = self.path("copy")
+        # `fat` takes the characters that others show as those of private use.
+        path = "".join(chr(ord(c) - 0xF000) if 0xF000 < ord(c) < 0xF080 else c for c in path)
+        with open(local, "wb") as file:
+            got = self.spawn([program("fat"), "cat", image, path], stdout=file, stderr=subprocess.DEVNULL)
+            code = got.wait(self.seconds)
+        self.assertEqual(code == 0, want is not None, path)
+        if want is not None:
+            want = hashlib.sha256(want).hexdigest() if isinstance(want, bytes) else want
+            self.assertEqual(sha256(local), want, f"{path} differs")
 
     # Server and clients
 

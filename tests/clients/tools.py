@@ -13,7 +13,8 @@ TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 BIN = os.environ.get("MIRAGE_BIN", os.path.join(TARGET, "release"))
 
 PACKAGES = {
-    "fsck.fat": "dosfstools", "mkfs.fat": "dosfstools", "mcopy": "mtools", "ssh": "openssh-client",
+    "fsck.fat": "dosfstools", "mkfs.fat": "dosfstools", "fsck.exfat": "exfatprogs", "mkfs.exfat": "exfatprogs",
+    "mcopy": "mtools", "ssh": "openssh-client",
     "sftp": "openssh-client", "scp": "openssh-client", "ssh-keygen": "openssh-client",
     "sshfs": "sshfs", "fusermount3": "fuse3", "rclone": "rclone", "git": "git", "tar": "tar",
     "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",

@@ -24,7 +24,8 @@ impl<D: BlockDevice> Volume<D> {
     /// Repairs a volume that was not unmounted, before anything else uses it. From then on it counts
     /// as in use, so that unmounting marks it clean.
     pub(crate) async fn reclaim(&self) -> Result<(), Error> {
-        let mut walk = match Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await {
+        let mut walk = match Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await
+        {
             Ok(walk) => walk,
             // What can be read is served.
             Err(Stop::Device(error)) => {

@@ -4,6 +4,9 @@ use fat::{BlockDevice, DeviceError, File, MountOptions, OpenOptions, Volume};
 #[path = "../ground/mod.rs"]
 mod ground;
 pub use ground::{Random, Sparse, block_on};
+#[path = "../sparse_exfat/mod.rs"]
+mod sparse;
+pub use sparse::sparse_exfat;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! As `walk`, of exFAT's sets of entries.
-use super::walk::{MOST_WAITING, Stop, Walk};
+use super::walk::{MOST_WAITING, Place, Stop, Walk};
 use crate::BlockDevice;
 use crate::layout::entry::{ATTR_DIRECTORY, SLOT};
 use crate::layout::exfat::set::{self, Kind};
@@ -8,14 +8,6 @@ use alloc::vec;
 
 /// How much of a directory is read at once.
 const CHUNK: u64 = 16 << 10;
-
-/// The clusters of a directory.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    first: u32,
-    clusters: u32,
-    contiguous: bool,
-}
 
 /// Whether the walk is inside a set.
 #[derive(Default)]

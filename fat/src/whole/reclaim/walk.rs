@@ -1,5 +1,4 @@
 //! Following every directory and chain to note who owns which cluster, without changing anything.
-use super::sets::Place;
 use crate::layout::entry::{Entry, Kind, SLOT};
 use crate::whole::check::table::{Link, Owned, Table};
 use crate::whole::reclaim::notes::{Copies, Notes};
@@ -25,6 +24,14 @@ impl From<DeviceError> for Stop {
     fn from(error: DeviceError) -> Self {
         Self::Device(error)
     }
+}
+
+/// The clusters of a directory of exFAT.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) first: u32,
+    pub(super) clusters: u32,
+    pub(super) contiguous: bool,
 }
 
 /// A walk through the tree that notes who owns which cluster.
