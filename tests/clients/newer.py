@@ -7,11 +7,11 @@ own libraries and loader, not installed. `make tools` fetches them from the mirr
 import fcntl
 import glob
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
+
+from debian import Apt, Problem, closure, output
 
 SUITE = "trixie"
 PACKAGES = ["openssh-client", "sshfs"]
@@ -19,53 +19,10 @@ PROGRAMS = ["ssh", "sftp", "scp", "sshfs"]
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mirage-sshfs", "clients")
 
 
-def output(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    if done.returncode:
-        raise SystemExit(f"newer.py: {' '.join(command)}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-class Apt:
-    """apt with the suite alone, and lists of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        mirrors = output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main",
-                         "Origin: Debian").split()
-        mirrors = [mirror for mirror in mirrors if "security" not in mirror]
-        if not mirrors:
-            raise SystemExit("newer.py: apt knows no mirror of Debian: `apt-get update` as root first")
-        os.makedirs(f"{folder}/lists/partial")
-        os.makedirs(f"{folder}/cache/archives/partial")
-        with open(f"{folder}/list", "w") as file:
-            file.write(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirrors[0]} {SUITE} main\n")
-        with open(f"{folder}/status", "w"):
-            pass    # nothing is installed, as far as this goes
-
-    def __call__(self, program, *args, **options):
-        settings = {"Dir::Etc::SourceList": f"{self.folder}/list", "Dir::Etc::SourceParts": "/dev/null",
-                    "Dir::State::Lists": f"{self.folder}/lists", "Dir::State::Status": f"{self.folder}/status",
-                    "Dir::Cache": f"{self.folder}/cache", "Acquire::Languages": "none", "APT::Sandbox::User": ""}
-        return output(program, *(word for pair in settings.items() for word in ("-o", "=".join(pair))), *args, **options)
-
-
-def wanted(apt):
-    """The packages and all libraries that they need."""
-    leave = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
-    closure = apt("apt-cache", "depends", "--recurse", *leave, *PACKAGES)
-    return sorted({name for name in re.findall(r"^([a-z0-9]\S*)", closure, re.M)
-                   if name in PACKAGES or re.match("lib|zlib", name)})
-
-
 def build(work):
-    apt = Apt(f"{work}/apt")
-    apt("apt-get", "update", "-qq")
-    names = wanted(apt)
-    known = apt("apt-cache", "policy", *names)
-    names = re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: \d", known, re.M)     # not the virtual ones
+    apt = Apt(f"{work}/apt", SUITE)
     os.makedirs(f"{work}/debs")
-    apt("apt-get", "download", "-qq", *names, cwd=f"{work}/debs")
+    apt("apt-get", "download", "-qq", *closure(apt, PACKAGES), cwd=f"{work}/debs")
     for deb in sorted(glob.glob(f"{work}/debs/*.deb")):
         output("dpkg", "-x", deb, f"{work}/root")
     shutil.rmtree(f"{work}/apt")
@@ -106,4 +63,7 @@ def prepare():
 
 
 if __name__ == "__main__":
-    print(prepare())
+    try:
+        print(prepare())
+    except Problem as problem:
+        sys.exit(f"newer.py: {problem}")

@@ -1,8 +1,10 @@
 """Makes what a real Xen in QEMU boots from: the hypervisor, dom0's kernel and dom0's initramfs, all
-from Debian 12's packages. They are unpacked into a cache folder, none is installed.
+from Debian 12's packages, or Debian 13's. They are unpacked into a cache folder, none is installed.
 
-    tests/xen/setup.py      prints the folder
+    tests/xen/setup.py              prints the folder
+    XEN=13 tests/xen/setup.py       the same for Debian 13's
 """
+import contextlib
 import fcntl
 import gzip
 import hashlib
@@ -17,10 +19,19 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "clients"))
+from debian import Apt, Problem, closure, output  # noqa: E402
+
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mirage-sshfs", "xen")
-XEN_BIN = "/usr/lib/xen-4.17/bin"
-PACKAGES = ["xen-hypervisor-4.17-amd64", "xen-utils-4.17", "xenstore-utils", "bash", "busybox-static",
-            "coreutils", "libc-bin", "socat", "libxen-dev"]
+# Of each Debian its Xen, its Linux, and the suite when it is not the installed one.
+DEBIANS = {"12": ("4.17", "6.1", None), "13": ("4.20", "6.12", "trixie")}
+DEBIAN = os.environ.get("XEN") or "12"
+if DEBIAN not in DEBIANS:
+    sys.exit(f"XEN={DEBIAN}: not a Debian whose Xen the tests know: {', '.join(DEBIANS)}")
+XEN, LINUX, SUITE = DEBIANS[DEBIAN]
+XEN_BIN = f"/usr/lib/xen-{XEN}/bin"
+PACKAGES = [f"xen-hypervisor-{XEN}-amd64", f"xen-utils-{XEN}", "xenstore-utils", "bash", "busybox-static",
+            "coreutils", "libc-bin", "socat", "libxen-dev", "kmod", "zstd"]
 PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0")] + [
     f"/usr/bin/xenstore-{name}" for name in ("read", "write", "ls", "list", "exists", "rm", "watch")] + [
     "/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/tail"]
@@ -35,55 +46,43 @@ QEMU_PACKAGES = ["qemu-system-x86", "qemu-system-common", "qemu-system-data"]
 KEEP = 3    # caches of other versions
 
 
-class SetupError(Exception):
-    """What is missing, and what to type."""
-
-
-def output(*command, **options):
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
-    except FileNotFoundError:
-        raise SetupError(f"{command[0]} is missing: apt-get install {command[0]}") from None
-    except subprocess.CalledProcessError as error:
-        raise SetupError(f"{' '.join(command)}\n{error.stdout}{error.stderr}") from None
-
-
 def packages():
     """The packages by name with their versions, with all libraries that they need. Remembered until
     apt's lists change: asking apt takes seconds."""
-    lists = "/var/lib/apt/lists"
+    lists, remembered = "/var/lib/apt/lists", f"{CACHE}/versions-{DEBIAN}"
     stamp = [(entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(lists)] if os.path.isdir(lists) else []
     stamp = repr((sorted(stamp), PACKAGES))
     try:
-        with open(f"{CACHE}/versions") as file:
+        with open(remembered) as file:
             known = json.load(file)
         if known["stamp"] == stamp:
             return known["versions"]
     except (OSError, ValueError, KeyError):
         pass
-    versions = ask_apt([kernel_package(), *PACKAGES])
     os.makedirs(CACHE, exist_ok=True)
+    with apt() as ask:
+        versions = closure(ask, [kernel_package(ask), *PACKAGES])
     with tempfile.NamedTemporaryFile("w", dir=CACHE, delete=False) as file:
         json.dump({"stamp": stamp, "versions": versions}, file)
-    os.rename(file.name, f"{CACHE}/versions")
+    os.rename(file.name, remembered)
     return versions
 
 
-def kernel_package():
-    kernel = re.search(r"Depends: (linux-image-6\.1\S+)", output("apt-cache", "depends", "linux-image-amd64"))
+@contextlib.contextmanager
+def apt():
+    """What runs apt's programs: the installed Debian's, or with another suite's lists."""
+    if SUITE is None:
+        yield output
+        return
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        yield Apt(f"{folder}/apt", SUITE)
+
+
+def kernel_package(ask):
+    kernel = re.search(rf"Depends: (linux-image-{re.escape(LINUX)}\S+)", ask("apt-cache", "depends", "linux-image-amd64"))
     if not kernel:
-        raise SetupError("apt knows no linux-image-6.1: this needs Debian 12, and `apt-get update` as root first")
+        raise Problem(f"apt knows no linux-image-{LINUX}: this needs Debian 12, and `apt-get update` as root first")
     return kernel[1]
-
-
-def ask_apt(roots):
-    """The versions of packages and of all libraries that they need."""
-    leave = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
-    closure = output("apt-cache", "depends", "--recurse", *leave, *roots)
-    names = sorted({name for name in re.findall(r"^([a-z0-9]\S*)", closure, re.M)
-                    if name in roots or re.match("lib|zlib", name)})
-    policy = output("apt-cache", "policy", *names)
-    return dict(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (\S+)", policy, re.M))
 
 
 def key(versions):
@@ -96,34 +95,61 @@ def key(versions):
     return digest.hexdigest()[:16]
 
 
-def unpack(wanted, folder):
+def unpack(ask, wanted, folder):
     """Downloads packages, `name=version` each, and unpacks them into `folder`."""
     debs = tempfile.mkdtemp(dir=os.path.dirname(folder))
-    output("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", *wanted, cwd=debs)
+    ask("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", *wanted, cwd=debs)
     os.makedirs(folder, exist_ok=True)
     for deb in sorted(os.listdir(debs)):
         output("dpkg", "-x", f"{debs}/{deb}", folder)
+    # Packages of Debian 13 have nothing beside /usr.
+    for name in ("bin", "sbin", "lib", "lib64"):
+        if not os.path.exists(f"{folder}/{name}"):
+            os.symlink(f"usr/{name}", f"{folder}/{name}")
     shutil.rmtree(debs)
 
 
-def vmlinux(image):
+def run_in(root, program, *args, **options):
+    """A program of the unpacked packages with their own loader and libraries; what it prints."""
+    loader = [f"{root}/lib64/ld-linux-x86-64.so.2", "--argv0", os.path.basename(program), "--library-path", libraries(root)]
+    real = root + program
+    while os.path.islink(real):
+        to = os.readlink(real)
+        real = root + to if to.startswith("/") else os.path.join(os.path.dirname(real), to)
+    return subprocess.run([*loader, real, *args], check=True, stdout=subprocess.PIPE, **options).stdout
+
+
+def libraries(root):
+    return ":".join(f"{root}{path}" for path in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"))
+
+
+def vmlinux(root, image):
     """The ELF inside a bzImage (Linux Documentation/arch/x86/boot.rst, `payload_offset`): unpacked
     here, because under emulation the kernel would take long to unpack itself."""
     sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
     start = (sectors + 1) * 512 + offset
-    elf = lzma.LZMADecompressor().decompress(image[start:start + length])
+    payload = image[start:start + length]
+    if payload[:4] == b"\x28\xb5\x2f\xfd":      # Zstandard; its length stands behind it
+        elf = run_in(root, "/usr/bin/zstd", "-dcq", input=payload[:-4])
+    else:
+        elf = lzma.LZMADecompressor().decompress(payload)
     if elf[:4] != b"\x7fELF":
-        raise SetupError("dom0's kernel is not packed with xz")
+        raise Problem("dom0's kernel is packed with neither xz nor Zstandard")
     return elf
 
 
 def compile_vchan(root):
     """dom0's `vchan`, with the unpacked libxenvchan."""
-    libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+    folder = f"{root}/usr/lib/x86_64-linux-gnu"
     output("gcc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{root}/usr/include", f"{HERE}/dom0/vchan.c", "-o",
-           f"{root}/bin/vchan", f"-L{libraries}", f"-Wl,-rpath-link,{libraries}:{root}/lib/x86_64-linux-gnu",
-           "-lxenvchan", "-lxenstore", "-lxenevtchn")
+           f"{root}/bin/vchan", f"-L{folder}", f"-Wl,-rpath-link,{libraries(root)}",
+           # Their glibc may be newer than that of the linker.
+           "-Wl,--allow-shlib-undefined", "-lxenvchan", "-lxenstore", "-lxenevtchn")
+
+
+def module_name(path):
+    return os.path.basename(path).removesuffix(".xz")
 
 
 class Initramfs:
@@ -131,7 +157,6 @@ class Initramfs:
 
     def __init__(self, root, folder):
         self.root, self.folder = root, folder
-        self.libraries = ":".join(f"{root}{path}" for path in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"))
 
     def add(self, source, path):
         target = self.folder + path
@@ -141,10 +166,10 @@ class Initramfs:
     def add_program(self, path):
         """A program and its libraries, as the packages' own dynamic linker finds them."""
         self.add(self.root + path, path)
-        listed = output(f"{self.root}/lib64/ld-linux-x86-64.so.2", "--library-path", self.libraries,
+        listed = output(f"{self.root}/lib64/ld-linux-x86-64.so.2", "--library-path", libraries(self.root),
                         "--list", self.root + path)
         if missing := re.findall(r"(\S+) => not found", listed):
-            raise SetupError(f"{path} needs {' '.join(missing)}: a package is missing from setup.py's list")
+            raise Problem(f"{path} needs {' '.join(missing)}: a package is missing from setup.py's list")
         for library in re.findall(rf"{re.escape(self.root)}(/\S+)", listed):
             self.add(self.root + library, library)
 
@@ -153,15 +178,22 @@ class Initramfs:
         base = f"{self.root}/lib/modules/{version}"
         with open(f"{base}/modules.dep") as file:
             needs = dict(line.rstrip("\n").split(":") for line in file)
-        paths = {os.path.basename(path)[:-3].replace("-", "_"): path for path in needs}
+        paths = {os.path.basename(path).split(".")[0].replace("-", "_"): path for path in needs}
         order = []
         for path in filter(None, (paths.get(name.replace("-", "_")) for name in names)):    # or built in
             # depmod lists what a module needs with the first to load at the end.
             order += [p for p in (*reversed(needs[path].split()), path) if p not in order]
         for path in order:
-            self.add(f"{base}/{path}", f"/modules/{os.path.basename(path)}")
+            self.add_module(f"{base}/{path}")
         with open(f"{self.folder}/modules/order", "w") as file:
-            file.write("".join(os.path.basename(path) + "\n" for path in order))
+            file.write("".join(module_name(path) + "\n" for path in order))
+
+    def add_module(self, source):
+        """Unpacked: dom0's insmod takes nothing else."""
+        os.makedirs(f"{self.folder}/modules", exist_ok=True)
+        opened = lzma.open if source.endswith(".xz") else open
+        with opened(source, "rb") as packed, open(f"{self.folder}/modules/{module_name(source)}", "wb") as module:
+            shutil.copyfileobj(packed, module)
 
     def write(self, path):
         with open(path, "wb") as file:
@@ -173,14 +205,15 @@ class Initramfs:
 def build(versions, folder):
     """Fills `folder`: xen, vmlinux and dom0.cpio; vmlinuz and linux.cpio for a Linux guest."""
     root = f"{folder}/root"
-    unpack([f"{name}={version}" for name, version in versions.items()], root)
+    with apt() as ask:
+        unpack(ask, [f"{name}={version}" for name, version in versions.items()], root)
     (version,) = os.listdir(f"{root}/lib/modules")
-    output(f"{root}/bin/busybox", "depmod", "-b", root, version)
-    with gzip.open(f"{root}/boot/xen-4.17-amd64.gz") as packed, open(f"{folder}/xen", "wb") as elf:
+    run_in(root, "/sbin/depmod", "-b", root, version)
+    with gzip.open(f"{root}/boot/xen-{XEN}-amd64.gz") as packed, open(f"{folder}/xen", "wb") as elf:
         shutil.copyfileobj(packed, elf)
     shutil.copy(f"{root}/boot/vmlinuz-{version}", f"{folder}/vmlinuz")
     with open(f"{folder}/vmlinuz", "rb") as packed, open(f"{folder}/vmlinux", "wb") as elf:
-        elf.write(vmlinux(packed.read()))
+        elf.write(vmlinux(root, packed.read()))
     build_dom0(root, version, f"{folder}/tree").write(f"{folder}/dom0.cpio")
     guest = Initramfs(root, f"{folder}/guest")
     guest.add(f"{root}/bin/busybox", "/bin/busybox")
@@ -258,9 +291,9 @@ def qemu():
             for name in QEMU_PACKAGES:
                 found = re.search(rf"\| (1:{re.escape(QEMU_VERSION)}\+\S+) ", output("apt-cache", "madison", name))
                 if not found:
-                    raise SetupError(f"needs QEMU {QEMU_VERSION}, Debian 12's; apt knows no such {name}")
+                    raise Problem(f"needs QEMU {QEMU_VERSION}, Debian 12's; apt knows no such {name}")
                 wanted.append(f"{name}={found[1]}")
-            unpack(wanted, f"{folder}.new")
+            unpack(output, wanted, f"{folder}.new")
             os.rename(f"{folder}.new", folder)
     return [f"{folder}/usr/bin/qemu-system-x86_64", "-L", f"{folder}/usr/share/qemu", "-L", "/usr/share/seabios"]
 
@@ -268,5 +301,5 @@ def qemu():
 if __name__ == "__main__":
     try:
         print(prepare())
-    except SetupError as problem:
+    except Problem as problem:
         sys.exit(f"setup.py: {problem}")

@@ -6,9 +6,18 @@ import tempfile
 import unittest
 import urllib.request
 
+import setup
 from case import rig
 
 SERVED = 128 << 10     # what linux/init serves and copies, in bytes
+
+
+class Xen(unittest.TestCase):
+    def test_it_is_the_one_that_was_asked_for(self):
+        status, said = rig().call("xl info xen_version; uname -r")
+        xen, linux = said.decode().split()
+        self.assertEqual((status, xen.rpartition(".")[0]), (0, setup.XEN))
+        self.assertTrue(linux.startswith(setup.LINUX), linux)
 
 
 class LinuxGuest(unittest.TestCase):
