@@ -16,7 +16,7 @@ DISK ?= disk.img
 
 # Debian packages: a linker for Rust, then the clients and judges of the tests.
 PACKAGES := gcc libc6-dev binutils python3 python3-paramiko openssh-client openssh-server sshfs \
-	fuse3 rclone git curl lftp putty-tools python3-asyncssh rsync gvfs-backends libglib2.0-bin dbus-daemon \
+	fuse3 rclone restic git curl lftp putty-tools python3-asyncssh rsync gvfs-backends libglib2.0-bin dbus-daemon \
 	shellcheck systemd vim-tiny qemu-utils qemu-block-extra dosfstools exfatprogs mtools fdisk gdisk qemu-system-x86 procps iproute2
 
 .PHONY: all build run test test-fresh tools fmt clippy layers supply unit clients bench clean

@@ -30,6 +30,8 @@ pub enum Error {
     ReadOnlyFile,
     /// The file was not opened for this.
     NotOpenForThis,
+    /// Who may only add has not made it, or somebody else has touched it since.
+    NotMade,
     /// The name belongs to the server's own folder.
     Reserved,
     /// The root directory cannot be removed, renamed or replaced.
@@ -64,6 +66,7 @@ impl fmt::Display for Error {
             Self::ReadOnly => "the volume is read-only",
             Self::ReadOnlyFile => "the file is read-only",
             Self::NotOpenForThis => "the file was not opened for this",
+            Self::NotMade => "only what was added here may be changed",
             Self::Reserved => "the name is reserved for the server",
             Self::Root => "the root directory cannot be changed",
             Self::IntoItself => "a directory cannot be moved into itself",

@@ -35,6 +35,7 @@ pub use error::{Error, MountError};
 pub use file::node::{File, OpenOptions};
 pub use layout::geometry::{FatKind, Geometry};
 pub use layout::metadata::Metadata;
+pub use tree::actor::Actor;
 pub use tree::dir::{Dir, DirEntry};
 pub use volume::{MountOptions, Volume};
 pub use whole::check::{Problem, Summary, check, check_at};

@@ -1,4 +1,5 @@
 //! Directories: listing, looking up, paths, creating, removing, renaming, attributes, the system folder's records.
+pub(crate) mod actor;
 pub(crate) mod dir;
 pub(crate) mod directory;
 pub(crate) mod index;
@@ -12,6 +13,7 @@ pub(crate) mod slots;
 pub(crate) mod system;
 
 use crate::layout::case::Case;
+use actor::Actors;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -29,6 +31,7 @@ pub(crate) struct Tree {
     label: RefCell<String>,
     /// Set once, at mount.
     case: OnceCell<Case>,
+    pub(crate) actors: Actors,
 }
 
 impl Tree {
@@ -38,6 +41,7 @@ impl Tree {
             clock: Cell::new(0),
             label: RefCell::new(label),
             case: OnceCell::new(),
+            actors: Actors::default(),
         }
     }
 

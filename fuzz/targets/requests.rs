@@ -20,8 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
     let secret = wait(volume.open("/a", &how)).unwrap();
     wait(volume.write(&secret, 0, SECRET)).unwrap();
     drop(secret);
-    let access = Access { read_only: bytes.len() % 8 == 7, root: "/root".into() };
-    let read_only = access.read_only;
+    let [read_only, add_only, write_only] = [7, 6, 5].map(|rest| bytes.len() % 8 == rest);
+    let add_only = add_only || write_only;
+    let root = "/root".into();
+    let access = Access { read_only, add_only, write_only, root, ..Access::default() };
     let share = Share::new(volume.clone(), access, Shown::default());
     let session = sftp::Server::new(Rc::new(share), 8, Rc::default());
     let mut packets = sftp::Packets::new();

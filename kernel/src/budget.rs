@@ -5,8 +5,9 @@ use net::tcp::Config;
 use server::{Limits, MountOptions, Options};
 
 /// What one connection may hold: its TCP buffers (128 KiB), SSH packets (70 KB), a window (256 KiB), the
-/// request that it fills (257 KiB), and replies (two of the longest, 512 KiB).
-const CONNECTION: u64 = 1225 << 10;
+/// request that it fills (257 KiB), replies (two of the longest, 512 KiB), and what it made, if it may only
+/// add (8 KiB).
+const CONNECTION: u64 = 1233 << 10;
 /// As many as 32 MiB bear, and no more than anybody has use for.
 const CONNECTIONS: Range<u64> = 2..129;
 
@@ -23,7 +24,7 @@ const EXTENTS: usize = 768 << 10;
 const FILE_DATA: usize = 2 << 20;
 const OPERATION_BYTES: usize = 1 << 20;
 /// A file is counted as 1 KiB.
-const HANDLES: usize = 640 << 10;
+const HANDLES: usize = 512 << 10;
 /// Frames to receive may take longer to be looked at than a backend takes to send frames on.
 const RECEIVE_PAGES: usize = 256;
 const TRANSMIT_PAGES: usize = 128;

@@ -193,11 +193,11 @@ impl<D: BlockDevice + 'static> Calls<D> {
                 return self.refuse(line, name, source, (code, why), now);
             }
             Service::Sftp(access) => {
-                let (volume, shown) = (shared.volume.clone(), shared.options.shown);
+                let (volume, options) = (shared.volume.clone(), shared.options.clone());
                 let handles = shared.handles.clone();
                 let look = async move {
                     let found = access.root.is_empty() || is_folder(&volume, &access.root).await;
-                    found.then(|| Transfer::new(&volume, &access, shown, &handles))
+                    found.then(|| Transfer::new(&volume, &access, &options, &handles))
                 };
                 (Rc::new(RefCell::new(line)), Work::Folder(Box::pin(look)))
             }

@@ -32,6 +32,7 @@ pub use keys::access::Access;
 pub use keys::authorized_key::AuthorizedKey;
 pub use keys::key::{PublicKey, ed25519_blob, fingerprint};
 pub use levels::Levels;
+pub use limits::Reserve;
 pub use login::host_key::HostKey;
 pub use login::users::ToldKeys;
 pub use options::Options;

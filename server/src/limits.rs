@@ -1,9 +1,11 @@
 //! What strangers and silent clients may cost, and what keys may serve: sshd_config(5)'s words with its meaning,
 //! and values for few places.
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use fat::{Actor, BlockDevice, Volume};
 use net::{ClientAlive, RekeyLimit};
 
 /// The limits, as far as the command line gives them.
@@ -210,6 +212,46 @@ impl fmt::Display for LoginLimits {
     }
 }
 
+/// The last part of a volume, which only keys without restrictions may fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    Bytes(u64),
+    /// Of the volume.
+    Percent(u8),
+}
+
+impl Default for Reserve {
+    fn default() -> Self {
+        Self::Bytes(0)
+    }
+}
+
+impl Reserve {
+    /// A size in bytes, with K, M, G or T behind it, or a part of the volume, as in 10%.
+    pub fn parse(value: &str) -> Result<Self, String> {
+        let size =
+            || amount(value, &[('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)]);
+        let reserve = match value.strip_suffix('%') {
+            Some(part) => part.parse().ok().filter(|part| *part <= 100).map(Self::Percent),
+            None => size().map(Self::Bytes),
+        };
+        reserve
+            .ok_or_else(|| format!("--reserve {value:?}: not a size as in 2G or a part as in 10%"))
+    }
+
+    /// One who leaves it free.
+    pub fn actor<D: BlockDevice>(self, volume: &Volume<D>, adds_only: bool) -> Rc<Actor> {
+        let geometry = volume.geometry();
+        let clusters = match self {
+            Self::Bytes(bytes) => bytes.div_ceil(geometry.cluster_size.max(1).into()),
+            Self::Percent(part) => {
+                u64::from(geometry.clusters).saturating_mul(part.into()).div_ceil(100)
+            }
+        };
+        volume.actor(adds_only, u32::try_from(clusters).unwrap_or(u32::MAX))
+    }
+}
+
 /// OpenSSH's RekeyLimit: a size in bytes, with K, M or G behind it, and then a time in seconds or as in
 /// 1h30m; `default` (or 0) leaves the size to the cipher, `none` (or 0) means that no time is set.
 pub fn rekey_limit(value: &str) -> Result<RekeyLimit, String> {
@@ -305,6 +347,23 @@ mod tests {
         assert_eq!([9, 10, 15, 19, 20, 99].map(of_100), [0, 30, 65, 93, 100, 100]);
         let default = LoginLimits::default().startups(3);
         assert_eq!([1, 2, 3].map(|waiting| default.drops(waiting, 0)), [false, false, true]);
+    }
+
+    #[test]
+    fn a_reserve_is_a_size_or_a_part() {
+        for (value, reserve) in [
+            ("0", Reserve::Bytes(0)),
+            ("1000", Reserve::Bytes(1000)),
+            ("2g", Reserve::Bytes(2 << 30)),
+            ("1T", Reserve::Bytes(1 << 40)),
+            ("0%", Reserve::Percent(0)),
+            ("100%", Reserve::Percent(100)),
+        ] {
+            assert_eq!(Reserve::parse(value), Ok(reserve));
+        }
+        for value in ["", "%", "101%", "-1", "1.5%", "x", "1P", "99999999999999999999"] {
+            assert!(Reserve::parse(value).is_err(), "{value}");
+        }
     }
 
     #[test]

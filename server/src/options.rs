@@ -4,7 +4,7 @@ mod tests;
 
 use crate::keys::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
-use crate::limits::{LoginLimits, rekey_limit};
+use crate::limits::{LoginLimits, Reserve, rekey_limit};
 use crate::logging::cut;
 use crate::shown::Shown;
 use crate::user_name::{USER_NAME_RULE, is_user_name};
@@ -40,6 +40,8 @@ pub struct Options {
     /// Offer key exchange and a host key on NIST's curve P-256 too; never true beside `strict_algorithms`.
     pub nist_algorithms: bool,
     pub shown: Shown,
+    /// What of the volume is left to keys without restrictions.
+    pub reserve: Reserve,
     /// Format a disk that holds nothing but zeros.
     pub format_if_blank: bool,
     /// Grow the volume into a disk that has become larger.
@@ -75,6 +77,7 @@ impl Default for Options {
             strict_algorithms: false,
             nist_algorithms: false,
             shown: Shown::default(),
+            reserve: Reserve::default(),
             format_if_blank: false,
             grow: false,
             place: Place::Found,
@@ -199,6 +202,7 @@ impl Options {
                 | "--dmask"
                 | "--time-offset"
                 | "--rekey-limit"
+                | "--reserve"
         ) || LoginLimits::knows(name)
     }
 
@@ -229,6 +233,7 @@ impl Options {
             "--fmask" => self.shown.fmask = Some(mask(name, value)?),
             "--dmask" => self.shown.dmask = Some(mask(name, value)?),
             "--time-offset" => self.time_offset = time_offset(value)?,
+            "--reserve" => self.reserve = Reserve::parse(value)?,
             "--rekey-limit" => self.rekey_limit = rekey_limit(value)?,
             name if LoginLimits::knows(name) => self.login.set(name, value)?,
             "--disk" => self.disk = Some(value.to_owned()),

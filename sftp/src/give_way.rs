@@ -4,7 +4,7 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 /// Is ready the second time it is polled, and has itself woken in between.
-pub(crate) async fn give_way() {
+pub async fn give_way() {
     let mut given = false;
     poll_fn(|context| {
         if given {

@@ -32,6 +32,7 @@ mod wire;
 
 pub use attributes::Attributes;
 pub use files::{Files, Name, OpenFlags, StatVfs};
+pub use give_way::give_way;
 pub use handles::HandleMemory;
 pub use request::Request;
 pub use request::fatal::Fatal;

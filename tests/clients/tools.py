@@ -20,6 +20,7 @@ PACKAGES = {
     "lftp": "lftp", "psftp": "putty-tools", "puttygen": "putty-tools", "paramiko": "python3-paramiko",
     "asyncssh": "python3-asyncssh", "vim.tiny": "vim-tiny", "qemu-img": "qemu-utils", "ssh-agent": "openssh-client",
     "ssh-add": "openssh-client", "systemd-analyze": "systemd", "gio": "libglib2.0-bin", "dbus-run-session": "dbus-daemon",
+    "restic": "restic",
 }
 
 # Programs that cargo builds for the tests: `make tools` does.

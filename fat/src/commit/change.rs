@@ -4,6 +4,7 @@ use crate::file::io::IDLE_NODES;
 use crate::layout::metadata::Metadata;
 use crate::memory::cache::Class;
 use crate::memory::lock::Guard;
+use crate::tree::actor::By;
 use crate::{BlockDevice, Error, Volume};
 
 /// When more files than this wait to be settled, they are.
@@ -95,8 +96,14 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Begins a structural change: the only change until the guard is dropped.
     pub(crate) async fn change(&self) -> Result<Guard<'_>, Error> {
+        self.change_by(None).await
+    }
+
+    /// As `change`, on behalf of one who may change less than everything.
+    pub(crate) async fn change_by(&self, by: By<'_>) -> Result<Guard<'_>, Error> {
         self.writable()?;
         let guard = self.memory.lock.exclusive().await;
+        self.tree.actors.begin(by);
         self.writable()?;
         self.mark().await?;
         self.make_room().await?;

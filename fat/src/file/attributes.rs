@@ -2,6 +2,7 @@
 use crate::file::node::File;
 use crate::layout::dirent::Dirent;
 use crate::layout::entry::ATTR_READ_ONLY;
+use crate::tree::actor::By;
 use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Volume};
 
@@ -14,13 +15,34 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
+        self.set_times_by(path, modified, accessed, None).await
+    }
+
+    /// As `set_times`, on behalf of one who may change less than everything.
+    pub async fn set_times_by(
+        &self,
+        path: &str,
+        modified: Option<u64>,
+        accessed: Option<u64>,
+        by: By<'_>,
+    ) -> Result<(), Error> {
         let stamp = |unix: Option<u64>| unix.map(|unix| self.to_stamp(unix));
-        self.edit(path, |entry| set_times(entry, stamp(modified), stamp(accessed))).await
+        self.edit(path, by, |entry| set_times(entry, stamp(modified), stamp(accessed))).await
     }
 
     /// Sets or clears the read-only attribute of a file or directory.
     pub async fn set_read_only(&self, path: &str, read_only: bool) -> Result<(), Error> {
-        self.edit(path, |entry| set_read_only(entry, read_only)).await
+        self.set_read_only_by(path, read_only, None).await
+    }
+
+    /// As `set_read_only`, on behalf of one who may change less than everything.
+    pub async fn set_read_only_by(
+        &self,
+        path: &str,
+        read_only: bool,
+        by: By<'_>,
+    ) -> Result<(), Error> {
+        self.edit(path, by, |entry| set_read_only(entry, read_only)).await
     }
 
     /// As `set_times`, of an open file.
@@ -39,12 +61,19 @@ impl<D: BlockDevice> Volume<D> {
         self.edit_file(file, |entry| set_read_only(entry, read_only)).await
     }
 
-    async fn edit(&self, path: &str, change: impl FnOnce(&mut Dirent)) -> Result<(), Error> {
-        let _change = self.change().await?;
+    async fn edit(
+        &self,
+        path: &str,
+        by: By<'_>,
+        change: impl FnOnce(&mut Dirent),
+    ) -> Result<(), Error> {
+        let _change = self.change_by(by).await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(());
         };
         let mut found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        self.tree.actors.may_change(Some(found.place), by)?;
+        self.tree.actors.touched(found.place, by);
         let node = self.files.at(found.place);
         match node {
             Some(node) => {
@@ -63,8 +92,12 @@ impl<D: BlockDevice> Volume<D> {
     async fn edit_file(&self, file: &File, change: impl FnOnce(&mut Dirent)) -> Result<(), Error> {
         // After the writes that are under way, whose time stamp would overwrite this one.
         let _lock = file.node.lock.exclusive().await;
-        let _change = self.change().await?;
+        let _change = self.change_by(file.by.as_ref()).await?;
+        self.may_change_file(file)?;
         let mut state = file.node.state.borrow_mut();
+        if let Some(place) = state.place {
+            self.tree.actors.touched(place, file.by.as_ref());
+        }
         change(&mut state.entry);
         self.soil(&file.node, &mut state);
         Ok(())

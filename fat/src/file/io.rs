@@ -5,6 +5,7 @@ use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_ARCHIVE, Entry};
 use crate::layout::exfat::set::Set;
 use crate::space::extents::Extents;
+use crate::tree::actor::By;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Metadata, Volume};
@@ -24,6 +25,16 @@ impl<D: BlockDevice> Volume<D> {
     /// Opens a file, or creates it. Fails for directories, and with `ReadOnlyFile` when a file with
     /// the read-only attribute is to be written.
     pub async fn open(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+        self.open_by(path, options, None).await
+    }
+
+    /// As `open`, on behalf of one who may change less than everything.
+    pub async fn open_by(
+        &self,
+        path: &str,
+        options: &OpenOptions,
+        by: By<'_>,
+    ) -> Result<File, Error> {
         if options.truncate && !options.write {
             return Err(Error::NotOpenForThis);
         }
@@ -33,13 +44,13 @@ impl<D: BlockDevice> Volume<D> {
         }
         let existing = {
             let _lock = self.memory.lock.shared().await;
-            self.open_existing(path, options).await
+            self.open_existing(path, options, by).await
         };
         let file = match existing {
             Err(Error::NotFound) if options.create || options.create_new => {
-                let _lock = self.change().await?;
-                match self.open_existing(path, options).await {
-                    Err(Error::NotFound) => self.create(path, options).await?,
+                let _lock = self.change_by(by).await?;
+                match self.open_existing(path, options, by).await {
+                    Err(Error::NotFound) => self.create(path, options, by).await?,
                     opened => opened?,
                 }
             }
@@ -51,7 +62,12 @@ impl<D: BlockDevice> Volume<D> {
         Ok(file)
     }
 
-    async fn open_existing(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+    async fn open_existing(
+        &self,
+        path: &str,
+        options: &OpenOptions,
+        by: By<'_>,
+    ) -> Result<File, Error> {
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::IsADirectory);
         };
@@ -64,25 +80,36 @@ impl<D: BlockDevice> Volume<D> {
         }
         if options.write {
             self.writable()?;
+            self.tree.actors.may_change(Some(found.place), by)?;
             if self.metadata_of(&found).read_only {
                 return Err(Error::ReadOnlyFile);
             }
         }
-        Ok(self.opened(self.node(&found).await?, options))
+        let node = self.node(&found).await?;
+        if options.write {
+            self.tree.actors.touched(found.place, by);
+        }
+        Ok(self.opened(node, options, by))
     }
 
-    fn opened(&self, node: Rc<Node>, options: &OpenOptions) -> File {
-        File::new(node, options, self.files.closing.clone())
+    fn opened(&self, node: Rc<Node>, options: &OpenOptions, by: By<'_>) -> File {
+        File::new(node, options, by, self.files.closing.clone())
     }
 
-    async fn create(&self, path: &str, options: &OpenOptions) -> Result<File, Error> {
+    /// Fails when an open file is not for who has it open to change.
+    pub(crate) fn may_change_file(&self, file: &File) -> Result<(), Error> {
+        let place = file.node.state.borrow().place;
+        self.tree.actors.may_change(place, file.by.as_ref())
+    }
+
+    async fn create(&self, path: &str, options: &OpenOptions, by: By<'_>) -> Result<File, Error> {
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::IsADirectory);
         };
         self.claimable(&directory, name).await?;
         let found = self.insert(&directory, name, self.new_entry(ATTR_ARCHIVE)).await?;
         self.touch_directory(&directory).await?;
-        Ok(self.opened(self.node(&found).await?, options))
+        Ok(self.opened(self.node(&found).await?, options, by))
     }
 
     pub(crate) fn new_entry(&self, attributes: u8) -> Dirent {
@@ -176,6 +203,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         let node = &file.node;
         let lock = node.lock.exclusive().await;
+        self.may_change_file(file)?;
         let (len, valid) = {
             let state = node.state.borrow();
             (state.len, state.valid)
@@ -184,13 +212,16 @@ impl<D: BlockDevice> Volume<D> {
         let end = offset.checked_add(data.len() as u64).ok_or(Error::TooLarge)?;
         self.fits(end)?;
         self.mark_shared().await?;
+        let by = file.by.as_ref();
         if offset > valid {
-            self.require_for(node, end).await?;
-            self.fill(node, valid, offset).await?;
+            self.require_for(node, end, by).await?;
+            self.fill(node, valid, offset, by).await?;
         }
-        self.reserve(node, end).await?;
+        self.reserve(node, end, by).await?;
         let (now, later) = data.split_at(self.direct(node, offset, data.len()));
         self.make_way(later.len()).await;
+        // Somebody else may have moved it meanwhile.
+        self.may_change_file(file)?;
         let flight = self.depart(node, offset, now.len()).await;
         self.accept(node, offset.saturating_add(now.len() as u64), later);
         {
@@ -231,23 +262,27 @@ impl<D: BlockDevice> Volume<D> {
         self.fits(len)?;
         let node = &file.node;
         let _lock = node.lock.exclusive().await;
+        self.may_change_file(file)?;
         let (old, valid) = {
             let state = node.state.borrow();
             (state.len, state.valid)
         };
         if len > old {
+            let by = file.by.as_ref();
             self.mark_shared().await?;
-            self.require_for(node, len).await?;
+            self.require_for(node, len, by).await?;
             let hole = self.is_exfat() && len.saturating_sub(valid) > MOST_ZEROS;
             match hole {
-                true => self.reserve(node, len).await?,
-                false => self.fill(node, valid, len).await?,
+                true => self.reserve(node, len, by).await?,
+                false => self.fill(node, valid, len, by).await?,
             }
+            self.may_change_file(file)?;
             let mut state = node.state.borrow_mut();
             state.set_len(len, if hole { valid } else { len });
             self.touch(node, &mut state);
         } else {
             let _change = self.change().await?;
+            self.may_change_file(file)?;
             let mut state = node.state.borrow_mut();
             state.set_len(len, valid);
             node.behind.cut(len);
@@ -270,10 +305,11 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Fails early when a file of `len` bytes cannot be had: before its zeros are written.
-    async fn require_for(&self, node: &Node, len: u64) -> Result<(), Error> {
+    async fn require_for(&self, node: &Node, len: u64, by: By<'_>) -> Result<(), Error> {
         let missing = self.missing(node, len);
-        if missing > self.space.free() {
-            let _change = self.change().await?;
+        let keeps = by.map_or(0, |by| by.keeps());
+        if missing.saturating_add(keeps) > self.space.free() {
+            let _change = self.change_by(by).await?;
             return self.require(missing).await;
         }
         Ok(())
@@ -285,11 +321,11 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Allocates what a file of `len` bytes needs. The node is locked exclusively.
-    async fn reserve(&self, node: &Rc<Node>, len: u64) -> Result<(), Error> {
+    async fn reserve(&self, node: &Rc<Node>, len: u64, by: By<'_>) -> Result<(), Error> {
         if self.missing(node, len) == 0 {
             return Ok(());
         }
-        let _change = self.change().await?;
+        let _change = self.change_by(by).await?;
         if node.state.borrow().cut_in == Some(self.epoch()) {
             self.commit().await?;
         }
@@ -317,11 +353,11 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Writes zeros over `from..to`, allocating as it goes.
-    async fn fill(&self, node: &Rc<Node>, from: u64, to: u64) -> Result<(), Error> {
+    async fn fill(&self, node: &Rc<Node>, from: u64, to: u64, by: By<'_>) -> Result<(), Error> {
         let mut at = from;
         while at < to {
             let end = (at / FILL_STEP).saturating_add(1).saturating_mul(FILL_STEP).min(to);
-            self.reserve(node, end).await?;
+            self.reserve(node, end, by).await?;
             self.make_way(usize::try_from(end.saturating_sub(at)).unwrap_or(0)).await;
             while at < end {
                 let left = usize::try_from(end.saturating_sub(at)).unwrap_or(ZEROS.len());

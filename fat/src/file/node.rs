@@ -6,6 +6,7 @@ use crate::layout::dirent::Dirent;
 use crate::memory::lock::Lock;
 use crate::space::claims::Opens;
 use crate::space::extents::{Extents, Run};
+use crate::tree::actor::{Actor, By};
 use crate::{Error, Metadata};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -224,6 +225,8 @@ pub struct File {
     pub(crate) node: Rc<Node>,
     pub(crate) read: bool,
     pub(crate) write: bool,
+    /// Who has it open, when that one may change less than everything.
+    pub(crate) by: Option<Rc<Actor>>,
     /// Failures of writing behind that it has reported, or that happened before it was opened.
     failures: Cell<u32>,
     pub(crate) sequence: Cell<Sequence>,
@@ -232,11 +235,17 @@ pub struct File {
 }
 
 impl File {
-    pub(crate) fn new(node: Rc<Node>, options: &OpenOptions, closing: Rc<List<Node>>) -> Self {
+    pub(crate) fn new(
+        node: Rc<Node>,
+        options: &OpenOptions,
+        by: By<'_>,
+        closing: Rc<List<Node>>,
+    ) -> Self {
         node.opens.add();
         let failures = Cell::new(node.behind.failures());
         let (read, write) = (options.read, options.write);
-        Self { node, read, write, failures, sequence: Cell::default(), closing }
+        let by = by.cloned();
+        Self { node, read, write, by, failures, sequence: Cell::default(), closing }
     }
 
     /// Fails once when something that was accepted since the last call could not be written.

@@ -59,6 +59,7 @@ impl<D: BlockDevice> Volume<D> {
     /// Makes sure of `count` free clusters: by a commit when freed ones wait for it, and by a count
     /// when the number is only what the FSInfo sector said.
     pub(crate) async fn require(&self, count: u32) -> Result<(), Error> {
+        let count = count.saturating_add(if count > 0 { self.tree.actors.keeps() } else { 0 });
         // Closed files may hold clusters too, and what was cut off takes two commits.
         for _ in 0..2 {
             if self.space.free.get() < count {

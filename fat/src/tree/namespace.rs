@@ -3,6 +3,7 @@ use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_DIRECTORY, SLOT};
 use crate::space::extents::Extents;
 use crate::space::pending::Freed;
+use crate::tree::actor::By;
 use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
@@ -11,7 +12,12 @@ use crate::{BlockDevice, Error, Volume};
 impl<D: BlockDevice> Volume<D> {
     /// Makes an empty directory; its parent must exist.
     pub async fn create_dir(&self, path: &str) -> Result<(), Error> {
-        let _change = self.change().await?;
+        self.create_dir_by(path, None).await
+    }
+
+    /// As `create_dir`, on behalf of one who may change less than everything.
+    pub async fn create_dir_by(&self, path: &str, by: By<'_>) -> Result<(), Error> {
+        let _change = self.change_by(by).await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::AlreadyExists);
         };
@@ -64,11 +70,17 @@ impl<D: BlockDevice> Volume<D> {
     /// Removes a file, also one with the read-only attribute, as POSIX does. Who has it open keeps
     /// it; its clusters become free when the last `File` is dropped.
     pub async fn remove_file(&self, path: &str) -> Result<(), Error> {
-        let _change = self.change().await?;
+        self.remove_file_by(path, None).await
+    }
+
+    /// As `remove_file`, on behalf of one who may change less than everything.
+    pub async fn remove_file_by(&self, path: &str, by: By<'_>) -> Result<(), Error> {
+        let _change = self.change_by(by).await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Err(Error::IsADirectory);
         };
         let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        self.tree.actors.may_change(Some(found.place), by)?;
         self.remove_found(&directory, &found).await
     }
 
@@ -113,11 +125,17 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Removes an empty directory.
     pub async fn remove_dir(&self, path: &str) -> Result<(), Error> {
-        let _change = self.change().await?;
+        self.remove_dir_by(path, None).await
+    }
+
+    /// As `remove_dir`, on behalf of one who may change less than everything.
+    pub async fn remove_dir_by(&self, path: &str, by: By<'_>) -> Result<(), Error> {
+        let _change = self.change_by(by).await?;
         let Some(Parent { directory, name, ancestors }) = self.parent(path).await? else {
             return Err(Error::Root);
         };
         let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        self.tree.actors.may_change(Some(found.place), by)?;
         let removed = self.enter(&found, &ancestors).await?;
         if !self.is_empty(&removed).await? {
             return Err(Error::NotEmpty);

@@ -1,5 +1,6 @@
 //! Moving files and directories.
 use crate::layout::dirent::Dirent;
+use crate::tree::actor::By;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
 use crate::{BlockDevice, Error, Volume};
@@ -9,7 +10,19 @@ impl<D: BlockDevice> Volume<D> {
     /// when a directory is moved, makes way for it in the same moment, as POSIX asks; its name keeps
     /// the case it had. Without, it is an error. A new spelling of the same name is always allowed.
     pub async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), Error> {
-        let _change = self.change().await?;
+        self.rename_by(from, to, replace, None).await
+    }
+
+    /// As `rename`, on behalf of one who may change less than everything: both what moves, with all that
+    /// is in it, and what makes way must be his.
+    pub async fn rename_by(
+        &self,
+        from: &str,
+        to: &str,
+        replace: bool,
+        by: By<'_>,
+    ) -> Result<(), Error> {
+        let _change = self.change_by(by).await?;
         let source = self.parent(from).await?.ok_or(Error::Root)?;
         let target = self.parent(to).await?.ok_or(Error::Root)?;
         let found = self.visible(&source.directory, source.name).await?.ok_or(Error::NotFound)?;
@@ -17,6 +30,13 @@ impl<D: BlockDevice> Volume<D> {
         if found.entry.is_dir() && target.ancestors.contains(&found.entry.cluster(self.wide())) {
             return Err(Error::IntoItself);
         }
+        if occupied.is_some()
+            && !replace
+            && occupied.as_ref().map(|there| there.place) != Some(found.place)
+        {
+            return Err(Error::AlreadyExists);
+        }
+        self.may_move(&found, &source.ancestors, by).await?;
         match occupied {
             Some(there) if there.place == found.place => {
                 if found.name == target.name {
@@ -24,8 +44,11 @@ impl<D: BlockDevice> Volume<D> {
                 }
                 self.move_entry(&source, &found, &target).await?;
             }
-            Some(_) if !replace => return Err(Error::AlreadyExists),
-            Some(there) => self.replace(&source, &found, &target, &there).await?,
+            Some(there) => {
+                self.tree.actors.may_change(Some(there.place), by)?;
+                self.replace(&source, &found, &target, &there).await?;
+                self.tree.actors.touched(there.place, by);
+            }
             None => self.move_entry(&source, &found, &target).await?,
         }
         self.touch_directory(&source.directory).await?;

@@ -50,9 +50,13 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Sets the time of the last change of a directory that was just entered by its path.
     pub(crate) async fn touch_directory(&self, directory: &Directory) -> Result<(), Error> {
+        if !self.may_touch(directory) {
+            return Ok(());
+        }
         let Some((mut entry, place)) = self.own_entry(directory).await? else {
             return Ok(());
         };
+        self.tree.actors.touched_now(place);
         let before = entry.modified();
         entry.set_modified(self.stamp());
         if entry.modified() != before { self.write_entry(place, &entry).await } else { Ok(()) }
@@ -139,8 +143,9 @@ impl<D: BlockDevice> Volume<D> {
         Ok(first)
     }
 
-    /// The index finds an entry by its names from now on.
+    /// The index finds an entry that was added by its names from now on.
     pub(super) fn note_names(&self, directory: &Directory, found: &Found) {
+        self.tree.actors.made(found.place);
         let case = self.tree.case();
         if let Some(index) = directory.index.borrow_mut().as_mut() {
             index.add(case.hash(&found.name), found.slot);
@@ -153,6 +158,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Marks the slots of an entry as free. The lock is held exclusively.
     pub(crate) async fn erase(&self, directory: &Directory, found: &Found) -> Result<(), Error> {
+        self.tree.actors.gone(found.place);
         let slots = found.slots();
         for slot in slots.clone().rev() {
             let Some((place, _)) = self.place(directory, slot) else {

@@ -1,13 +1,15 @@
 //! `qubes.Filecopy`: what `qvm-copy` sends goes into `/QubesIncoming/<source>/`. Nothing that is
 //! there is replaced, and of a file that did not come whole nothing stays.
-use super::line::{SharedLine, give_way, read, write};
+use super::line::{SharedLine, read, write};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
-use fat::{BlockDevice, Error, File, OpenOptions, Volume};
+use fat::{Actor, BlockDevice, Error, File, OpenOptions, Volume};
 use log::{info, warn};
 use qubes::filecopy::{Event, Receiver, Refused, errno};
 use qubes::qrexec::exit;
+use sftp::give_way;
 
 const INCOMING: &str = "/QubesIncoming";
 
@@ -36,7 +38,7 @@ impl Failure {
                 Error::NameInvalid => errno::EILSEQ,
                 Error::NameTooLong => errno::ENAMETOOLONG,
                 Error::ReadOnly | Error::ReadOnlyFile => errno::EROFS,
-                Error::Reserved | Error::Root => errno::EACCES,
+                Error::Reserved | Error::Root | Error::NotMade => errno::EACCES,
                 _ => errno::EIO,
             },
         }
@@ -76,9 +78,15 @@ struct Partial {
 
 /// Receives from `source`, whose name dom0 vouches for. What has come is on the disk when the sender
 /// is told so.
-pub async fn receive<D: BlockDevice>(line: &SharedLine, volume: &Volume<D>, source: &str) -> i32 {
+pub async fn receive<D: BlockDevice>(
+    line: &SharedLine,
+    volume: &Volume<D>,
+    source: &str,
+    actor: &Rc<Actor>,
+) -> i32 {
     let mut receiver = Receiver::new();
-    let mut copy = Copy { volume, folder: format!("{INCOMING}/{source}"), partial: None, files: 0 };
+    let folder = format!("{INCOMING}/{source}");
+    let mut copy = Copy { volume, actor, folder, partial: None, files: 0 };
     let result = match copy.run(line, &mut receiver).await {
         Ok(()) => volume.sync().await.map_err(Failure::Volume),
         Err(failure) => {
@@ -113,6 +121,8 @@ pub async fn receive<D: BlockDevice>(line: &SharedLine, volume: &Volume<D>, sour
 
 struct Copy<'v, D: BlockDevice> {
     volume: &'v Volume<D>,
+    /// It changes nothing but what it made.
+    actor: &'v Rc<Actor>,
     folder: String,
     partial: Option<Partial>,
     files: u64,
@@ -151,9 +161,13 @@ impl<D: BlockDevice> Copy<'_, D> {
             Event::Directory { path, accessed, modified } => {
                 let path = format!("{}/{path}", self.folder);
                 if !self.directory(&path).await? {
-                    // As Qubes' own unpacker: after what is in it.
+                    // As Qubes' own unpacker: after what is in it. One that was there keeps its times.
                     let times = (Some(u64::from(modified)), Some(u64::from(accessed)));
-                    self.volume.set_times(&path, times.0, times.1).await?;
+                    let by = Some(self.actor);
+                    match self.volume.set_times_by(&path, times.0, times.1, by).await {
+                        Err(Error::NotMade) => (),
+                        result => result?,
+                    }
                 }
             }
             Event::File { path, length, accessed, modified } => {
@@ -165,7 +179,7 @@ impl<D: BlockDevice> Copy<'_, D> {
                     create_new: true,
                     ..OpenOptions::default()
                 };
-                let file = self.volume.open(&path, &options).await?;
+                let file = self.volume.open_by(&path, &options, Some(self.actor)).await?;
                 self.partial = Some(Partial { file, path, written: 0, accessed, modified });
             }
             Event::FileEnd => {
@@ -183,7 +197,7 @@ impl<D: BlockDevice> Copy<'_, D> {
 
     /// Makes a directory, unless it is there; whether it did.
     async fn directory(&self, path: &str) -> Result<bool, Failure> {
-        match self.volume.create_dir(path).await {
+        match self.volume.create_dir_by(path, Some(self.actor)).await {
             Err(Error::AlreadyExists) if self.volume.metadata(path).await?.is_dir => Ok(false),
             result => Ok(result.map(|()| true)?),
         }
@@ -195,7 +209,8 @@ impl<D: BlockDevice> Copy<'_, D> {
             return Err(Error::TooLarge.into());
         }
         let space = self.volume.space().await?;
-        let free = u64::from(space.free_clusters).saturating_mul(space.cluster_size.into());
+        let free = space.free_clusters.saturating_sub(self.actor.keeps());
+        let free = u64::from(free).saturating_mul(space.cluster_size.into());
         if length > free { Err(Error::NoSpace.into()) } else { Ok(()) }
     }
 
@@ -210,7 +225,7 @@ impl<D: BlockDevice> Copy<'_, D> {
     async fn forget_partial(&mut self) {
         if let Some(Partial { file, path, .. }) = self.partial.take() {
             drop(file);
-            if let Err(e) = self.volume.remove_file(&path).await {
+            if let Err(e) = self.volume.remove_file_by(&path, Some(self.actor)).await {
                 warn!("{}: cannot be removed: {e}", path.escape_debug());
             }
         }

@@ -194,19 +194,6 @@ pub async fn read(line: &RefCell<Line>) -> Option<Vec<u8>> {
     .await
 }
 
-/// Lets others go on.
-pub async fn give_way() {
-    let mut given = false;
-    poll_fn(|context| {
-        if core::mem::replace(&mut given, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await
-}
-
 /// Writes all of it, or nothing more when the other side is gone.
 pub async fn write(line: &RefCell<Line>, data: &[u8]) {
     let mut rest = data;

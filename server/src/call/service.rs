@@ -15,7 +15,7 @@ use qubes::qrexec::{Command, exit};
 pub enum Service {
     /// `qubes.ConnectTCP+PORT` with our port.
     Ssh,
-    /// `mirage.Sftp`, `mirage.SftpReadOnly`: SFTP itself, as `sshfs -o passive` speaks it.
+    /// `mirage.Sftp`, `mirage.SftpReadOnly`, `mirage.SftpAdd`: SFTP itself, as `sshfs -o passive` speaks it.
     Sftp(Access),
     /// `qubes.Filecopy`.
     Filecopy,
@@ -46,8 +46,13 @@ impl Service {
         let service = match name.as_str() {
             "qubes.ConnectTCP" if argument.parse() == Ok(port) => Self::Ssh,
             "qubes.ConnectTCP" => Self::Refused(exit::REFUSED, "only the port of SSH is served"),
-            "mirage.Sftp" | "mirage.SftpReadOnly" => match folder(argument) {
-                Some(root) => Self::Sftp(Access { read_only: name == "mirage.SftpReadOnly", root }),
+            "mirage.Sftp" | "mirage.SftpReadOnly" | "mirage.SftpAdd" => match folder(argument) {
+                Some(root) => Self::Sftp(Access {
+                    read_only: name == "mirage.SftpReadOnly",
+                    add_only: name == "mirage.SftpAdd",
+                    root,
+                    ..Access::default()
+                }),
                 None => Self::Refused(exit::REFUSED, "the argument is no folder of the root"),
             },
             "qubes.Filecopy" => Self::Filecopy,
@@ -90,7 +95,10 @@ pub async fn run<D: BlockDevice>(
     host: Host<D>,
 ) -> i32 {
     match service {
-        Service::Filecopy => filecopy::receive(&line, &host.volume, &source).await,
+        Service::Filecopy => {
+            let actor = host.options.reserve.actor(&host.volume, true);
+            filecopy::receive(&line, &host.volume, &source, &actor).await
+        }
         Service::Shell(text) => shell::run(&line, text, &host).await,
         Service::Date => {
             write(&line, iso_date(host.volume.now()).as_bytes()).await;
@@ -128,7 +136,10 @@ mod tests {
         for port in ["", "22", "018022x", "-1"] {
             assert!(matches!(of("qubes.ConnectTCP", port), Service::Refused(126, _)));
         }
-        let access = |read_only, root: &str| Access { read_only, root: root.into() };
+        let access =
+            |read_only, root: &str| Access { read_only, root: root.into(), ..Access::default() };
+        let add = Access { add_only: true, ..access(false, "/backup") };
+        assert_eq!(of("mirage.SftpAdd", "backup"), Service::Sftp(add));
         assert_eq!(of("mirage.Sftp", ""), Service::Sftp(access(false, "")));
         assert_eq!(of("mirage.SftpReadOnly", "photos"), Service::Sftp(access(true, "/photos")));
         for folder in ["..", ".", "a/b", "/"] {

@@ -1,6 +1,6 @@
 //! The shell of `qvm-run`: a few commands, one a line or with `;` between them.
 use super::host::{Asked, Host};
-use super::line::{SharedLine, give_way, read, write};
+use super::line::{SharedLine, read, write};
 use crate::levels::Levels;
 use crate::login::users;
 use alloc::format;
@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use fat::BlockDevice;
 use qubes::qrexec::exit;
+use sftp::give_way;
 
 /// The longest line.
 const LONGEST: usize = 4096;

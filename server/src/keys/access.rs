@@ -8,6 +8,10 @@ use core::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     pub read_only: bool,
+    /// Each session changes nothing but what it made itself and nobody else has touched since.
+    pub add_only: bool,
+    /// With `add_only`: it reads and sees nothing else either.
+    pub write_only: bool,
     /// The path of the folder that is the user's root; empty for the volume's.
     pub root: String,
 }
@@ -27,6 +31,14 @@ impl Access {
         }
         let mut access = Self::default();
         while let Some(word) = words.next() {
+            match word {
+                "--add-only" => access.add_only = true,
+                "--write-only" => (access.add_only, access.write_only) = (true, true),
+                _ => (),
+            }
+            if matches!(word, "--add-only" | "--write-only") {
+                continue;
+            }
             let Some(mut rest) = word.strip_prefix('-') else {
                 return Err(format!("internal-sftp takes no {word:?}"));
             };
@@ -46,8 +58,35 @@ impl Access {
                 }
             }
         }
+        if access.read_only && access.add_only {
+            return Err("internal-sftp -R changes nothing, so it cannot add".into());
+        }
         Ok(access)
     }
+
+    /// Whether anything at this path of the volume may be changed or made; else why not. Whether what is
+    /// there is the session's own is for the volume to say, in the same moment as the change.
+    pub(crate) fn may_change(&self, path: &str) -> Result<(), &'static str> {
+        match self {
+            Self { read_only: true, .. } => Err("this key may only read"),
+            // Else it could add a key that may do everything.
+            Self { add_only: true, .. } if holds_keys(path) => {
+                Err("this key may only add, and no keys")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is everything.
+    pub(crate) fn is_unrestricted(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether users' keys are read from there, under whatever spelling of the name.
+fn holds_keys(path: &str) -> bool {
+    let name = path.trim_matches('/').to_uppercase();
+    !name.contains('/') && (name == "AUTHORIZED_KEYS" || name.ends_with(".PUB"))
 }
 
 /// A folder of the volume, from its root wherever it starts, without `.` and empty components.
@@ -69,7 +108,12 @@ impl fmt::Display for Access {
         if !self.root.is_empty() {
             write!(f, " to {}", self.root)?;
         }
-        f.write_str(if self.read_only { ", read-only" } else { "" })
+        f.write_str(match self {
+            Self { read_only: true, .. } => ", read-only",
+            Self { write_only: true, .. } => ", write-only",
+            Self { add_only: true, .. } => ", add-only",
+            _ => "",
+        })
     }
 }
 
@@ -78,7 +122,7 @@ mod tests {
     use super::*;
 
     fn access(read_only: bool, root: &str) -> Result<Access, String> {
-        Ok(Access { read_only, root: root.into() })
+        Ok(Access { read_only, root: root.into(), ..Access::default() })
     }
 
     #[test]
@@ -98,6 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn who_may_only_add() {
+        let add = Access { add_only: true, root: "/backup".into(), ..Access::default() };
+        assert_eq!(Access::of_command("internal-sftp --add-only -d /backup"), Ok(add.clone()));
+        let drop_box = Access { write_only: true, ..add };
+        for command in ["-d /backup --write-only", "--add-only --write-only -d backup"] {
+            let command = format!("internal-sftp {command}");
+            assert_eq!(Access::of_command(&command), Ok(drop_box.clone()));
+        }
+        assert_eq!(format!("{drop_box}"), " to /backup, write-only");
+    }
+
+    #[test]
+    fn who_may_only_add_adds_no_keys() {
+        let add = Access { add_only: true, ..Access::default() };
+        for path in ["/bob.pub", "/Bob.PUB", "/authorized_keys", "/AUTHORIZED_key\u{17f}", "/.pub"]
+        {
+            assert!(add.may_change(path).is_err(), "{path}");
+            assert_eq!(Access::default().may_change(path), Ok(()));
+        }
+        for path in ["/bob.pub.txt", "/d/bob.pub", "/d/authorized_keys", "/", "/pub"] {
+            assert_eq!(add.may_change(path), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
     fn other_commands_are_refused() {
         for command in [
             "",
@@ -111,6 +180,9 @@ mod tests {
             "internal-sftp -P remove",
             "internal-sftp -u 022",
             "internal-sftp --",
+            "internal-sftp --add-only -R",
+            "internal-sftp --add-onl",
+            "internal-sftp --add-only=yes",
             "internal-sftp -é",
         ] {
             assert!(Access::of_command(command).is_err(), "{command}");

@@ -196,7 +196,7 @@ mod tests {
     fn a_command_is_what_the_user_may_do() {
         let access = |options| KeyOptions::parse(options).unwrap().access();
         assert_eq!(access("restrict"), Access::default());
-        let expected = Access { read_only: true, root: "/my, own".into() };
+        let expected = Access { read_only: true, root: "/my, own".into(), ..Access::default() };
         assert_eq!(
             access(r#"restrict,command="internal-sftp -R -d \"/my, own\"",no-pty"#),
             expected

@@ -243,10 +243,11 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
                 let before = self.places();
                 match (self.transfers.get_mut(number), &self.access) {
                     (Some(slot), Some(access)) => {
-                        let shown = shared.options.shown;
+                        let options = &shared.options;
                         let read_only = access.read_only || read_only;
                         let access = &Access { read_only, ..access.clone() };
-                        *slot = Some(Transfer::new(&shared.volume, access, shown, &shared.handles));
+                        *slot =
+                            Some(Transfer::new(&shared.volume, access, options, &shared.handles));
                     }
                     _ => self.ssh.finish(number, 1),
                 }
@@ -255,7 +256,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             }
             // Whoever has the whole volume could take everybody's keys away as well.
             Event::PowerOff(number) => match &self.access {
-                Some(access) if shared.may_end.get() && *access == Access::default() => {
+                Some(access) if shared.may_end.get() && access.is_unrestricted() => {
                     info!("{} from {} ends the machine", self.user, self.peer);
                     self.ends = Some(self.now.saturating_add(FAREWELL));
                     self.ssh.finish(number, 0);

@@ -1,13 +1,14 @@
 //! The volume as SFTP sees it: paths and attributes one way, errors and status codes the other.
 use crate::keys::access::Access;
+use crate::limits::Reserve;
 use crate::shown::Shown;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use fat::{BlockDevice, DirEntry, Error, Metadata, OpenOptions, Volume};
-use sftp::{Attributes, Files, Name, OpenFlags, StatVfs, Status, StatusCode};
+use fat::{Actor, BlockDevice, DirEntry, Error, Metadata, OpenOptions, Volume};
+use sftp::{Attributes, Files, Name, OpenFlags, StatVfs, Status, StatusCode, give_way};
 
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
@@ -16,13 +17,16 @@ const S_IFREG: u32 = 0o100_000;
 const ST_RDONLY: u64 = 1;
 const ST_NOSUID: u64 = 2;
 
-const MAY_ONLY_READ: Status = Status::new(StatusCode::PermissionDenied, "this key may only read");
+const NOT_ITS_OWN: Status =
+    Status::new(StatusCode::PermissionDenied, "this key sees only what it adds");
 
 /// The volume, or a folder of it, as one user may see and change it.
 pub struct Share<D> {
     volume: Rc<Volume<D>>,
     access: Access,
     shown: Shown,
+    /// In whose name the volume is changed; none may change everything.
+    actor: Option<Rc<Actor>>,
 }
 
 pub struct Dir {
@@ -33,7 +37,20 @@ pub struct Dir {
 
 impl<D: BlockDevice> Share<D> {
     pub fn new(volume: Rc<Volume<D>>, access: Access, shown: Shown) -> Self {
-        Self { volume, access, shown }
+        let actor = access.add_only.then(|| volume.actor(true, 0));
+        Self { volume, access, shown, actor }
+    }
+
+    /// Leaves the part of the volume free that is only for those without restrictions.
+    pub fn with_reserve(mut self, reserve: Reserve) -> Self {
+        if !self.access.is_unrestricted() {
+            self.actor = Some(reserve.actor(&self.volume, self.access.add_only));
+        }
+        self
+    }
+
+    fn by(&self) -> Option<&Rc<Actor>> {
+        self.actor.as_ref()
     }
 
     /// The user's path as the volume's. It has no `..`, so it stays below the user's root.
@@ -49,12 +66,25 @@ impl<D: BlockDevice> Share<D> {
 
     /// As `entry`, when the user may change anything.
     fn entry_to_change(&self, path: &str) -> Result<String, Status> {
-        self.writable()?;
-        Ok(self.entry(path))
+        let entry = self.entry(path);
+        let denied = |why| Status::new(StatusCode::PermissionDenied, why);
+        self.access.may_change(&entry).map_err(denied)?;
+        Ok(entry)
     }
 
-    fn writable(&self) -> Result<(), Status> {
-        if self.access.read_only { Err(MAY_ONLY_READ) } else { Ok(()) }
+    /// Fails when the user may not know of what was found.
+    fn check_seen(&self, found: &Metadata) -> Result<(), Status> {
+        let own = || self.by().is_some_and(|actor| actor.has_made(found));
+        if self.access.write_only && !own() { Err(NOT_ITS_OWN) } else { Ok(()) }
+    }
+
+    /// What is known of what the user may know of; of his root always.
+    async fn seen(&self, path: &str) -> Result<Metadata, Status> {
+        let found = self.volume.metadata(&self.at(path)).await.map_err(status)?;
+        if path != "/" {
+            self.check_seen(&found)?;
+        }
+        Ok(found)
     }
 
     /// As Linux' vfat shows what has no modes: any file may be run.
@@ -100,14 +130,22 @@ impl<D: BlockDevice> Files for Share<D> {
         };
         // Attributes of a new file that FAT could keep are its times, and clients set those when
         // they have written it.
-        if options.write || create || options.truncate {
-            self.writable()?;
+        let entry = match options.write || create || options.truncate {
+            true => self.entry_to_change(path)?,
+            false => self.entry(path),
+        };
+        let file = self.volume.open_by(&entry, &options, self.by()).await.map_err(status)?;
+        if options.read {
+            self.check_seen(&self.volume.file_metadata(&file))?;
         }
-        self.volume.open(&self.entry(path), &options).await.map_err(status)
+        Ok(file)
     }
 
     async fn read(&self, file: &fat::File, offset: u64, buf: &mut [u8]) -> Result<usize, Status> {
-        self.volume.read(file, offset, buf).await.map_err(status)
+        let read = self.volume.read(file, offset, buf).await.map_err(status)?;
+        // Now, so that what somebody else wrote meanwhile is not told.
+        self.check_seen(&self.volume.file_metadata(file))?;
+        Ok(read)
     }
 
     async fn write(&self, file: &fat::File, offset: u64, data: &[u8]) -> Result<(), Status> {
@@ -127,37 +165,42 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
-        Ok(self.attributes_of(&self.volume.metadata(&self.at(path)).await.map_err(status)?))
+        Ok(self.attributes_of(&self.seen(path).await?))
     }
 
     async fn fstat(&self, file: &fat::File) -> Result<Attributes, Status> {
-        Ok(self.attributes_of(&self.volume.file_metadata(file)))
+        let found = self.volume.file_metadata(file);
+        self.check_seen(&found)?;
+        Ok(self.attributes_of(&found))
     }
 
     async fn setstat(&self, path: &str, attributes: &Attributes) -> Result<(), Status> {
+        let (shown, by) = (path, self.by());
         let path = &self.entry_to_change(path)?;
         if let Some(size) = attributes.size {
             let options = OpenOptions { write: true, ..OpenOptions::default() };
-            let file = self.volume.open(path, &options).await.map_err(status)?;
+            let file = self.volume.open_by(path, &options, by).await.map_err(status)?;
             self.volume.set_len(&file, size).await.map_err(status)?;
         }
         if let Some((accessed, modified)) = attributes.times {
             let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
-            self.volume.set_times(path, modified, accessed).await.map_err(status)?;
+            self.volume.set_times_by(path, modified, accessed, by).await.map_err(status)?;
         }
         // FAT keeps no owner and no mode but the owner's write bit: the rest is accepted, because
         // clients take a refusal for a failed upload.
         match attributes.permissions {
-            Some(mode) => self.volume.set_read_only(path, read_only(mode)).await.map_err(status),
+            Some(mode) => {
+                self.volume.set_read_only_by(path, read_only(mode), by).await.map_err(status)
+            }
             None if attributes.size.is_none() && attributes.times.is_none() => {
-                self.volume.metadata(path).await.map(drop).map_err(status)
+                self.seen(shown).await.map(drop)
             }
             None => Ok(()),
         }
     }
 
     async fn fsetstat(&self, file: &fat::File, attributes: &Attributes) -> Result<(), Status> {
-        self.writable()?;
+        self.entry_to_change("/")?;
         if let Some(size) = attributes.size {
             self.volume.set_len(file, size).await.map_err(status)?;
         }
@@ -174,6 +217,7 @@ impl<D: BlockDevice> Files for Share<D> {
     }
 
     async fn opendir(&self, path: &str) -> Result<Dir, Status> {
+        self.seen(path).await?;
         let path = self.at(path);
         let dir = self.volume.open_dir(&path).await.map_err(status)?;
         Ok(Dir { dir, path, dots_told: Cell::new(false) })
@@ -187,44 +231,57 @@ impl<D: BlockDevice> Files for Share<D> {
                 names.push(Name { name: name.into(), attributes: self.attributes_of(&own) });
             }
         }
-        let entries = self.volume.read_dir(&dir.dir, most).await.map_err(status)?;
-        names.extend(entries.into_iter().map(|DirEntry { name, metadata }| Name {
-            name,
-            attributes: self.attributes_of(&metadata),
-        }));
-        Ok(names)
+        loop {
+            let entries = self.volume.read_dir(&dir.dir, most).await.map_err(status)?;
+            let is_end = entries.is_empty();
+            let seen = entries.into_iter().filter(|entry| self.check_seen(&entry.metadata).is_ok());
+            names.extend(seen.map(|DirEntry { name, metadata }| Name {
+                name,
+                attributes: self.attributes_of(&metadata),
+            }));
+            // None at all would say that it is the end.
+            if is_end || !names.is_empty() {
+                return Ok(names);
+            }
+            give_way().await;
+        }
     }
 
     async fn remove(&self, path: &str) -> Result<(), Status> {
-        self.volume.remove_file(&self.entry_to_change(path)?).await.map_err(status)
+        let entry = self.entry_to_change(path)?;
+        self.volume.remove_file_by(&entry, self.by()).await.map_err(status)
     }
 
     async fn mkdir(&self, path: &str, _attributes: &Attributes) -> Result<(), Status> {
-        self.volume.create_dir(&self.entry_to_change(path)?).await.map_err(status)
+        let entry = self.entry_to_change(path)?;
+        self.volume.create_dir_by(&entry, self.by()).await.map_err(status)
     }
 
     async fn rmdir(&self, path: &str) -> Result<(), Status> {
-        self.volume.remove_dir(&self.entry_to_change(path)?).await.map_err(status)
+        let entry = self.entry_to_change(path)?;
+        self.volume.remove_dir_by(&entry, self.by()).await.map_err(status)
     }
 
     async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), Status> {
         let (from, to) = (self.entry_to_change(from)?, self.entry_to_change(to)?);
-        self.volume.rename(&from, &to, replace).await.map_err(status)
+        self.volume.rename_by(&from, &to, replace, self.by()).await.map_err(status)
     }
 
     async fn statvfs(&self) -> Result<StatVfs, Status> {
         let space = self.volume.space().await.map_err(status)?;
+        let keeps = self.by().map_or(0, |actor| actor.keeps());
+        let left = space.free_clusters.saturating_sub(keeps);
         let read_only = self.access.read_only || self.volume.read_only().is_some();
         Ok(StatVfs {
             block_size: space.cluster_size.into(),
             fragment_size: space.cluster_size.into(),
             blocks: space.total_clusters.into(),
             blocks_free: space.free_clusters.into(),
-            blocks_available: space.free_clusters.into(),
+            blocks_available: left.into(),
             // FAT has no inodes: a file needs a cluster and a place in its directory.
             files: space.total_clusters.into(),
             files_free: space.free_clusters.into(),
-            files_available: space.free_clusters.into(),
+            files_available: left.into(),
             id: self.volume.geometry().volume_id.into(),
             flags: if read_only { ST_RDONLY | ST_NOSUID } else { ST_NOSUID },
             name_max: 255,
@@ -248,6 +305,10 @@ fn status(error: Error) -> Status {
         Error::ReadOnly => (StatusCode::PermissionDenied, "the volume is read-only"),
         Error::ReadOnlyFile => (StatusCode::PermissionDenied, "the file is read-only"),
         Error::NotOpenForThis => (StatusCode::PermissionDenied, "the file is not open for this"),
+        Error::NotMade => (
+            StatusCode::PermissionDenied,
+            "this key may only add: it was there before, or others have touched it",
+        ),
         Error::Reserved => (StatusCode::PermissionDenied, "the name is the server's own"),
         Error::Root => (StatusCode::PermissionDenied, "the root directory cannot be changed"),
         Error::NameInvalid => (StatusCode::BadMessage, "the name cannot be kept"),

@@ -1,8 +1,8 @@
 //! SFTP on one channel: bytes in, requests started in their order, replies out.
 use crate::keys::access::Access;
+use crate::options::Options;
 use crate::serve::share::Share;
 use crate::serve::tasks::Tasks;
-use crate::shown::Shown;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -103,10 +103,11 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     pub fn new(
         volume: &Rc<Volume<D>>,
         access: &Access,
-        shown: Shown,
+        options: &Options,
         handles: &Rc<HandleMemory>,
     ) -> Self {
-        let share = Share::new(volume.clone(), access.clone(), shown);
+        let share = Share::new(volume.clone(), access.clone(), options.shown);
+        let share = share.with_reserve(options.reserve);
         Self {
             sftp: sftp::Server::new(Rc::new(share), HANDLES, handles.clone()),
             packets: Packets::new(),

@@ -56,6 +56,7 @@ Usage: mirage-sshfs [OPTION]...
                            there, and asked again; 0 is for ever [180]
       --client-alive-count-max N
                            unanswered questions that end a connection; 0 is no number [3]
+      --reserve SIZE|N%    the last part of the volume, that only keys without restrictions may fill [0]
       --format-if-blank    format the image if it holds nothing but zeros
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
