@@ -6,7 +6,7 @@ use crate::keys::authorized_key::AuthorizedKey;
 use crate::levels::Levels;
 use crate::limits::{LoginLimits, Reserve, rekey_limit};
 use crate::logging::cut;
-use crate::shown::Shown;
+use crate::shown::{Shown, id, mask};
 use crate::user_name::{USER_NAME_RULE, is_user_name};
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -283,12 +283,3 @@ const MTU: RangeInclusive<u16> = 576..=9000;
 
 /// A third of it must fit into the 32 bits of a timer that counts at 62.5 MHz.
 const LONGEST_WATCH: u64 = 180;
-
-fn id(name: &str, value: &str) -> Result<u32, String> {
-    value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
-}
-
-fn mask(name: &str, value: &str) -> Result<u32, String> {
-    let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
-    mask.ok_or_else(|| format!("{name} {value:?}: not octal, as in 022"))
-}

@@ -1,4 +1,6 @@
 //! Owners and modes, which FAT does not keep.
+use alloc::format;
+use alloc::string::String;
 
 /// What attributes show of what FAT does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,4 +20,15 @@ impl Default for Shown {
     fn default() -> Self {
         Self { uid: 1000, gid: 1000, umask: 0o022, fmask: None, dmask: None }
     }
+}
+
+/// The value of an option that is a user's or a group's number.
+pub fn id(name: &str, value: &str) -> Result<u32, String> {
+    value.parse().map_err(|_| format!("{name} {value:?}: not a number"))
+}
+
+/// The value of an option that is permission bits.
+pub fn mask(name: &str, value: &str) -> Result<u32, String> {
+    let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| format!("{name} {value:?}: not octal, as in 022"))
 }

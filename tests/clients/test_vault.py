@@ -1,6 +1,5 @@
 """Backups with a key that may only add, and what the same key cannot do to them: docs/vault.md."""
 
-import os
 import stat
 
 from harness import Case
@@ -63,7 +62,10 @@ class Vault(Case):
                                    ("futime", lambda: file.utime((1, 1))), ("write", lambda: file.write(b"x"))]:
                     attempt(what + " " + path, call)
 
-        for path in (path.removeprefix("/backup") for path in before):
+        # restic makes 256 folders that are all the same.
+        folders = [path for path in before if len(before[path]) == 2]
+        tried = [path for path in before if len(before[path]) == 3] + folders[::max(1, len(folders) // 8)]
+        for path in (path.removeprefix("/backup") for path in tried):
             for spelling in {path, path.upper(), f"/old/..{path}"}:
                 for mode in "w", "a", "r+":
                     attempt("write " + mode, fill, spelling, mode)
@@ -94,16 +96,18 @@ class Vault(Case):
         ssh = f"{tool('ssh')} -F {self.path('config-ann')} server -s sftp"
         self.write("password", "secret")
 
-        def restic(*args, **kwargs):
-            return self.run_program(tool("restic"), "-r", "sftp:server:/repository", "-o", f"sftp.command={ssh}", "-p",
-                                    self.path("password"), "--no-cache", *args, cwd=self.scratch, **kwargs)
+        def restic(*args, patience=60, **kwargs):
+            return self.run_program("timeout", "-s", "INT", str(patience), tool("restic"), "-r", "sftp:server:/repository",
+                                    "-o", f"sftp.command={ssh}", "-p", self.path("password"), "--no-cache", *args,
+                                    cwd=self.scratch, **kwargs)
         restic("init")
         restic("backup", "data")
         self.write("data/new", "new")
         restic("backup", "data")
         restic("check")
         self.attack()
-        forget = restic("forget", "--keep-last", "1", "--prune", ok=None)
+        # It tries again and again, for some 45 seconds.
+        forget = restic("forget", "--keep-last", "1", "--prune", ok=False, patience=8)
         self.assertIn("permission denied", forget.text.lower())
         snapshots = [path for path in self.tree() if path.startswith("/backup/repository/snapshots/")]
         self.assertEqual(len(snapshots), 2)
@@ -117,11 +121,10 @@ class Vault(Case):
             return self.run_program(
                 tool("rclone"), "--config", self.path("config.rclone"), "--sftp-host", "127.0.0.1", "--sftp-port",
                 str(self.server.port), "--sftp-user", "ann", "--sftp-key-file", self.ann, "--sftp-shell-type", "none",
-                "--modify-window", "2s", "--retries", "1", "--low-level-retries", "1", "--transfers", "1", "--checkers",
-                "1", *args, **kwargs)
+                "--sftp-set-modtime=false", "--size-only", "--retries", "1", "--low-level-retries", "1", *args, **kwargs)
         rclone("copy", self.path("data"), ":sftp:there")
         self.write("data/new", "new")
-        rclone("copy", "--immutable", self.path("data"), ":sftp:there")
+        rclone("copy", self.path("data"), ":sftp:there")
         self.attack()
         self.write("data/new", "changed since")
         rclone("copy", self.path("data"), ":sftp:there", ok=False)
@@ -131,23 +134,19 @@ class Vault(Case):
         self.same(self.path("data"), self.path("back"))
 
     def test_rsync_over_sshfs(self):
-        def mount(name):
-            os.rename(self.path("config-ann"), self.path("config"))
-            point = self.mount(name=name)
-            os.rename(self.path("config"), self.path("config-ann"))
-            return point
+        self.configure(self.server, "ann", self.ann)
         rsync = [tool("rsync"), "-rtO", "--modify-window=1"]
-        there = mount("one")
+        there = self.mount(name="one")
         self.run_program(*rsync, self.path("data") + "/", there + "/there")
         self.unmount(there)
         self.write("data/new", "new")
-        there = mount("two")
+        there = self.mount(name="two")
         self.run_program(*rsync, self.path("data") + "/", there + "/there")
         self.attack()
-        self.write("data/new", "changed since")
+        self.write("data/dir 0/file-3", "changed since")
         refused = self.run_program(*rsync, self.path("data") + "/", there + "/there", ok=False)
         self.assertIn("Permission denied", refused.text)
-        self.write("data/new", "new")
+        self.write("data/dir 0/file-3", content(27000, 3))
         self.same(self.path("data"), there + "/there")
 
     def test_drop_box(self):
@@ -156,9 +155,10 @@ class Vault(Case):
         self.sftp("put ben.pub")
         self.configure(self.server, "ben", ben, name="config-ben")
         listed = self.sftp("put ben.pub mine", "ls", "get mine back", config="config-ben")
-        self.assertEqual(listed.out.split()[-1], "mine")
+        self.assertIn("mine", listed.out.split())
         self.assertNotIn("before", listed.out)
         self.assertEqual(self.read("back"), self.read("ben.pub"))
+        # sftp says "not found" of what it may not look at.
         for line in "get before", "get mine", "ls old", "rm mine", "put ben.pub before":
-            self.assertIn("ermission denied", self.sftp(line, config="config-ben", ok=False).text, line)
+            self.assertRegex(self.sftp(line, config="config-ben", ok=False).text, "ermission denied|not found", line)
         self.server.wait_log(r"ben logged in from .* to /backup, write-only")

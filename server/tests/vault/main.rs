@@ -146,8 +146,8 @@ impl Model {
         // Mostly what is there, and often one's own.
         let some = match self.random.below(8) {
             0 => return format!("/{}", NAMES[self.random.below(NAMES.len())]),
-            1..=4 if !own.is_empty() => own[self.random.below(own.len())],
-            5 | 6 if !there.is_empty() => {
+            1..=3 if !own.is_empty() => own[self.random.below(own.len())],
+            1..=5 if !there.is_empty() => {
                 let folder = there[self.random.below(there.len())];
                 let name = NAMES[self.random.below(NAMES.len())];
                 return format!("{}/{name}", folder.strip_prefix(root).unwrap());
@@ -191,7 +191,11 @@ impl Model {
         let (handle, attributes) = (self.handle(who), self.attributes());
         let full = self.tree.len() >= MOST;
         // The owner makes room, else nobody adds any more.
-        let what = if full && who == OWNER { 15 } else { self.random.below(24) };
+        let what = match self.random.below(24) {
+            _ if full && who == OWNER => 15,
+            5..=8 | 11 | 12 if self.sessions[who].handles.is_empty() => 0,
+            what => what,
+        };
         let posix = b"posix-rename@openssh.com".as_slice();
         let (number, first) = (self.random.below(6000) as u64, self.random.below(256) as u8);
         let flags = FLAGS[self.random.below(FLAGS.len())];
