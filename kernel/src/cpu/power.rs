@@ -2,9 +2,10 @@
 use crate::cpu::port::Port;
 use crate::cpu::{self, Host, clock, keyboard};
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 use drivers::virtio::{Mapped, Registers};
+use spin::Mutex;
 
 /// How a PC is switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +28,11 @@ pub fn set_switch(switch: Switch) {
     SWITCH.store(switch as u8, Ordering::Relaxed);
 }
 
-static SLEEP_REGISTER: AtomicU64 = AtomicU64::new(0);
+static SLEEP_REGISTER: Mutex<Option<Mapped>> = Mutex::new(None);
 
 /// Tells that ACPI's register for sleeping is in memory.
-///
-/// # Safety
-/// It is there, and mapped.
-pub unsafe fn set_sleep_register(address: u64) {
-    SLEEP_REGISTER.store(address, Ordering::Relaxed);
+pub fn set_sleep_register(register: Mapped) {
+    *SLEEP_REGISTER.lock() = Some(register);
     set_switch(Switch::SleepRegister);
 }
 
@@ -60,9 +58,9 @@ pub fn off() -> ! {
             wait();
         }
         switch if switch == Switch::SleepRegister as u8 => {
-            let address = SLEEP_REGISTER.load(Ordering::Relaxed);
-            // SAFETY: who set the switch promised that the register is there, and mapped.
-            unsafe { Mapped::new(address as usize, 1) }.set_byte(0, SLEEP_CONTROL);
+            if let Some(register) = SLEEP_REGISTER.lock().as_mut() {
+                register.set_byte(0, SLEEP_CONTROL);
+            }
             wait();
         }
         _ => (),

@@ -152,8 +152,7 @@ unsafe fn find(info: &BootInfo, told: &Told, apic: &mut Apic) -> Devices {
             Err(e) => warn!("{name}: {e}"),
         }
     }
-    // SAFETY: the tables have the low 4 GiB or what is mapped here, and the registers are ACPI's alone.
-    unsafe { power_of(info, &mut devices) };
+    power_of(info, &mut devices);
     if told.no_pci {
         return devices;
     }
@@ -170,25 +169,26 @@ unsafe fn find(info: &BootInfo, told: &Told, apic: &mut Apic) -> Devices {
 }
 
 /// How a machine with ACPI's newer registers is switched off, and has its button.
-///
-/// # Safety
-/// Once, with the low 4 GiB mapped to themselves.
-unsafe fn power_of(info: &BootInfo, devices: &mut Devices) {
+fn power_of(info: &BootInfo, devices: &mut Devices) {
     /// cloud-hypervisor's; what is at another port is not known.
     const KNOWN: u64 = Port::Pm1aStatus as u64;
-    let usable = |address, size| info.is_free(address, size) && paging::map_device(address, size);
+    let register = |address, size| {
+        let usable = info.is_free(address, size) && paging::map_device(address, size);
+        // SAFETY: mapped, no RAM, and what ACPI has it for: an access changes nothing but the register.
+        usable.then(|| unsafe { Mapped::new(address as usize, size as usize) })
+    };
     match info.acpi.sleep {
         Some(Sleep::Port(KNOWN)) => power::set_switch(Switch::SleepControl),
-        Some(Sleep::Memory(address)) if usable(address, 1) => {
-            // SAFETY: mapped, no RAM, and what ACPI has this register for.
-            unsafe { power::set_sleep_register(address) }
+        Some(Sleep::Memory(address)) => {
+            if let Some(register) = register(address, 1) {
+                power::set_sleep_register(register);
+            }
         }
         _ => (),
     }
-    let events = info.acpi.events.filter(|events| usable(events.address, 4));
-    if let Some(events) = events {
-        // SAFETY: mapped and no RAM; reading it changes nothing but itself.
-        let register = unsafe { Mapped::new(events.address as usize, 4) };
+    if let Some(events) = info.acpi.events
+        && let Some(register) = register(events.address, 4)
+    {
         devices.button = Button::Events(register, events.kind);
     }
 }
