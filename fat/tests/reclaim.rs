@@ -97,6 +97,39 @@ fn an_older_second_table_becomes_the_first() {
     }
 }
 
+/// One half of its last entry is new and one old, at each such place of the table.
+#[test]
+fn half_an_entry_of_fat12_at_the_end_of_a_chain_is_repaired() {
+    let mut places = 0;
+    let [(kind, disk, geometry, first), ..] = cut();
+    for cluster in 2..=geometry.clusters as usize + 1 {
+        let at = geometry.table_start as usize + cluster + cluster / 2;
+        if at / 512 == (at + 1) / 512 {
+            continue;
+        }
+        for new in 0..2 {
+            let disk = Disk::new(disk.image());
+            set_entry(&disk, &geometry, first + 1, cluster as u32);
+            set_entry(&disk, &geometry, first + 2, 0);
+            let halves = |entry| {
+                set_entry(&disk, &geometry, cluster, entry);
+                disk.image()
+            };
+            let (old, all_new) = (halves(0), halves(END));
+            let mut data = disk.0.data.borrow_mut();
+            for copy in 0..2 {
+                let place = at + copy * geometry.table_size as usize;
+                data[place] = [&old, &all_new][new][place];
+                data[place + 1] = [&all_new, &old][new][place + 1];
+            }
+            drop(data);
+            assert_repaired(&disk, first as u32 + 3 - 2, &format!("{kind}, cluster {cluster}"));
+            places += 1;
+        }
+    }
+    assert!(places >= 4, "{places}");
+}
+
 /// Far from everything that is in use, where the walk through the tree never looks.
 #[test]
 fn what_lies_at_the_end_of_the_tables_is_repaired_too() {

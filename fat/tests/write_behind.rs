@@ -5,7 +5,7 @@ use common::*;
 use fat::{DeviceError, Error, MountOptions, Volume};
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 const LOST: Error = Error::Device(DeviceError::Io);
 
@@ -226,6 +226,46 @@ fn one_commit_serves_all_who_wait_for_it() {
     // One by one it would be 300 commits of two flushes or more.
     let flushes = disk.0.flushes.get() - before;
     assert!(flushes <= 90, "{flushes} flushes for 300 syncs");
+}
+
+/// Whoever waits is served by a commit that began after its call, if that succeeds; else it must try itself.
+#[test]
+fn a_sync_that_waits_behind_a_commit_that_fails_is_not_told_that_all_is_well() {
+    let (mut failed, mut served) = (0, 0);
+    for requests in 1..40 {
+        let disk = mkfs(16 * 1024, &["-F", "16"]);
+        let volume = mount(&disk);
+        let (a, b) = block_on(async {
+            let a = volume.open("/a", &WRITE).await.unwrap();
+            let b = volume.open("/b", &WRITE).await.unwrap();
+            volume.write(&a, 0, b"of a").await.unwrap();
+            volume.write(&b, 0, b"of b").await.unwrap();
+            (a, b)
+        });
+        disk.0.slow.set(true);
+        disk.0.fuse.set(Some(requests));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(volume.sync_file(&a));
+        let mut second = pin!(volume.sync_file(&b));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending(), "it waits behind the first");
+        let told = loop {
+            if let Poll::Ready(told) = first.as_mut().poll(&mut context) {
+                break told;
+            }
+        };
+        // The disk recovers.
+        disk.0.fuse.set(None);
+        failed += usize::from(told.is_err());
+        let told = block_on(second);
+        if told.is_ok() {
+            served += 1;
+            let after = mount(&Disk::new(disk.image()));
+            let data = block_on(get(&after, "/b"));
+            assert_eq!(data.as_deref(), Ok(&b"of b"[..]), "lost, {requests} requests");
+        }
+    }
+    assert!(failed >= 5 && served >= 5, "{failed} failed, {served} were served");
 }
 
 #[test]

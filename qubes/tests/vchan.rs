@@ -140,6 +140,32 @@ fn events_go_to_who_asked_for_them_and_only_once() {
 }
 
 #[test]
+fn an_end_that_finds_its_ring_empty_asks_for_an_event_and_no_other_does() {
+    let (pages, mut server, mut client) = pair(0);
+    let told = |who: usize| pages.events[who].take();
+    client.write(b"a").unwrap();
+    told(1);
+    // It found something, so it will look again without being told.
+    assert_eq!(server.read(&mut [0; 9]), Ok(1));
+    client.write(b"b").unwrap();
+    assert_eq!(told(1), 0);
+    assert_eq!(server.read(&mut [0; 9]), Ok(1));
+    assert_eq!(server.read(&mut [0; 9]), Ok(0));
+    client.write(b"c").unwrap();
+    assert_eq!(told(1), 1);
+    // The client likewise, which asked when it came.
+    server.write(b"d").unwrap();
+    assert_eq!(told(0), 1);
+    assert_eq!(client.read(&mut [0; 9]), Ok(1));
+    server.write(b"e").unwrap();
+    assert_eq!(told(0), 0);
+    assert_eq!(client.read(&mut [0; 9]), Ok(1));
+    assert_eq!(client.read(&mut [0; 9]), Ok(0));
+    server.write(b"f").unwrap();
+    assert_eq!(told(0), 1);
+}
+
+#[test]
 fn what_was_written_before_the_end_can_be_read_after_it() {
     let (pages, server, mut client) = pair(0);
     let mut server = server;

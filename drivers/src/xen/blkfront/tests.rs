@@ -275,6 +275,52 @@ fn a_request_that_nobody_waits_for_keeps_its_pages_until_it_is_answered() {
     assert_eq!(rig.world.xen.in_use().0, 1 + 5 * 5);
 }
 
+/// More of them than there are pages, given up before the answer comes or before it is looked at.
+#[test]
+fn pages_of_a_request_that_is_answered_late_are_used_again() {
+    for turns in [0, 3] {
+        let rig = Rig::connected(1, |_| ());
+        let in_use = || rig.world.xen.in_use().0;
+        let ring = in_use();
+        for round in 0..60 {
+            let mut buffer = vec![0; 40 * 512];
+            let mut job: Job = Box::pin(rig.disk.read(0, &mut buffer));
+            assert!(poll(&mut job).is_pending());
+            (0..turns).for_each(|_| rig.turn());
+            drop(job);
+            (0..3).for_each(|_| rig.turn());
+            assert_eq!(in_use(), ring + 5, "round {round}, after {turns} turns");
+        }
+        rig.run(rig.disk.read(0, &mut vec![0; 88 * 512])).unwrap();
+    }
+}
+
+#[test]
+fn a_poll_says_whether_another_turn_may_find_something_to_do() {
+    let rig = Rig::start(1, |_| ());
+    let mut begun = 0;
+    for _ in 0..100 {
+        let before = rig.disk.disk.generation.get();
+        rig.world.store.poll();
+        let moved = rig.disk.poll();
+        if rig.disk.disk.generation.get() != before {
+            assert!(moved, "a connection began");
+            begun += 1;
+        }
+        rig.turn();
+    }
+    assert!(begun > 0 && rig.disk.is_connected());
+    assert!(!rig.disk.poll(), "nothing happened");
+    let mut buffer = [0; 512];
+    let mut job: Job = Box::pin(rig.disk.read(0, &mut buffer));
+    assert!(poll(&mut job).is_pending());
+    assert!(!rig.disk.poll(), "a request was sent, and nothing came");
+    rig.back.borrow_mut().turn(&mut rig.world.stored.borrow_mut());
+    assert!(rig.disk.poll(), "a response came");
+    assert_eq!(poll(&mut job), Poll::Ready(Ok(())));
+    assert!(!rig.disk.poll(), "all is done");
+}
+
 #[test]
 fn backends_that_lie() {
     const CASES: u64 = 3000;
