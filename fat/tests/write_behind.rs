@@ -143,6 +143,23 @@ fn what_fails_late_is_told_once_to_each_who_has_the_file_open() {
     assert_eq!(fsck(&disk.image()), "");
 }
 
+/// The disk works again before anything but the contents of a file is written.
+#[test]
+fn a_sync_tells_of_contents_that_failed_though_the_commit_did_not() {
+    let disk = mkfs(16 * 1024, &["-F", "16"]);
+    let volume = mount(&disk);
+    block_on(async {
+        put(&volume, "/f", b"1").await.unwrap();
+        disk.0.fail_once.set(true);
+        assert_eq!(volume.sync().await, Err(LOST));
+        assert!(!disk.0.fail_once.get());
+        assert_eq!(volume.sync().await, Ok(()));
+        put(&volume, "/g", b"1").await.unwrap();
+        disk.0.fail_once.set(true);
+        assert_eq!(volume.unmount().await, Err(LOST));
+    });
+}
+
 #[test]
 fn writing_out_tells_at_once_what_fails() {
     let disk = mkfs(16 * 1024, &["-F", "16"]);
