@@ -4,6 +4,7 @@
 # make hvt    runs the kernel on Solo5's solo5-hvt
 # make xen    boots the guest under a real Xen in QEMU
 # make qubes  makes what Qubes OS' dom0 installs
+# make mutants   breaks one thing after the other and says what no test notices (docs/testing.md)
 # make bench  measures against OpenSSH's sshd; make bench-requests counts what the disk is asked
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3
@@ -112,3 +113,13 @@ FUZZ_SECONDS ?= 30
 .PHONY: fuzz
 fuzz:
 	fuzz/run.sh $(FUZZ_SECONDS)
+
+# Breaks a crate, or one file of it, at one place after the other: MUTANTS=fat FILE=fat/src/file/lists.rs. The
+# copy that is broken is made in the temporary folder; what came of it is in target/mutants.out.
+MUTANTS ?= qubes
+.PHONY: mutants
+mutants:
+	@test -x $(CARGO_TOOLS)/bin/cargo-mutants || { echo "building cargo-mutants into $(CARGO_TOOLS)"; \
+		cargo install cargo-mutants --version 27.1.0 --locked --quiet --root $(CARGO_TOOLS); }
+	$(CARGO_TOOLS)/bin/cargo-mutants mutants --package $(MUTANTS) $(if $(FILE),--file $(FILE)) \
+		--output $(or $(CARGO_TARGET_DIR),target) --minimum-test-timeout 60 --no-shuffle --colors never

@@ -166,6 +166,30 @@ fn an_end_that_finds_its_ring_empty_asks_for_an_event_and_no_other_does() {
 }
 
 #[test]
+fn who_waits_until_all_is_read_is_told_and_who_need_not_wait_is_not() {
+    let (pages, mut server, mut client) = pair(0);
+    let told = |who: usize| pages.events[who].take();
+    server.write(b"abcd").unwrap();
+    assert_eq!(server.is_read(), Ok(false));
+    _ = (told(0), told(1));
+    assert_eq!(client.read(&mut [0; 2]), Ok(2));
+    assert_eq!((told(0), told(1)), (0, 1));
+    assert_eq!(server.is_read(), Ok(false));
+    assert_eq!(client.read(&mut [0; 2]), Ok(2));
+    assert_eq!((told(0), told(1)), (0, 1));
+    assert_eq!(server.is_read(), Ok(true));
+    server.write(b"e").unwrap();
+    assert_eq!(client.read(&mut [0; 2]), Ok(1));
+    assert_eq!(told(1), 0, "all was read when it asked");
+    // What just fits needs no more room.
+    assert_eq!(client.write(&[1; 1024]), Ok(1024));
+    _ = (told(0), told(1));
+    assert_eq!(server.read(&mut [0; 1024]), Ok(1024));
+    assert_eq!(told(0), 0);
+    assert_eq!(Broken.to_string(), "a vchan with an impossible index");
+}
+
+#[test]
 fn what_was_written_before_the_end_can_be_read_after_it() {
     let (pages, server, mut client) = pair(0);
     let mut server = server;
