@@ -278,6 +278,13 @@ pub fn rekey_limit(value: &str) -> Result<RekeyLimit, String> {
     Ok(RekeyLimit { bytes, seconds })
 }
 
+/// RekeyLimit in the words of the option.
+pub fn shown_rekey_limit(limit: RekeyLimit) -> String {
+    let word =
+        |number: Option<u64>, else_this: &str| number.map_or(else_this.into(), |n| n.to_string());
+    format!("RekeyLimit {} {}", word(limit.bytes, "default"), word(limit.seconds, "none"))
+}
+
 /// Units of time, in seconds.
 const TIMES: [(char, u64); 5] = [('S', 1), ('M', 60), ('H', 3600), ('D', 86_400), ('W', 604_800)];
 

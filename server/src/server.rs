@@ -1,5 +1,6 @@
 //! The server's one turn, which every machine runs in its own loop.
 use crate::call::{Asked, Begun, Call, Calls};
+use crate::limits::shown_rekey_limit;
 use crate::logging::{Source, about};
 use crate::login::host_key::HostKey;
 use crate::login::users::{ToldKeys, told_users};
@@ -296,7 +297,8 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         if !self.calls.is_empty() {
             let clients = self.connections.iter().map(|c| format!("{} {}", c.peer(), c.user()));
             self.calls.clients.replace(clients.collect());
-            self.calls.limits.replace(self.door.status());
+            let rekey = shown_rekey_limit(self.shared.options.rekey_limit);
+            self.calls.limits.replace(format!("{rekey}, {}", self.door.status()));
         }
         moved
     }

@@ -259,7 +259,11 @@ fn the_shell_runs_its_commands_and_ends_with_the_last_ones_code() {
     assert_eq!(rig.server.asked(), [Asked::Levels(levels), Asked::PowerOff]);
     let mut command = Caller::new(&mut rig, Command::Shell("status; sync; log x:loud".into()));
     command.run(&mut rig);
-    assert!(command.text().contains(" MiB\n0 clients\n"), "{}", command.text());
+    assert!(
+        command.text().contains(" MiB\n0 clients\nRekeyLimit default none, LoginGraceTime 120, "),
+        "{}",
+        command.text()
+    );
     assert_eq!(command.code, Some(1));
     let mut endless = Caller::new(&mut rig, service("qubes.VMShell", "", "work"));
     endless.input(&[b'x'; 5000]);

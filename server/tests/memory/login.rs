@@ -82,7 +82,8 @@ fn stopping_tells_clients_and_leaves_the_volume_clean() {
     let handle = user.open(&mut rig, "/left-open", TO_WRITE).unwrap();
     assert_eq!(user.write(&mut rig, &handle, 0, b"kept"), OK);
     let volume = rig.stop();
-    assert!(matches!(user.client.step(&mut user.end), Err(Failed::Closed)));
+    let told = user.client.step(&mut user.end);
+    assert!(matches!(told, Err(Failed::Told)), "{told:?}");
     assert_eq!(wait(volume.metadata("/left-open")).unwrap().len, 4);
 }
 

@@ -9,6 +9,8 @@ use sunset::{ChanData, ChanHandle, CliEvent, Event, Runner, SignKey};
 #[derive(Debug)]
 pub enum Failed {
     Closed,
+    /// The server said that it ends the connection (RFC 4253 11.1).
+    Told,
     Ssh(sunset::Error),
     /// The server took no key.
     Refused,
@@ -16,7 +18,10 @@ pub enum Failed {
 
 impl From<sunset::Error> for Failed {
     fn from(e: sunset::Error) -> Self {
-        Self::Ssh(e)
+        match e {
+            sunset::Error::SessionEOF => Self::Told,
+            e => Self::Ssh(e),
+        }
     }
 }
 
