@@ -97,7 +97,7 @@ class Vault(Case):
         self.write("password", "secret")
 
         def restic(*args, patience=60, **kwargs):
-            return self.run_program("timeout", "-s", "INT", str(patience), tool("restic"), "-r", "sftp:server:/repository",
+            return self.run_program("timeout", "--foreground", "-s", "INT", str(patience), tool("restic"), "-r", "sftp:server:/repository",
                                     "-o", f"sftp.command={ssh}", "-p", self.path("password"), "--no-cache", *args,
                                     cwd=self.scratch, **kwargs)
         restic("init")
