@@ -9,7 +9,8 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0i
 
 OPTIONS = [
     "restrict", "no-pty,no-port-forwarding,X11-forwarding", 'from="10.137.0.*,!10.137.0.9,fd00::/8,10.0.0.0/8"',
-    'command="internal-sftp -R -d /photos"', r'command="internal-sftp -d \"/my photos\" -l INFO",restrict',
+    'command="internal-sftp -R -d /photos"', 'command="internal-sftp -p stat,open -P copy-data,posix-rename -u 077"',
+    r'command="internal-sftp -d \"/my photos\" -l INFO",restrict',
     'expiry-time="20261231",expiry-time="202701010000Z",environment="A=b"', 'principals="x",cert-authority',
 ]
 

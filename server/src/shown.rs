@@ -22,6 +22,13 @@ impl Default for Shown {
     }
 }
 
+impl Shown {
+    /// As `--umask` alone would have it.
+    pub fn with_umask(self, umask: u32) -> Self {
+        Self { umask, fmask: None, dmask: None, ..self }
+    }
+}
+
 /// The value of an option that is a user's or a group's number.
 pub fn id(name: &str, value: &str) -> Result<u32, String> {
     value.parse().map_err(|_| format!("{name} {value:?}: not a number"))

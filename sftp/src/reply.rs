@@ -4,6 +4,7 @@ mod longname;
 use crate::attributes::Attributes;
 use crate::files::{Name, StatVfs};
 use crate::fxp;
+use crate::kinds::Requests;
 use crate::reply::longname::longname;
 use crate::status::Status;
 use crate::wire::{Writer, set_length};
@@ -42,9 +43,13 @@ fn begin(packet_type: u8, id: u32) -> Writer {
     writer
 }
 
-pub(crate) fn version() -> Vec<u8> {
+/// Tells of the extensions that may be used.
+pub(crate) fn version(allowed: Requests) -> Vec<u8> {
     let mut writer = begin(fxp::VERSION, VERSION);
     for (name, version) in EXTENSIONS {
+        if !allowed.has_extension(name.as_bytes()) {
+            continue;
+        }
         writer.string(name.as_bytes());
         writer.string(version.as_bytes());
     }

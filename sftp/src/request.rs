@@ -6,6 +6,7 @@ pub(crate) mod path;
 use crate::attributes::Attributes;
 use crate::files::OpenFlags;
 use crate::fxp;
+use crate::kinds::Requests;
 use crate::order::Class;
 use crate::request::fatal::Fatal;
 use crate::request::path::{HOME, Path};
@@ -27,6 +28,8 @@ const NAMES: usize = 40 * 1024;
 /// The most bytes that a copy holds at once.
 pub(crate) const PIECE: usize = 256 * 1024;
 
+const NOT_ALLOWED: Status = Status::denied("this key may not make such requests");
+
 /// One request of a client.
 #[derive(Debug)]
 pub struct Request {
@@ -39,7 +42,8 @@ pub struct Request {
 /// What is asked for. Nothing has been looked up.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Init,
+    /// With the requests that may be made after it.
+    Init(Requests),
     Open {
         path: Path,
         flags: OpenFlags,
@@ -96,13 +100,13 @@ pub(crate) struct CopyData {
 
 impl Request {
     /// Takes a packet without its length field.
-    pub(crate) fn parse(packet: Vec<u8>) -> Result<Self, Fatal> {
+    pub(crate) fn parse(packet: Vec<u8>, allowed: Requests) -> Result<Self, Fatal> {
         let mut reader = Reader::new(&packet);
         let packet_type = reader.u8().map_err(|_| Fatal::NoId)?;
         // INIT has the version in this place. Whichever it is, the answer is ours.
         let id = reader.u32().map_err(|_| Fatal::NoId)?;
         let operation =
-            Operation::parse(packet_type, &mut reader).unwrap_or_else(Operation::Refused);
+            Operation::parse(packet_type, &mut reader, allowed).unwrap_or_else(Operation::Refused);
         let packet = match operation {
             Operation::Write { .. } => packet,
             _ => Vec::new(),
@@ -170,9 +174,12 @@ impl Operation {
     }
 
     /// Bytes after the last field are ignored, as OpenSSH does.
-    fn parse(packet_type: u8, reader: &mut Reader<'_>) -> Result<Self, Status> {
+    fn parse(packet_type: u8, reader: &mut Reader<'_>, allowed: Requests) -> Result<Self, Status> {
+        if !allowed.has_type(packet_type) {
+            return Err(NOT_ALLOWED);
+        }
         Ok(match packet_type {
-            fxp::INIT => Self::Init,
+            fxp::INIT => Self::Init(allowed),
             fxp::OPEN => Self::Open {
                 path: path(reader)?,
                 flags: OpenFlags::from_wire(reader.u32()?),
@@ -205,6 +212,7 @@ impl Operation {
                 return Err(Status::unsupported("FAT has no symbolic links"));
             }
             fxp::EXTENDED => match reader.string()? {
+                name if !allowed.has_extension(name) => return Err(NOT_ALLOWED),
                 b"posix-rename@openssh.com" => rename(reader, true)?,
                 b"statvfs@openssh.com" => Self::Statvfs(path(reader)?),
                 b"fstatvfs@openssh.com" => Self::Fstatvfs(handle(reader)?),

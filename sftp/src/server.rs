@@ -67,7 +67,7 @@ impl<F: Files> Server<F> {
     async fn answer(self: &Rc<Self>, request: &Request) -> Result<Vec<u8>, Status> {
         let (id, files) = (request.id(), &self.files);
         match &request.operation {
-            Operation::Init => return Ok(reply::version()),
+            Operation::Init(allowed) => return Ok(reply::version(*allowed)),
             Operation::Limits => return Ok(reply::limits(id, self.handles.most())),
             Operation::Realpath(path) => {
                 return Ok(reply::path(id, &self.real_place(path).await?));

@@ -28,9 +28,9 @@ class Wire:
     def __init__(self, program):
         self.input, self.output = program.stdin, program.stdout
         self.send(b"\1" + struct.pack(">I", 3))
-        version = self.receive()
-        if version[:5] != b"\2\0\0\0\3":
-            raise AssertionError(f"no version 3: {version!r}")
+        self.version = self.receive()
+        if self.version[:5] != b"\2\0\0\0\3":
+            raise AssertionError(f"no version 3: {self.version!r}")
 
     def send(self, packet):
         self.input.write(struct.pack(">I", len(packet)) + packet)

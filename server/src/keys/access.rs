@@ -1,8 +1,10 @@
 //! What a key lets its user do, once logged in: `command="internal-sftp …"` of sshd(8).
+use crate::shown::mask;
 use crate::words::words;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
+use sftp::Requests;
 
 /// The part of the volume that a user has. By default it is all of it, to read and to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct Access {
     pub write_only: bool,
     /// The path of the folder that is the user's root; empty for the volume's.
     pub root: String,
+    /// What it may ask for by SFTP.
+    pub requests: Requests,
+    /// The permission bits that its sessions are not shown, in the place of the server's `--umask`.
+    pub umask: Option<u32>,
 }
 
 impl Access {
@@ -30,6 +36,7 @@ impl Access {
             return Err(format!("command={command:?}: only internal-sftp can be run"));
         }
         let mut access = Self::default();
+        let (mut allowed, mut denied) = (None, None);
         while let Some(word) = words.next() {
             match word {
                 "--add-only" => access.add_only = true,
@@ -51,12 +58,23 @@ impl Access {
                 match option {
                     'R' => access.read_only = true,
                     'd' => access.root = folder(value()?)?,
+                    'p' if allowed.is_some() => return Err("internal-sftp -p stands twice".into()),
+                    'p' => allowed = Some(requests('p', value()?)?),
+                    'P' if denied.is_some() => return Err("internal-sftp -P stands twice".into()),
+                    'P' => denied = Some(requests('P', value()?)?),
+                    'u' => access.umask = Some(mask("internal-sftp -u", value()?)?),
                     // Where and how much it logs is not the key's to say.
                     'f' | 'l' => drop(value()?),
                     'e' => (),
                     _ => return Err(format!("internal-sftp -{option} is not supported")),
                 }
             }
+        }
+        if let Some(allowed) = allowed {
+            access.requests = allowed;
+        }
+        if let Some(denied) = denied {
+            access.requests = access.requests.without(denied);
         }
         if access.read_only && access.add_only {
             return Err("internal-sftp -R changes nothing, so it cannot add".into());
@@ -79,7 +97,7 @@ impl Access {
 
     /// Whether it is everything.
     pub(crate) fn is_unrestricted(&self) -> bool {
-        *self == Self::default()
+        *self == Self { umask: self.umask, ..Self::default() }
     }
 }
 
@@ -87,6 +105,14 @@ impl Access {
 fn holds_keys(path: &str) -> bool {
     let name = path.trim_matches('/').to_uppercase();
     !name.contains('/') && (name == "AUTHORIZED_KEYS" || name.ends_with(".PUB"))
+}
+
+/// A list of requests, by sftp-server(8)'s names.
+fn requests(option: char, list: &str) -> Result<Requests, String> {
+    Requests::named(list).map_err(|name| {
+        let shown: String = name.chars().take(40).collect();
+        format!("internal-sftp -{option}: no request is called {shown:?}")
+    })
 }
 
 /// A folder of the volume, from its root wherever it starts, without `.` and empty components.
@@ -113,7 +139,11 @@ impl fmt::Display for Access {
             Self { write_only: true, .. } => ", write-only",
             Self { add_only: true, .. } => ", add-only",
             _ => "",
-        })
+        })?;
+        if self.requests != Requests::default() {
+            f.write_str(", not all requests")?;
+        }
+        Ok(())
     }
 }
 
@@ -139,6 +169,24 @@ mod tests {
         ] {
             assert_eq!(Access::of_command(command), expected, "{command}");
         }
+    }
+
+    #[test]
+    fn lists_of_requests() {
+        let access = |command| Access::of_command(command).unwrap();
+        let named = |list| Requests::named(list).unwrap();
+        let read = access("internal-sftp -p stat,open,read -P read,write");
+        assert_eq!(read.requests, named("open,stat"));
+        assert_eq!(format!("{read}"), ", not all requests");
+        let most = access("internal-sftp -RPremove,posix-rename");
+        assert_eq!(most.requests, Requests::default().without(named("remove,posix-rename")));
+        assert!(!access("internal-sftp -P users-groups-by-id").is_unrestricted());
+    }
+
+    #[test]
+    fn a_umask_restricts_nothing() {
+        let access = Access::of_command("internal-sftp -u 077").unwrap();
+        assert_eq!((access.umask, access.is_unrestricted()), (Some(0o077), true));
     }
 
     #[test]
@@ -177,8 +225,16 @@ mod tests {
             "internal-sftp -d",
             "internal-sftp -R -d /photos/../keys",
             "internal-sftp -d /home/%u",
-            "internal-sftp -P remove",
-            "internal-sftp -u 022",
+            "internal-sftp -P",
+            "internal-sftp -P remov",
+            "internal-sftp -p stat,LSTAT",
+            "internal-sftp -p \"stat, lstat\"",
+            "internal-sftp -p \"\"",
+            "internal-sftp -p stat -p lstat",
+            "internal-sftp -P stat -P lstat",
+            "internal-sftp -u",
+            "internal-sftp -u 1000",
+            "internal-sftp -u 9",
             "internal-sftp --",
             "internal-sftp --add-only -R",
             "internal-sftp --add-onl",

@@ -106,11 +106,12 @@ impl<D: BlockDevice + 'static> Transfer<D> {
         options: &Options,
         handles: &Rc<HandleMemory>,
     ) -> Self {
-        let share = Share::new(volume.clone(), access.clone(), options.shown);
+        let shown = access.umask.map_or(options.shown, |umask| options.shown.with_umask(umask));
+        let share = Share::new(volume.clone(), access.clone(), shown);
         let share = share.with_reserve(options.reserve);
         Self {
             sftp: sftp::Server::new(Rc::new(share), HANDLES, handles.clone()),
-            packets: Packets::new(),
+            packets: Packets::allowing(access.requests),
             held: None,
             running: Rc::default(),
             replies: Rc::default(),

@@ -1,5 +1,6 @@
 //! The stream of one channel cut into packets (section 3), one at a time.
 use crate::fxp;
+use crate::kinds::Requests;
 use crate::request::Request;
 use crate::request::fatal::Fatal;
 use alloc::vec::Vec;
@@ -18,11 +19,17 @@ pub struct Packets {
     packet: Vec<u8>,
     initialised: bool,
     fatal: Option<Fatal>,
+    allowed: Requests,
 }
 
 impl Packets {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Of a session that may make these requests; others are answered with a refusal.
+    pub fn allowing(allowed: Requests) -> Self {
+        Self { allowed, ..Self::default() }
     }
 
     /// Takes bytes up to the end of the current packet and says how many. 0 (of more than none)
@@ -73,7 +80,7 @@ impl Packets {
             Some(&other) if !self.initialised => return Err(Fatal::NotInit(other)),
             _ => {}
         }
-        Request::parse(packet)
+        Request::parse(packet, self.allowed)
     }
 
     /// The length is known: checks it, and gets the memory in one piece, so that nothing is moved.
