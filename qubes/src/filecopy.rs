@@ -249,7 +249,7 @@ fn checked(name: &[u8], is_directory: bool) -> Result<String, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec;
+    use std::{string::ToString, vec};
 
     fn record(name: &[u8], mode: u32, length: u64) -> Vec<u8> {
         let mut bytes = Vec::from((name.len() as u32).to_le_bytes());
@@ -351,5 +351,25 @@ mod tests {
             let result = receive(&record(b"a\0", mode, 3), 100).map(|(events, ..)| events);
             assert_eq!(result.unwrap_err().errno, errno);
         }
+    }
+
+    #[test]
+    fn what_is_refused_says_why_and_whose_name_came_last() {
+        let refused =
+            receive(&record(b"a\0", S_IFDIR, 1), 100).map(|(events, ..)| events).unwrap_err();
+        assert_eq!((refused.errno, refused.to_string()), (errno::EINVAL, refused.why.into()));
+        assert!(!refused.why.is_empty());
+        let mut receiver = Receiver::new();
+        assert_eq!(receiver.last_name(), "");
+        receiver.push(&record(b"a\0", S_IFREG, 3)).unwrap();
+        assert_eq!(receiver.last_name(), "a");
+    }
+
+    #[test]
+    fn a_file_may_be_longer_than_4_gib() {
+        let length = (5 << 32) + 7;
+        let (_, event) = Receiver::new().push(&record(b"a\0", S_IFREG, length)).unwrap();
+        let Some(Event::File { length: told, .. }) = event else { panic!("{event:?}") };
+        assert_eq!(told, length);
     }
 }
