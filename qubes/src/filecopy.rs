@@ -344,6 +344,18 @@ mod tests {
     }
 
     #[test]
+    fn as_many_directories_as_may_be() {
+        let name = |depth| ["a/".repeat(depth - 1).as_bytes(), b"b\0"].concat();
+        let events =
+            |depth| receive(&record(&name(depth), S_IFREG, 3), 7).map(|(events, ..)| events.len());
+        assert_eq!(events(MAX_DEPTH), Ok(1));
+        assert_eq!(
+            events(MAX_DEPTH + 1).map_err(|refused| refused.errno),
+            Err(errno::ENAMETOOLONG)
+        );
+    }
+
+    #[test]
     fn links_and_devices_are_refused() {
         for (mode, errno) in
             [(S_IFLNK, errno::EPERM), (0o060_000, errno::EINVAL), (0, errno::EINVAL)]

@@ -231,7 +231,7 @@ fn path(field: &[u8]) -> Result<&str, BadMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec;
+    use std::{string::ToString, vec};
 
     fn say(kind: u8, path: &str, value: &[u8]) -> Vec<u8> {
         let mut bytes = message(kind, path);
@@ -322,5 +322,31 @@ mod tests {
         }
         assert_eq!(taken, ANSWERS / HEADER * one.len());
         assert_eq!(client.output().len(), ANSWERS);
+    }
+
+    #[test]
+    fn the_longest_value_and_the_last_byte_that_fit_are_kept() {
+        let mut client = started();
+        let longest = MAX_DATA - 1;
+        client.push(&say(WRITE, "/longest", &vec![b'v'; longest])).unwrap();
+        assert_eq!(client.text("/longest").map(str::len), Some(longest));
+        let refused = BadMessage::Length(MAX_DATA as u32);
+        assert_eq!(started().push(&say(WRITE, "/longer", &[0; MAX_DATA])), Err(refused));
+        assert_eq!(refused.to_string(), "a QubesDB value of 3072 bytes");
+        for number in 0.. {
+            let path = std::format!("/{number:04}");
+            let left = MOST_BYTES - client.bytes - path.len();
+            // No remainder that is too short for a path.
+            let value =
+                vec![b'v'; if left > 2 * longest { longest } else { left.min(longest - 100) }];
+            client.push(&say(WRITE, &path, &value)).unwrap();
+            client.sent(HEADER);
+            assert_eq!(client.text(&path).map(str::len), Some(value.len()), "{number}");
+            if client.bytes == MOST_BYTES {
+                break;
+            }
+        }
+        client.push(&say(WRITE, "/x", b"")).unwrap();
+        assert_eq!(client.text("/x"), None);
     }
 }

@@ -151,7 +151,7 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec;
+    use std::{string::ToString, vec};
 
     fn exec(kind: u32, domain: u32, port: u32, line: &[u8]) -> Vec<u8> {
         let mut bytes = message(kind, &[domain, port]);
@@ -213,6 +213,10 @@ mod tests {
         }
         let long = [message(kind::EXEC_CMDLINE, &[])[..4].to_vec(), vec![0, 0, 1, 0]].concat();
         assert_eq!(started(3).push(&long), Err(bad(kind::EXEC_CMDLINE, 65536)));
+        assert_eq!(
+            bad(kind::EXEC_CMDLINE, 65536).to_string(),
+            "a qrexec message of type 0x200 with 65536 bytes"
+        );
         let mut agent = Agent::new();
         let early = exec(kind::EXEC_CMDLINE, 0, 1, b"x:y\0");
         assert_eq!(agent.push(&early), Err(BadControl::NoHello(kind::EXEC_CMDLINE)));
@@ -224,5 +228,14 @@ mod tests {
         agent.push(&exec(kind::SERVICE_CONNECT, 3, 600, b"ident\0")).unwrap();
         assert_eq!(agent.output(), message(kind::CONNECTION_TERMINATED, &[3, 600]));
         agent.push(&exec(kind::SERVICE_REFUSED, 3, 600, b"ident\0")).unwrap();
+    }
+
+    #[test]
+    fn the_longest_message_is_taken() {
+        let line = [vec![b'x'; MAX_BODY as usize - 9], vec![0]].concat();
+        let message = exec(kind::EXEC_CMDLINE, 0, 513, &line);
+        assert_eq!(message.len(), HEADER + MAX_BODY as usize);
+        let (taken, exec) = started(3).push(&message).unwrap();
+        assert_eq!((taken, exec.unwrap().port), (message.len(), 513));
     }
 }
