@@ -109,4 +109,11 @@ mod tests {
         assert_eq!(Command::parse(long.as_bytes()), Command::Malformed);
         assert_eq!(Command::parse(b"user:\xff"), Command::Malformed);
     }
+
+    #[test]
+    fn all_that_a_command_holds_is_counted() {
+        for (line, size) in [("u:QUBESRPC ab+c work", 7), ("u:status", 6), ("status", 0)] {
+            assert_eq!(Command::parse(line.as_bytes()).size(), size, "{line}");
+        }
+    }
 }

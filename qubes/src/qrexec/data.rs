@@ -85,7 +85,7 @@ impl Data {
             let (taken, after) = rest.split_at(missing.min(rest.len()));
             self.header.extend(taken);
             rest = after;
-            self.begin(wanted)?;
+            self.begin()?;
         }
     }
 
@@ -96,7 +96,7 @@ impl Data {
     }
 
     /// A header is complete: HELLO with its body first, then others.
-    fn begin(&mut self, wanted: usize) -> Result<(), BadData> {
+    fn begin(&mut self) -> Result<(), BadData> {
         let (Some(kind), Some(length)) = (word(&self.header, 0), word(&self.header, 1)) else {
             return Ok(());
         };
@@ -119,9 +119,6 @@ impl Data {
             self.greeted = true;
             self.header.clear();
             self.end();
-            return Ok(());
-        }
-        if self.header.len() < wanted {
             return Ok(());
         }
         self.header.clear();
@@ -220,7 +217,7 @@ impl Data {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::String;
+    use std::string::{String, ToString};
 
     fn chunk(kind: u32, data: &[u8]) -> Vec<u8> {
         [&kind.to_le_bytes(), (data.len() as u32).to_le_bytes().as_slice(), data].concat()
@@ -336,5 +333,15 @@ mod tests {
             let result = greeted(3).input(&bytes).map(|(n, _)| n);
             assert_eq!(result, Err(BadData::Message { kind, length }));
         }
+    }
+
+    #[test]
+    fn the_other_sides_exit_code_ends_its_input() {
+        let mut data = greeted(3);
+        let bytes =
+            [chunk(kind::DATA_STDIN, b"one"), chunk(kind::DATA_EXIT_CODE, &[0; 4])].concat();
+        assert_eq!(read(&mut data, &bytes, 5), Ok(b"one".to_vec()));
+        assert!(data.is_eof());
+        assert_eq!(BadData::NoHello(7).to_string(), "a qrexec message of type 0x7 before HELLO");
     }
 }
