@@ -341,7 +341,7 @@ mod tests {
         let bytes =
             [chunk(kind::DATA_STDIN, b"one"), chunk(kind::DATA_EXIT_CODE, &[0; 4])].concat();
         assert_eq!(read(&mut data, &bytes, 5), Ok(b"one".to_vec()));
-        assert!(data.is_eof());
+        assert!(data.is_eof() && !data.has_ended());
         assert_eq!(BadData::NoHello(7).to_string(), "a qrexec message of type 0x7 before HELLO");
     }
 }

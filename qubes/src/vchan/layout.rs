@@ -79,6 +79,7 @@ fn place(order: u16) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
 
     #[test]
     fn only_rings_that_do_not_overlap() {
@@ -88,6 +89,8 @@ mod tests {
         let small = Layout::new(10, 11).unwrap();
         assert_eq!(small.places(), (Place::First(1024), Place::First(2048)));
         assert_eq!((small.sizes(), small.pages()), ((1024, 2048), (0, 0)));
+        assert_eq!(small.orders(), (10, 11));
+        assert_eq!(BadLayout(9, 12).to_string(), "a vchan with rings of order 9 and 12");
         let qrexec = Layout::new(16, 16).unwrap();
         assert_eq!(
             (qrexec.places(), qrexec.pages()),
