@@ -27,6 +27,13 @@ impl AnyDisk {
         }
     }
 
+    /// When the machine went on as another domain of Xen.
+    pub fn resume(&self) {
+        if let Self::Xen(disk) = self {
+            disk.resume();
+        }
+    }
+
     /// Before sleep; true when there is something to do instead.
     pub fn arm(&self) -> bool {
         match self {
@@ -120,6 +127,13 @@ impl AnyNet {
             Self::Xen(net) => net.is_connected(),
             Self::Virtio(net) => net.is_connected(),
             Self::Solo5(_) => true,
+        }
+    }
+
+    /// When the machine went on as another domain of Xen.
+    pub fn resume(&mut self) {
+        if let Self::Xen(net) = self {
+            net.resume();
         }
     }
 

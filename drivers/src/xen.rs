@@ -68,7 +68,12 @@ pub trait Xen {
     /// unmaps, and never writes to one that is `read_only`.
     fn map(&self, owner: DomId, grant: GrantRef, read_only: bool) -> Result<(Page, u32), XenError>;
 
-    fn unmap(&self, page: Page, handle: u32);
+    /// Without a handle Xen has it mapped no more.
+    fn unmap(&self, page: Page, handle: Option<u32>);
+
+    /// Counts how often the domain went on as another one. The channels, grants and mapped pages of an earlier
+    /// age are gone, and their numbers may be those of others.
+    fn age(&self) -> u32;
 
     /// Nanoseconds of the system's time, which never goes back.
     fn now_ns(&self) -> u64;

@@ -38,6 +38,11 @@ pub trait Machine {
     /// Whether the machine is to end.
     fn asked(&mut self) -> bool;
 
+    /// Suspends the machine and goes on, once that was asked for and what was written is on the disk.
+    fn suspend(&mut self, _: &mut Server, _: &AnyDisk, _: &mut AnyNet) -> Result<(), String> {
+        Ok(())
+    }
+
     fn now(&self) -> Now;
 
     /// Sleeps until something comes, or until this time of `now`, in milliseconds.
@@ -71,6 +76,7 @@ pub fn serve(
                 Asked::PowerOff => machine.power_off(),
             }
         }
+        machine.suspend(&mut server, disk, network.net.device())?;
         let now = machine.now().monotonic;
         if machine.asked() {
             server.stop();

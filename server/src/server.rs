@@ -349,6 +349,20 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         moved
     }
 
+    /// Puts all that was done on the disk; whether that succeeded, once it is done.
+    pub fn synced(&mut self) -> Rc<Cell<Option<bool>>> {
+        let (volume, synced) = (self.shared.volume.clone(), Rc::<Cell<_>>::default());
+        let told = synced.clone();
+        self.tasks.start(0, async move {
+            let done = volume.sync().await;
+            if let Err(e) = &done {
+                error!("changes could not be written: {e}");
+            }
+            told.set(Some(done.is_ok()));
+        });
+        synced
+    }
+
     fn sync(&mut self, now: Now) {
         let due = self.shared.volume.unsynced_since().map(|t| t.saturating_add(SYNC_AFTER));
         if due.is_none_or(|due| now.unix < due) || self.syncing.get() {

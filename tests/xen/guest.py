@@ -137,9 +137,10 @@ on_crash = "destroy"
                          "n=$((n+1)); usleep 50000; done", seconds + 30)
         # `xl create` may have refused it, and logged nothing.
         log = self.rig.run(f"cat /var/log/xen/xl-{self.name}.log 2>/dev/null || true")
-        reason = re.search(r"has shut down, reason code (\d+)", log)
+        # One that was saved before was suspended then.
+        reasons = re.findall(r"has shut down, reason code (\d+)", log)
         self.release()
-        return int(reason[1]) if reason else None
+        return int(reasons[-1]) if reasons else None
 
     def release(self):
         while self.plugged:
@@ -154,6 +155,24 @@ on_crash = "destroy"
         if self.running():
             self.xl("destroy")
         return self.wait()
+
+    def save(self, path, *options, seconds=150):
+        """`xl save` to a file of dom0; without options the domain is gone then."""
+        status, said = self.rig.call(f"xl save {' '.join(options)} {self.name} {path} 2>&1", seconds=seconds)
+        if status:
+            raise AssertionError(f"xl save: {said.decode(errors='replace')}\n{self.details()}")
+
+    def restore(self, path, seconds=150):
+        """`xl restore` of what `save` wrote: the guest goes on as another domain."""
+        paused = "-p" if self.prepare else ""
+        status, said = self.rig.call(f"xl restore {paused} {path} 2>&1 && xl domid {self.name}", seconds=seconds)
+        said = said.decode(errors="replace")
+        if status:
+            raise AssertionError(f"xl restore: {said}\n{self.details()}")
+        self.domid = said.split()[-1]
+        if self.prepare:
+            self.prepare(self)
+            self.xl("unpause")
 
     def attach_network(self):
         self.xl("network-attach", *map(shlex.quote, self.vif))

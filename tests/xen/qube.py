@@ -55,6 +55,9 @@ class Qube(case.Server):
                                     vif=vif(self.address), prepare=self.serve_database if database else None, **guest)
 
     def serve_database(self, guest):
+        for peer in (self.daemon, self.database):   # of a domain that was restored as this one
+            if peer:
+                peer.close()
         self.database = QubesDb(self.rig, guest.domid, self.keys)
 
     def connect(self, version=3):

@@ -32,7 +32,8 @@ XEN, LINUX, SUITE = DEBIANS[DEBIAN]
 XEN_BIN = f"/usr/lib/xen-{XEN}/bin"
 PACKAGES = [f"xen-hypervisor-{XEN}-amd64", f"xen-utils-{XEN}", "xenstore-utils", "bash", "busybox-static",
             "coreutils", "libc-bin", "socat", "libxen-dev", "kmod", "zstd"]
-PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0")] + [
+PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "libxl-save-helper", "xenstored", "xenconsoled", "xenconsole",
+                                              "xen-init-dom0")] + [
     f"/usr/bin/xenstore-{name}" for name in ("read", "write", "ls", "list", "exists", "rm", "watch")] + [
     "/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/tail"]
 MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-netback", "xen-blkback",

@@ -1,4 +1,5 @@
 """How a guest ends, and what it was in the middle of."""
+import shutil
 import subprocess
 import time
 
@@ -49,6 +50,53 @@ class Shutdown(Case):
             file.write(b"y")
         self.assertLess(abs(remote.stat("after").st_mtime - time.time()), 60)
         self.expected.update(before=b"x", after=b"y")
+
+
+class Saved(Case):
+    """`xl save` and `xl restore`: the guest goes on as another domain, with everything bound anew."""
+
+    seconds = 300
+
+    def test_save_and_restore(self):
+        """What was fsynced is in the image, a mount comes back, and the clock is right at once."""
+        point = self.mount("-o", "reconnect", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2")
+        self.write("up", content(300_000))
+        self.shell('dd if="$2" of="$1/file" bs=64k conv=fsync status=none; echo x > "$1/unsynced"', point, self.path("up"))
+        guest = self.server.guest
+        for turn in range(2 if LONG else 1):
+            before = guest.domid
+            guest.save("/guests/saved")
+            # By `fat cat`: mtools reads no FAT volume that is in use.
+            copy = self.path("copy.img")
+            shutil.copyfile(self.image, copy)
+            self.check_bytes_of_exfat(copy, "file", content(300_000))
+            self.check_bytes_of_exfat(copy, "unsynced", b"x\n")
+            time.sleep(6)
+            guest.restore("/guests/saved")
+            self.assertNotEqual(guest.domid, before)
+            guest.wait_console("the domain goes on, restored", 60, turn + 1)
+            # sshfs answers what was underway with an error.
+            self.until(lambda: self.run_program("cp", self.path("up"), f"{point}/after{turn}", ok=None).code == 0,
+                       90, "a copy after the guest was restored")
+            self.shell('cmp "$2" "$1/file"', point, self.path("up"))
+            self.sftp(f"put up now{turn}")
+            written = self.paramiko_sftp().stat(f"now{turn}").st_mtime
+            self.assertLess(abs(written - int(self.server.rig.run("date +%s"))), 5)
+            self.expected[f"after{turn}"] = self.expected[f"now{turn}"] = content(300_000)
+        self.expected.update(file=content(300_000), unsynced=b"x\n")
+
+    def test_saved_and_going_on(self):
+        """`xl save -c`: the same domain goes on, and its clients notice nothing."""
+        remote = self.paramiko_sftp()
+        for turn in range(2):
+            self.server.guest.save("/guests/saved", "-c")
+            with remote.open(f"file{turn}", "wb") as file:
+                file.write(content(100_000))
+            self.expected[f"file{turn}"] = content(100_000)
+        # Nobody takes its remains away: the `xl` that was to has ended when it was suspended.
+        self.server.guest.xl("shutdown")
+        self.server.wait_log("the machine ends", 60)
+        self.server.kill()
 
 
 class Stands(Case):

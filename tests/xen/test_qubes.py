@@ -70,6 +70,28 @@ class Networked(QubeCase):
         self.sftp("ls", config="bob-config")
 
 
+class Restored(QubeCase):
+    def test_daemons_and_calls_after_a_restore(self):
+        """QubesDB is asked anew, with the keys and the address that it has then, and calls go on."""
+        qube = self.server
+        qube.connect()
+        silent = qube.daemon.call("mirage.Sftp")
+        alice = self.make_key("alice")
+        qube.guest.save("/guests/saved")
+        silent.close()
+        qube.keys["/vm-config/key-alice"] = self.public(alice)
+        qube.guest.restore("/guests/saved")
+        qube.database.wait_asked()
+        qube.connect()
+        for _ in range(3):
+            self.assertEqual(qube.daemon.call("qubes.WaitForSession", source="dom0").end().wait()[0], 0)
+        self.configure(qube, "alice", alice, "alice-config")
+        self.write("up", content(100_000))
+        self.until(qube.answers, 60, "a banner after the restore")
+        self.sftp("put up file", config="alice-config")
+        self.expected["file"] = content(100_000)
+
+
 class Blank(QubeCase):
     """No image at all: a blank private volume, and a key of QubesDB."""
     serve = False

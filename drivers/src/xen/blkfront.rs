@@ -47,13 +47,14 @@ impl Blkfront {
             lost_writes: Cell::default(),
             generation: Cell::default(),
         });
-        let (store, followed) = (store.clone(), disk.clone());
-        let task = Task::new(async move {
-            bus::follow(store, format!("device/vbd/{number}"), &*followed).await;
-        });
-        let blkfront = Self { disk, task: Rc::new(RefCell::new(task)) };
-        blkfront.task.borrow_mut().poll();
-        blkfront
+        let task = Rc::new(RefCell::new(follow(&disk)));
+        Self { disk, task }
+    }
+
+    /// Connects anew when the domain went on as another; what was in flight is done again.
+    pub fn resume(&self) {
+        self.disk.forget_link();
+        *self.task.borrow_mut() = follow(&self.disk);
     }
 
     /// Whether requests can be made; size and sector size are known from then on, whatever
@@ -90,6 +91,17 @@ impl Blkfront {
         }
         Transfer::new(&self.disk, offset, data).await
     }
+}
+
+/// Follows the disk's backend.
+fn follow(disk: &Rc<Disk>) -> Task {
+    let disk = disk.clone();
+    let mut task = Task::new(async move {
+        let path = format!("device/vbd/{}", disk.number);
+        bus::follow(disk.store.clone(), path, &*disk).await;
+    });
+    task.poll();
+    task
 }
 
 impl BlockDevice for Blkfront {

@@ -16,10 +16,17 @@ pub struct Events {
 
 impl Events {
     pub fn new(calls: Hypercalls, shared_info: &Page) -> Self {
+        let events = Self { calls, open: RefCell::default() };
+        events.begin(shared_info);
+        events
+    }
+
+    /// Begins with no port, at first and when the domain went on as another.
+    pub fn begin(&self, shared_info: &Page) {
+        self.open.borrow_mut().clear();
         for word in 0..EVTCHN_WORDS {
             shared_info.write_u64(word_offset(EVTCHN_MASK, word), u64::MAX);
         }
-        Self { calls, open: RefCell::default() }
     }
 
     /// Sleeps from now on until this port's events, too.

@@ -27,6 +27,8 @@ pub struct FakeXen {
     bound: RefCell<BTreeMap<u32, u32>>,
     /// What the other side does as soon as it is told of something.
     pub when_told: RefCell<Option<Box<dyn Fn()>>>,
+    /// Domains that this one was.
+    age: Cell<u32>,
     /// Domains whose side of every channel is gone.
     pub gone: Cell<bool>,
 }
@@ -103,6 +105,17 @@ impl FakeXen {
         (self.grants.borrow().len(), self.ports.borrow().len())
     }
 
+    /// What a restored domain finds: channels, grants and mapped pages are gone, and their numbers come again.
+    pub fn restore(&self) {
+        self.age.set(self.age.get() + 1);
+        self.last.set(0);
+        self.grants.borrow_mut().clear();
+        self.ports.borrow_mut().clear();
+        self.bound.borrow_mut().clear();
+        self.retired.borrow_mut().clear();
+        self.offers.borrow_mut().clear();
+    }
+
     pub fn retired(&self) -> usize {
         self.retired.borrow().len()
     }
@@ -172,11 +185,16 @@ impl Xen for FakeXen {
         Ok((page.alias(), grant.0))
     }
 
-    fn unmap(&self, page: Page, handle: u32) {
+    fn unmap(&self, page: Page, handle: Option<u32>) {
+        let Some(handle) = handle else { return };
         let mut offers = self.offers.borrow_mut();
         let (_, offered, mapped) = offers.get_mut(&handle).unwrap();
         assert_eq!(offered.frame(), page.frame());
         *mapped -= 1;
+    }
+
+    fn age(&self) -> u32 {
+        self.age.get()
     }
 
     fn now_ns(&self) -> u64 {

@@ -57,6 +57,16 @@ impl Grants {
         Ok(reference)
     }
 
+    /// Begins anew in another domain, where the table is empty and not in memory. `map` maps frame n of it where
+    /// it was.
+    pub fn begin_anew(
+        &mut self,
+        map: impl Fn(u64, &Page) -> Result<(), XenError>,
+    ) -> Result<(), XenError> {
+        (self.unused, self.free) = (0, Vec::new());
+        (0..).zip(&self.frames).try_for_each(|(number, page)| map(number, page))
+    }
+
     /// False while the other side maps the page.
     pub fn revoke(&mut self, GrantRef(reference): GrantRef) -> bool {
         let Some((table, offset)) = self.entry(reference) else {

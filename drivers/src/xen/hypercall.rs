@@ -123,6 +123,11 @@ impl Hypercalls {
         self.call(&mut operation).map(drop)
     }
 
+    /// Stops the domain until the toolstack lets it go on, perhaps as another domain that has its memory.
+    pub fn suspend(self) -> Result<(), XenError> {
+        self.call(&mut Shutdown { reason: sched::REASON_SUSPEND }).map(drop)
+    }
+
     /// Ends the domain for one of `sched::REASON_*`.
     pub fn shutdown(self, reason: u32) -> ! {
         loop {
@@ -200,13 +205,23 @@ impl Window {
     /// Maps frame `index` of one of `memory::SPACE_*`.
     pub fn map(&self, calls: Hypercalls, space: u32, index: u64) -> Result<Page, XenError> {
         let frame = self.take()?;
-        let mut operation = AddToPhysmap { domid: DOMID_SELF, size: 0, space, index, frame };
-        if let Err(e) = calls.call(&mut operation) {
+        if let Err(e) = add(calls, space, index, frame) {
             self.give_back(frame);
             return Err(e);
         }
         // SAFETY: Xen's page is there now, for good, and the frame is not given out again.
         unsafe { Page::at(frame) }.ok_or(XenError::NoMemory)
+    }
+
+    /// Maps what `map` mapped, in the same place, when the domain went on as another.
+    pub fn map_again(
+        &self,
+        calls: Hypercalls,
+        space: u32,
+        index: u64,
+        page: &Page,
+    ) -> Result<(), XenError> {
+        add(calls, space, index, page.frame())
     }
 
     /// Maps a page of another domain: the page, and what `unmap` needs. One that is mapped
@@ -237,11 +252,14 @@ impl Window {
         Ok((page, operation.handle))
     }
 
-    /// Takes away what `map_grant` mapped.
-    pub fn unmap_grant(&self, calls: Hypercalls, page: Page, handle: u32) {
+    /// Takes away what `map_grant` mapped, unless Xen has already.
+    pub fn unmap_grant(&self, calls: Hypercalls, page: Page, handle: Option<u32>) {
         let frame = page.frame();
         // Before there is nothing any more at its address.
         drop(page);
+        let Some(handle) = handle else {
+            return self.give_back(frame);
+        };
         let mut operation =
             UnmapGrantRef { host_address: address(frame), handle, ..UnmapGrantRef::default() };
         match calls.call(&mut operation) {
@@ -266,6 +284,10 @@ impl Window {
     fn give_back(&self, frame: u64) {
         self.again.borrow_mut().push(frame);
     }
+}
+
+fn add(calls: Hypercalls, space: u32, index: u64, frame: u64) -> Result<(), XenError> {
+    calls.call(&mut AddToPhysmap { domid: DOMID_SELF, size: 0, space, index, frame }).map(drop)
 }
 
 fn address(frame: u64) -> u64 {

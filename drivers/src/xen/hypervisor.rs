@@ -14,7 +14,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
-use xen_sys::event_channel::STATUS_INTERDOMAIN;
+use xen_sys::event_channel::{STATUS_INTERDOMAIN, STATUS_UNBOUND};
 use xen_sys::hvm::{
     PARAM_CALLBACK_IRQ, PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN,
     PARAM_STORE_PFN,
@@ -31,6 +31,9 @@ pub struct Hypervisor {
     retired: RefCell<Retired>,
     /// The latest time that was told.
     latest: Cell<u64>,
+    /// What is told is so much later than Xen's time, which another host counts from another start.
+    ahead: Cell<u64>,
+    age: Cell<u32>,
 }
 
 /// Why there is no hypervisor to work with.
@@ -91,10 +94,41 @@ impl Hypervisor {
             grants: RefCell::default(),
             retired: RefCell::default(),
             latest: Cell::new(0),
+            ahead: Cell::new(0),
+            age: Cell::new(0),
         }))
     }
 
-    /// The console that the toolstack made. Ask once.
+    /// Suspends the domain until the toolstack lets it go on. True when that is as another domain, which was
+    /// restored from what was saved: then this hypervisor is ready again, but nothing of what it gave before
+    /// is there any more.
+    pub fn suspend(&self) -> Result<bool, XenError> {
+        // The hypercall's own result tells only guests that set a callback. Another domain has no such channel:
+        // those that the toolstack makes in it have lower numbers, as they have here.
+        let mark = self.calls.alloc_unbound(0)?;
+        self.calls.suspend()?;
+        if self.calls.status(mark).is_ok_and(|status| status == STATUS_UNBOUND) {
+            self.calls.close(mark)?;
+            return Ok(false);
+        }
+        self.age.update(|age| age.wrapping_add(1));
+        self.window.map_again(self.calls, SPACE_SHARED_INFO, 0, &self.shared_info)?;
+        self.calls.set_parameter(PARAM_CALLBACK_IRQ, 0)?;
+        self.events.begin(&self.shared_info);
+        self.retired.borrow_mut().clear();
+        self.grants.borrow_mut().begin_anew(|number, page| {
+            self.window.map_again(self.calls, SPACE_GRANT_TABLE, number, page)
+        })?;
+        self.ahead.set(self.latest.get().saturating_sub(self.xen_time()));
+        Ok(true)
+    }
+
+    /// Nanoseconds of Xen's own time.
+    fn xen_time(&self) -> u64 {
+        time::system_time(&self.shared_info, time_stamp).unwrap_or_default()
+    }
+
+    /// The console that the toolstack made. Ask once, and again in another domain.
     #[allow(unsafe_code)]
     pub fn console(&self) -> Result<Console, XenError> {
         // SAFETY: the parameter is the console's page, and its second user would be a second
@@ -108,6 +142,14 @@ impl Hypervisor {
                 let _ = calls.send(port);
             }),
         ))
+    }
+
+    /// Connects to xenstore again in another domain.
+    pub fn resume_xenstore(&self, store: &Xenstore) -> Result<(), XenError> {
+        let port = port(self.calls.parameter(PARAM_STORE_EVTCHN)?)?;
+        self.events.add(port);
+        store.resume(port);
+        Ok(())
     }
 
     /// The connection to xenstore that the toolstack made. Ask once.
@@ -125,14 +167,14 @@ impl Hypervisor {
     pub fn sleep(&self, deadline: Option<u64>) {
         self.free_retired();
         if deadline.is_none_or(|deadline| deadline > self.now_ns()) {
-            self.events.sleep(deadline);
+            self.events.sleep(deadline.map(|deadline| deadline.saturating_sub(self.ahead.get())));
         }
     }
 
     /// The time since 1970; None before Xen has told it.
     pub fn unix_time(&self) -> Option<Duration> {
         let base = time::wall_clock_base(&self.shared_info)?;
-        base.checked_add(Duration::from_nanos(self.now_ns()))
+        base.checked_add(Duration::from_nanos(self.now_ns().saturating_sub(self.ahead.get())))
     }
 
     /// Ends the domain.
@@ -216,12 +258,16 @@ impl Xen for Hypervisor {
         self.window.map_grant(self.calls, owner, grant, read_only)
     }
 
-    fn unmap(&self, page: Page, handle: u32) {
+    fn unmap(&self, page: Page, handle: Option<u32>) {
         self.window.unmap_grant(self.calls, page, handle);
     }
 
+    fn age(&self) -> u32 {
+        self.age.get()
+    }
+
     fn now_ns(&self) -> u64 {
-        let now = time::system_time(&self.shared_info, time_stamp).unwrap_or_default();
+        let now = self.xen_time().saturating_add(self.ahead.get());
         self.latest.set(now.max(self.latest.get()));
         self.latest.get()
     }

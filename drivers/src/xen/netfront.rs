@@ -14,6 +14,7 @@ mod tests;
 use crate::checksum;
 use crate::task::Task;
 use crate::xen::Xen;
+use crate::xen::bus::Frontend;
 use crate::xen::xenstore::Xenstore;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -38,6 +39,12 @@ impl Netfront {
         let vif = Rc::new(Vif::new(xen, store, pages));
         let bus = Task::new(vif::run(vif.clone()));
         Self { vif, bus }
+    }
+
+    /// Connects anew when the domain went on as another.
+    pub fn resume(&mut self) {
+        self.vif.disconnected();
+        self.bus = Task::new(vif::run(self.vif.clone()));
     }
 
     /// The hardware address that the toolstack gave, once it is known.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 /// side still maps the page, the memory is not used again.
 pub struct Shared {
     xen: Rc<dyn Xen>,
+    age: u32,
     /// None only while it is dropped.
     page: Option<Page>,
     grant: GrantRef,
@@ -18,7 +19,7 @@ impl Shared {
     pub fn new(xen: &Rc<dyn Xen>, remote: DomId, read_only: bool) -> Result<Self, XenError> {
         let page = Page::new().ok_or(XenError::NoMemory)?;
         let grant = xen.grant(remote, &page, read_only)?;
-        Ok(Self { xen: xen.clone(), page: Some(page), grant })
+        Ok(Self { xen: xen.clone(), age: xen.age(), page: Some(page), grant })
     }
 
     pub fn grant(&self) -> GrantRef {
@@ -44,7 +45,8 @@ impl Drop for Shared {
         let Some(page) = self.page.take() else {
             return;
         };
-        if !self.xen.revoke(self.grant) {
+        // No other domain has a page of an earlier age.
+        if self.age == self.xen.age() && !self.xen.revoke(self.grant) {
             self.xen.retire(self.grant, page);
         }
     }
@@ -64,6 +66,11 @@ impl Retired {
         self.0.retain(|&(grant, _)| !revoke(grant));
     }
 
+    /// Frees all: no other domain has them any more.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -76,6 +83,7 @@ impl Retired {
 /// A page of another domain, unmapped when it is dropped.
 pub struct Mapped {
     xen: Rc<dyn Xen>,
+    age: u32,
     /// None only while it is dropped.
     page: Option<Page>,
     handle: u32,
@@ -90,23 +98,28 @@ impl Mapped {
         read_only: bool,
     ) -> Result<Self, XenError> {
         let (page, handle) = xen.map(owner, grant, read_only)?;
-        Ok(Self { xen: xen.clone(), page: Some(page), handle, read_only })
+        Ok(Self { xen: xen.clone(), age: xen.age(), page: Some(page), handle, read_only })
     }
 
-    /// The page; None when it is only for reading.
+    /// The page; None when it is only for reading, or gone.
     pub fn page(&self) -> Option<&Page> {
-        self.page.as_ref().filter(|_| !self.read_only)
+        self.page.as_ref().filter(|_| !self.read_only && self.is_there())
     }
 
     pub fn copy_out(&self, offset: usize, to: &mut [u8]) -> bool {
-        self.page.as_ref().is_some_and(|p| p.copy_out(offset, to))
+        self.is_there() && self.page.as_ref().is_some_and(|p| p.copy_out(offset, to))
+    }
+
+    fn is_there(&self) -> bool {
+        self.age == self.xen.age()
     }
 }
 
 impl Drop for Mapped {
     fn drop(&mut self) {
+        let handle = self.is_there().then_some(self.handle);
         if let Some(page) = self.page.take() {
-            self.xen.unmap(page, self.handle);
+            self.xen.unmap(page, handle);
         }
     }
 }
@@ -114,22 +127,28 @@ impl Drop for Mapped {
 /// A local event channel, closed when it is dropped.
 pub struct Channel {
     xen: Rc<dyn Xen>,
+    age: u32,
     port: Port,
 }
 
 impl Channel {
     pub fn new(xen: &Rc<dyn Xen>, remote: DomId) -> Result<Self, XenError> {
-        Ok(Self { xen: xen.clone(), port: xen.alloc_unbound(remote)? })
+        Ok(Self { xen: xen.clone(), age: xen.age(), port: xen.alloc_unbound(remote)? })
     }
 
     /// The other end of a channel that `remote` made for us.
     pub fn bind(xen: &Rc<dyn Xen>, remote: DomId, port: u32) -> Result<Self, XenError> {
-        Ok(Self { xen: xen.clone(), port: xen.bind_interdomain(remote, port)? })
+        Ok(Self { xen: xen.clone(), age: xen.age(), port: xen.bind_interdomain(remote, port)? })
+    }
+
+    /// Whether it is of this age: one of an earlier is gone, and its other side with it.
+    pub fn is_there(&self) -> bool {
+        self.age == self.xen.age()
     }
 
     /// Whether another domain is at the other side.
     pub fn is_bound(&self) -> bool {
-        self.xen.is_bound(self.port)
+        self.is_there() && self.xen.is_bound(self.port)
     }
 
     pub fn port(&self) -> Port {
@@ -137,16 +156,20 @@ impl Channel {
     }
 
     pub fn notify(&self) {
-        self.xen.notify(self.port);
+        if self.is_there() {
+            self.xen.notify(self.port);
+        }
     }
 
     pub fn take_pending(&self) -> bool {
-        self.xen.take_pending(self.port)
+        self.is_there() && self.xen.take_pending(self.port)
     }
 }
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.xen.close(self.port);
+        if self.is_there() {
+            self.xen.close(self.port);
+        }
     }
 }

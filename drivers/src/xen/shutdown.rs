@@ -1,6 +1,7 @@
-//! `control/shutdown` in xenstore: the toolstack asks the guest to end (docs/misc/xenstore-paths).
+//! `control/shutdown` in xenstore: the toolstack asks the guest to end or to suspend (docs/misc/xenstore-paths).
 use crate::task::Task;
 use crate::xen::xenstore::{StoreError, Xenstore};
+use alloc::format;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
@@ -16,14 +17,20 @@ pub enum Request {
 /// Listens for requests to end.
 pub struct Shutdown {
     task: Task,
-    asked: Rc<Cell<Option<Request>>>,
+    asked: Rc<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    end: Cell<Option<Request>>,
+    suspend: Cell<bool>,
 }
 
 impl Shutdown {
     /// Tells the toolstack that it may ask. Do this before anything that can take long: until then
     /// Qubes refuses to ask.
     pub fn start(store: &Xenstore) -> Self {
-        let asked = Rc::new(Cell::new(None));
+        let asked = Rc::<Asked>::default();
         let (store, heard) = (store.clone(), asked.clone());
         let mut task = Task::new(async move {
             if let Err(e) = listen(&store, &heard).await {
@@ -37,13 +44,18 @@ impl Shutdown {
     /// Some once there was a request, and from then on.
     pub fn poll(&mut self) -> Option<Request> {
         self.task.poll();
-        self.asked.get()
+        self.asked.end.get()
+    }
+
+    /// Whether there was a request to suspend since the last call, which was told that it will be done.
+    pub fn take_suspend(&self) -> bool {
+        self.asked.suspend.take()
     }
 }
 
-async fn listen(store: &Xenstore, asked: &Cell<Option<Request>>) -> Result<(), StoreError> {
-    for feature in ["control/feature-poweroff", "control/feature-reboot"] {
-        store.write(feature, "1").await?;
+async fn listen(store: &Xenstore, asked: &Asked) -> Result<(), StoreError> {
+    for feature in ["poweroff", "reboot", "suspend"] {
+        store.write(&format!("control/feature-{feature}"), "1").await?;
     }
     let watch = store.watch(REQUEST).await?;
     loop {
@@ -59,8 +71,9 @@ async fn listen(store: &Xenstore, asked: &Cell<Option<Request>>) -> Result<(), S
         // The answer, also to what is not done.
         store.write(REQUEST, "").await?;
         match request.as_str() {
-            "poweroff" | "halt" => asked.set(Some(Request::PowerOff)),
-            "reboot" => asked.set(Some(Request::Reboot)),
+            "poweroff" | "halt" => asked.end.set(Some(Request::PowerOff)),
+            "reboot" => asked.end.set(Some(Request::Reboot)),
+            "suspend" => asked.suspend.set(true),
             other => log::info!("a request to {} is ignored", other.escape_debug()),
         }
     }
@@ -97,9 +110,13 @@ mod tests {
             let mut shutdown = Shutdown::start(&world.store);
             turns(&world, &mut shutdown);
             assert_eq!(shutdown.poll(), None);
-            let feature = world.stored.borrow().get("control/feature-poweroff");
-            assert_eq!(feature.as_deref(), Some("1"));
+            for feature in ["poweroff", "reboot", "suspend"] {
+                let told = world.stored.borrow().get(&format!("control/feature-{feature}"));
+                assert_eq!(told.as_deref(), Some("1"), "{feature}");
+            }
+            assert!(!shutdown.take_suspend());
             assert_eq!(ask(&world, &mut shutdown, "suspend"), None);
+            assert!(shutdown.take_suspend() && !shutdown.take_suspend());
             assert_eq!(ask(&world, &mut shutdown, "nonsense"), None);
             assert_eq!(ask(&world, &mut shutdown, request), Some(expected));
             assert_eq!(ask(&world, &mut shutdown, "suspend"), Some(expected));

@@ -61,7 +61,7 @@ impl Vchan {
                 self.broken = true;
             }
         }
-        self.end.is_open() && !self.broken
+        self.end.memory().channel.is_there() && self.end.is_open() && !self.broken
     }
 
     fn or_break<T>(&mut self, result: Result<T, qubes::vchan::Broken>) -> Result<T, Closed> {

@@ -36,7 +36,7 @@ const IN_FLIGHT: usize = 16;
 #[derive(Clone)]
 pub struct Xenstore {
     xen: Rc<dyn Xen>,
-    port: Port,
+    port: Rc<Cell<Port>>,
     state: Rc<RefCell<State>>,
 }
 
@@ -59,17 +59,28 @@ impl Xenstore {
             watches: BTreeMap::new(),
             broken: false,
         };
-        Self { xen, port, state: Rc::new(RefCell::new(state)) }
+        Self { xen, port: Rc::new(Cell::new(port)), state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// Begins anew when the domain went on as another: xenstored knows of no watch, and no reply comes to what
+    /// was asked before. Who watched or asked is to be dropped.
+    pub fn resume(&self, port: Port) {
+        self.port.set(port);
+        let mut state = self.state.borrow_mut();
+        state.wire.begin();
+        state.in_flight.clear();
+        state.watches.clear();
+        state.broken = false;
     }
 
     /// The loop sleeps on this.
     pub fn port(&self) -> Port {
-        self.port
+        self.port.get()
     }
 
     /// Sends and receives what it can; true when anything moved.
     pub fn poll(&self) -> bool {
-        self.xen.take_pending(self.port);
+        self.xen.take_pending(self.port());
         let mut state = self.state.borrow_mut();
         if state.broken {
             return false;
@@ -79,7 +90,7 @@ impl Xenstore {
                 Ok(false) => return look > 0,
                 Ok(true) => {
                     // Consumption is told as well as production.
-                    self.xen.notify(self.port);
+                    self.xen.notify(self.port());
                 }
                 Err(wire::Broken) => {
                     log::error!("xenstore does not keep to its protocol; it is not used any more");

@@ -28,4 +28,5 @@ pub struct Shutdown {
 
 pub const REASON_POWEROFF: u32 = 0;
 pub const REASON_REBOOT: u32 = 1;
+pub const REASON_SUSPEND: u32 = 2;
 pub const REASON_CRASH: u32 = 3;

@@ -10,6 +10,7 @@ use crate::machine::{self, Machine, Server, Wanted};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use core::cell::Cell;
 use core::ops::Range;
 use core::time::Duration;
 use drivers::task::{self, until};
@@ -17,7 +18,7 @@ use drivers::xen::blkfront::{choose, disks};
 use drivers::xen::hypervisor::{Ending, StartError};
 use drivers::xen::shutdown::Request;
 use drivers::xen::xenstore::StoreError;
-use drivers::{AnyDisk, AnyNet, Blkfront, Hypervisor, Netfront, Shutdown, Xen, Xenstore};
+use drivers::{AnyDisk, AnyNet, Blkfront, Hypervisor, Netfront, Shutdown, Xen, XenError, Xenstore};
 use log::{error, info, warn};
 use server::{Now, Options};
 
@@ -26,6 +27,9 @@ const APPEAR_WAIT: Duration = Duration::from_secs(10);
 
 /// How long the disk may take to connect.
 const DISK_WAIT: Duration = Duration::from_secs(60);
+
+/// How long the volume may take to be ready for the domain's suspension, in milliseconds.
+const SAVE_WAIT: u64 = 30_000;
 
 /// What the toolstack wants by now.
 enum Stop {
@@ -39,6 +43,13 @@ impl From<String> for Stop {
     }
 }
 
+/// The domain is to be suspended when all is on the disk, but not after a time in milliseconds: the toolstack waits
+/// a minute, and nobody wakes a domain that suspends later.
+struct Saving {
+    synced: Rc<Cell<Option<bool>>>,
+    until: u64,
+}
+
 struct Guest {
     xen: Rc<Hypervisor>,
     store: Xenstore,
@@ -46,6 +57,7 @@ struct Guest {
     qubes: Qubes,
     /// A caller asked for the end.
     power_off: bool,
+    saving: Option<Saving>,
     /// The command line tells of none.
     address_of_qubesdb: bool,
 }
@@ -77,8 +89,15 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     let shutdown = Shutdown::start(&store);
     let qubes = Qubes::new(&xen, &store);
     let address_of_qubesdb = options.ipv4.is_none();
-    let mut guest =
-        Guest { xen: xen.clone(), store, shutdown, qubes, power_off: false, address_of_qubesdb };
+    let mut guest = Guest {
+        xen: xen.clone(),
+        store,
+        shutdown,
+        qubes,
+        power_off: false,
+        saving: None,
+        address_of_qubesdb,
+    };
     let ending = match guest.serve(options, heap) {
         Ok(ending) | Err(Stop::Asked(ending)) => ending,
         Err(Stop::Failed(reason)) => {
@@ -162,6 +181,9 @@ impl Guest {
             if let Some(ending) = self.ending() {
                 return Err(Stop::Asked(ending));
             }
+            if self.shutdown.take_suspend() {
+                warn!("not suspended, as the toolstack asked: the start is not over");
+            }
             let moved = self.store.poll() | also() | self.qubes.poll_db();
             if !moved {
                 self.sleep_until(Some(self.xen.now_ns().saturating_add(STEP)));
@@ -184,6 +206,20 @@ impl Guest {
         watchdog::sleeps();
         self.xen.sleep(until);
         watchdog::turned();
+    }
+
+    /// Connects everything again in a domain that was restored.
+    fn bind_anew(&mut self, disk: &AnyDisk, net: &mut AnyNet) -> Result<(), XenError> {
+        match self.xen.console() {
+            Ok(console) => console::add_xen(console),
+            Err(e) => warn!("no console: {e}"),
+        }
+        self.xen.resume_xenstore(&self.store)?;
+        self.shutdown = Shutdown::start(&self.store);
+        self.qubes.resume(&self.xen, &self.store);
+        disk.resume();
+        net.resume();
+        Ok(())
     }
 
     fn unix_time(&self) -> u64 {
@@ -214,6 +250,36 @@ impl Machine for Guest {
 
     fn asked(&mut self) -> bool {
         self.ending().is_some()
+    }
+
+    fn suspend(
+        &mut self,
+        server: &mut Server,
+        disk: &AnyDisk,
+        net: &mut AnyNet,
+    ) -> Result<(), String> {
+        if self.shutdown.take_suspend() {
+            let until = self.now().monotonic.saturating_add(SAVE_WAIT);
+            self.saving = Some(Saving { synced: server.synced(), until });
+        }
+        let late = |saving: &Saving| self.now().monotonic > saving.until;
+        let ready = |saving: &Saving| saving.synced.get().or(late(saving).then_some(false));
+        let Some(ready) = self.saving.as_ref().and_then(ready) else {
+            return Ok(());
+        };
+        self.saving = None;
+        if !ready {
+            error!("not suspended, as the toolstack asked: what was written is not on the disk");
+            return Ok(());
+        }
+        info!("all is on the disk: the domain is suspended");
+        let restored = self.xen.suspend().map_err(|e| format!("no domain to go on as: {e}"))?;
+        watchdog::turned();
+        if restored {
+            self.bind_anew(disk, net).map_err(|e| format!("no way back to Xen: {e}"))?;
+        }
+        info!("the domain goes on{}", if restored { ", restored" } else { "" });
+        Ok(())
     }
 
     fn now(&self) -> Now {

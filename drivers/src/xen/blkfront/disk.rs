@@ -48,6 +48,14 @@ impl Disk {
         (end > self.xen.now_ns()).then_some(end)
     }
 
+    /// The connection went together with the domain that had it. What its backend answered is on the same disk
+    /// as before, so that the next flush is for it, too.
+    pub fn forget_link(&self) {
+        *self.link.borrow_mut() = None;
+        self.lost_at.set(Some(self.xen.now_ns()));
+        self.queue.moved();
+    }
+
     /// The backend said that it cannot flush after all.
     pub fn no_flush(&self) {
         log::warn!("disk {}: the backend cannot flush; writes may be volatile", self.number);

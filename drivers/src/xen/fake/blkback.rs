@@ -116,6 +116,12 @@ impl Blkback {
         stored.remove(FRONT);
     }
 
+    /// The domain that it served is gone.
+    pub fn forget(&mut self) {
+        self.waiting.clear();
+        self.link = None;
+    }
+
     pub fn turn(&mut self, stored: &mut Stored) {
         let state = stored.number(&format!("{BACK}/state"));
         let front = stored.number(&format!("{FRONT}/state"));

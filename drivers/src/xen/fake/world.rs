@@ -32,6 +32,17 @@ impl World {
         Self { xen, stored, store, page }
     }
 
+    /// The domain goes on as another: neither Xen nor xenstored knows anything of before.
+    pub fn restore(&self) {
+        self.xen.restore();
+        for index in [REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD] {
+            self.page.write_u32(index, 0);
+        }
+        let port = self.xen.alloc_unbound(DomId(0)).unwrap();
+        *self.stored.borrow_mut() = Stored::new(self.xen.clone(), self.page.alias(), port.0);
+        self.store.resume(port);
+    }
+
     pub fn xen(&self) -> Rc<dyn Xen> {
         self.xen.clone()
     }

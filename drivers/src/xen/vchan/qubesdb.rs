@@ -35,13 +35,13 @@ impl QubesDb {
     pub fn new(xen: Rc<dyn Xen>, store: Xenstore) -> Self {
         let state = Rc::new(RefCell::<State>::default());
         let share = Rc::<Share>::default();
-        let (told, its_share) = (state.clone(), share.clone());
-        let task = Task::new(async move {
-            if let Err(e) = follow(&xen, &store, &told, &its_share).await {
-                log::error!("QubesDB: {e}");
-            }
-        });
+        let task = link(xen, store, state.clone(), share.clone());
         Self { task, share, state, seen: 0 }
+    }
+
+    /// Links anew when the domain went on as another. What was told stays.
+    pub fn resume(&mut self, xen: Rc<dyn Xen>, store: Xenstore) {
+        self.task = link(xen, store, self.state.clone(), self.share.clone());
     }
 
     /// Follows the link; true when the daemon has sent more than its share of a turn.
@@ -63,6 +63,14 @@ impl QubesDb {
         let told = Ref::map(self.state.borrow(), |state| &state.told);
         told.is_complete().then_some(told)
     }
+}
+
+fn link(xen: Rc<dyn Xen>, store: Xenstore, state: Rc<RefCell<State>>, share: Rc<Share>) -> Task {
+    Task::new(async move {
+        if let Err(e) = follow(&xen, &store, &state, &share).await {
+            log::error!("QubesDB: {e}");
+        }
+    })
 }
 
 /// Ends only when xenstore fails.
@@ -196,6 +204,21 @@ mod tests {
         assert!(!turns(&world, &mut db));
         assert_eq!(ip(&db).as_deref(), Some("10.137.0.10"));
         daemon(&world, &mut db, "10.137.0.11");
+    }
+
+    #[test]
+    fn a_restored_domain_links_anew() {
+        let world = World::new();
+        world.stored.borrow_mut().set("domid", "5");
+        let mut db = QubesDb::new(world.xen(), world.store.clone());
+        let old = daemon(&world, &mut db, "10.137.0.9");
+        world.restore();
+        world.stored.borrow_mut().set("domid", "5");
+        db.resume(world.xen(), world.store.clone());
+        assert!(!turns(&world, &mut db));
+        assert_eq!(ip(&db).as_deref(), Some("10.137.0.9"));
+        daemon(&world, &mut db, "10.137.0.10");
+        drop(old);
     }
 
     /// Who changes one entry for ever, and takes every answer, has its share of a turn and no more.

@@ -26,9 +26,17 @@ pub struct Broken;
 impl Wire {
     /// Takes up the ring where it stands: an earlier user may have left its indexes anywhere.
     pub fn new(page: Page) -> Self {
-        let produced = page.read_u32(REQ_PROD).unwrap_or_default();
-        let consumed = page.read_u32(RSP_CONS).unwrap_or_default();
-        Self { page, produced, consumed, outgoing: VecDeque::new(), incoming: Vec::new() }
+        let (outgoing, incoming) = (VecDeque::new(), Vec::new());
+        let mut wire = Self { page, produced: 0, consumed: 0, outgoing, incoming };
+        wire.begin();
+        wire
+    }
+
+    /// Takes up the ring where it stands, without what was on its way.
+    pub fn begin(&mut self) {
+        (self.produced, self.consumed) = (self.index(REQ_PROD), self.index(RSP_CONS));
+        self.outgoing.clear();
+        self.incoming.clear();
     }
 
     /// Queues a message.

@@ -33,6 +33,12 @@ impl Qubes {
         Self { db, qrexec, network: None, keys: ToldKeys::new() }
     }
 
+    /// Connects anew when the domain went on as another. The calls of before end.
+    pub fn resume(&mut self, xen: &Rc<Hypervisor>, store: &Xenstore) {
+        self.db.resume(xen.clone(), store.clone());
+        self.qrexec = Qrexec::new(xen.clone(), store.clone());
+    }
+
     /// Follows QubesDB alone, until there is something to serve: dom0 takes an agent that answers for
     /// a qube that is ready. True when there is more to do at once.
     pub fn poll_db(&mut self) -> bool {

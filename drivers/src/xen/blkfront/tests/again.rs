@@ -101,3 +101,27 @@ fn another_disk_is_not_taken_for_the_first() {
     rig.world.xen.now.set(u64::MAX / 2);
     assert_eq!(rig.run(rig.disk.read(0, &mut [0; 512])), Err(DeviceError::Gone));
 }
+
+/// What was in flight is done again, and what was written before can be flushed.
+#[test]
+fn requests_go_on_in_a_restored_domain() {
+    let rig = Rig::connected(1, |_| ());
+    rig.run(rig.disk.write(0, &[7; 512])).unwrap();
+    rig.back.borrow_mut().vices.never = 1;
+    let mut data = vec![0; 300 * 512];
+    for _ in 0..3 {
+        let mut job: Job = Box::pin(rig.disk.read(512, &mut data));
+        assert!(poll(&mut job).is_pending());
+        (0..10).for_each(|_| rig.turn());
+        rig.world.restore();
+        rig.back.borrow_mut().forget();
+        rig.back.borrow_mut().vices = Vices::default();
+        rig.back.borrow_mut().attach(&mut rig.world.stored.borrow_mut());
+        rig.disk.resume();
+        rig.run(job).unwrap();
+        assert!(data == rig.back.borrow().image[512..512 + data.len()]);
+        rig.run(rig.disk.flush()).unwrap();
+        assert_eq!(rig.world.xen.in_use().1, 2);
+        assert_eq!((rig.world.xen.retired(), rig.world.stored.borrow().watches()), (0, 2));
+    }
+}

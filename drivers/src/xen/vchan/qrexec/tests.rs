@@ -205,3 +205,30 @@ fn a_daemon_without_end_does_not_keep_the_turn() {
     assert!(link.step(&mut daemon).is_ok());
     assert!(!share.has_more());
 }
+
+/// Calls of before end at once, and leave alone what has their numbers now.
+#[test]
+fn calls_of_before_a_restore_end() {
+    let (world, mut qrexec) = start();
+    let mut first = daemon(&world, &mut qrexec);
+    first.put(&message(0x200, &[0, 513], b"user:status\0"));
+    let _caller = Server::new(&world, 513, (16, 16));
+    turns(&world, &mut qrexec);
+    let mut call = qrexec.accept().expect("a call");
+    world.restore();
+    world.stored.borrow_mut().set("domid", "5");
+    qrexec = Qrexec::new(world.xen(), world.store.clone());
+    turns(&world, &mut qrexec);
+    let mut second = daemon(&world, &mut qrexec);
+    let used = world.xen.in_use();
+    assert_eq!(call.stream.fill(), Err(Closed));
+    assert_eq!(call.stream.write(b"x"), Err(Closed));
+    drop(call);
+    assert_eq!(world.xen.in_use(), used);
+    second.put(&message(0x200, &[0, 513], b"user:status\0"));
+    let mut data = Server::new(&world, 513, (16, 16));
+    turns(&world, &mut qrexec);
+    let mut call = qrexec.accept().expect("a call");
+    assert_eq!(call.stream.write(b"out"), Ok(3));
+    assert_eq!(data.take(), b"out");
+}
