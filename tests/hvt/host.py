@@ -66,11 +66,14 @@ class Host:
     def wait_for(self, pattern, seconds, since=0):
         """The match of a pattern on the console after so many characters."""
         end = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.console()[since:])):
-            if self.process.poll() is not None or time.monotonic() > end:
+        while True:
+            # It may have said so just before its end.
+            running = self.process.poll() is None
+            if found := re.search(pattern, self.console()[since:]):
+                return found
+            if not running or time.monotonic() > end:
                 raise AssertionError(f"no {pattern!r} after {seconds} s:\n{self.console()[-4000:]}")
             time.sleep(0.05)
-        return found
 
     def say(self, line):
         self.commands.sendall(line.encode() + b"\n")

@@ -102,17 +102,19 @@ on_crash = "destroy"
 
     def wait_console(self, pattern, seconds=30, count=1):
         """Waits until the console matches `count` times; the last match. A guest that ended says no more."""
-        looked = time.monotonic()
+        looked, ended = time.monotonic(), False
 
         def found():
-            nonlocal looked
+            nonlocal looked, ended
             matches = list(re.finditer(pattern, self.console()))
             if len(matches) >= count:
                 return matches[count - 1]
             if time.monotonic() > looked + 2:
                 looked = time.monotonic()
-                if not self.running():
+                # What it said last may come after the news of its end.
+                if ended:
                     raise AssertionError(f"{self.name} ended without {pattern!r}\n{self.details()}")
+                ended = not self.running()
             return None
         return self.rig.until(found, seconds, f"{pattern!r} on the console of {self.name}", self.details)
 
