@@ -74,7 +74,7 @@ fn chooses_a_kind_by_size() {
         (512 * MIB, Fat32, 4 << 10),
         (2 * GIB, Fat32, 4 << 10),
         (8 * GIB, Fat32, 4 << 10),
-        (40 * GIB, Fat32, 32 << 10),
+        (32 * GIB, Fat32, 16 << 10),
     ];
     for (size, kind, cluster_size) in sizes {
         let (image, made) = make(size, 512, None);

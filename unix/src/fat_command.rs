@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Makes FAT disk images, looks into them and changes them, without mounting. Of exFAT images it makes and
-grows none.
+Makes FAT and exFAT disk images, looks into them and changes them, without mounting. exFAT images it does not
+grow.
 
 Usage: fat COMMAND IMAGE …
 

@@ -31,6 +31,24 @@ fn image(name: &str) -> PathBuf {
     path
 }
 
+#[test]
+fn fat_makes_exfat_images_that_others_take() {
+    for (name, words) in
+        [("made", &["8M", "--type", "exfat", "--label", "Card 7"] as &[&str]), ("large", &["33G"])]
+    {
+        let image = std::env::temp_dir().join(format!("exfat-{name}-{}.img", std::process::id()));
+        let (code, said) = fat(&["create"], &image, words);
+        assert!(code == Some(0) && said.contains("exFAT"), "{said}");
+        let (code, said) = fat(&["add"], &image, &["Cargo.toml"]);
+        assert!(code == Some(0), "{said}");
+        let verdict = Command::new("fsck.exfat").arg("-n").arg(&image).output().unwrap();
+        assert!(verdict.status.success(), "{verdict:?}");
+        let (code, said) = fat(&["check"], &image, &[]);
+        assert!(code == Some(0) && said.contains("clean") && said.contains("exFAT"), "{said}");
+        fs::remove_file(image).unwrap();
+    }
+}
+
 fn fat(words: &[&str], image: &PathBuf, more: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fat"));
     let Output { status, stdout, stderr } =

@@ -125,7 +125,7 @@ fn create_takes_sizes_and_types() {
         ("create c --size=1G --label My_Disk", 1 << 30, "FAT32"),
         ("create d 65536KiB --type 32", 64 << 20, "FAT32"),
         ("create --type fat12 e 1474560", 1_474_560, "FAT12"),
-        ("create f 40G", 40 << 30, "FAT32"),
+        ("create f 40G --type 32", 40 << 30, "FAT32"),
     ] {
         let said = desk.ok(words);
         assert!(said.contains(kind), "{said}");
@@ -158,7 +158,7 @@ fn create_refuses_what_cannot_be() {
     assert!(desk.fails(2, "create a 64MB").contains("64M or 64MiB"));
     assert!(desk.fails(2, "create a 1000").contains("1024 would be"));
     assert!(desk.fails(2, "create a 4M --size 8M").contains("more than one size"));
-    assert!(desk.fails(2, "create a --type 8").contains("12, 16, 32 or auto"));
+    assert!(desk.fails(2, "create a --type 8").contains("12, 16, 32, exfat or auto"));
     assert!(desk.fails(2, "create a --label waytoolongname").contains("at most 11"));
     assert!(desk.fails(2, "create a --sice 8M").contains("--sice"));
     assert!(!desk.path("a").exists());

@@ -1,5 +1,7 @@
-//! Making a new volume. fatgen103, "FAT Volume Initialization" and "FAT32 FSInfo".
+//! Making a new volume. fatgen103, "FAT Volume Initialization" and "FAT32 FSInfo"; exFAT's are made in
+//! `exfat`.
 mod error;
+mod exfat;
 mod layout;
 
 use crate::bytes::put;
@@ -11,7 +13,8 @@ use layout::{Layout, TABLES};
 /// How a new volume is to be.
 #[derive(Clone, Debug)]
 pub struct FormatOptions {
-    /// `None`: FAT32 from 512 MiB, FAT16 below, FAT12 where FAT16 would have too few clusters.
+    /// `None`: exFAT above 32 GiB, FAT32 from 512 MiB, FAT16 below, FAT12 where FAT16 would have too few
+    /// clusters.
     pub kind: Option<FatKind>,
     /// The volume's label, from [`volume_label`]; `NO NAME` for none.
     pub label: [u8; 11],
@@ -31,9 +34,18 @@ impl FormatOptions {
     /// Whether a disk of `size` bytes in sectors of `sector_size` can be formatted so.
     ///
     /// # Errors
-    /// `TooSmall`, `TooLarge`, `NotMade`.
+    /// `TooSmall`, `TooLarge`.
     pub fn fits(&self, size: u64, sector_size: usize) -> Result<(), FormatError> {
-        Layout::choose(self.kind, size, sector_size.max(512) as u64).map(|_| ())
+        let bytes_per_sector = sector_size.max(512) as u64;
+        if self.is_exfat(size) {
+            return exfat::choose(size, bytes_per_sector, self.volume_id).map(|_| ());
+        }
+        Layout::choose(self.kind, size, bytes_per_sector).map(|_| ())
+    }
+
+    /// Whether a disk of `size` bytes gets an exFAT volume.
+    fn is_exfat(&self, size: u64) -> bool {
+        self.kind.map_or(size > MOST_OF_FAT, |kind| kind == FatKind::ExFat)
     }
 }
 
@@ -61,7 +73,7 @@ pub fn volume_label(text: &str) -> Option<[u8; 11]> {
 /// `progress` is told the bytes written and the bytes to write.
 ///
 /// # Errors
-/// `TooSmall`, `TooLarge` and `NotMade` come before anything is written.
+/// `TooSmall` and `TooLarge` come before anything is written.
 pub async fn format<D: BlockDevice>(
     device: &D,
     options: &FormatOptions,
@@ -71,22 +83,55 @@ pub async fn format<D: BlockDevice>(
         return Err(FormatError::Device(DeviceError::ReadOnly));
     }
     let bytes_per_sector = device.sector_size().max(512) as u64;
-    let layout = Layout::choose(options.kind, device.size(), bytes_per_sector)?;
+    let boot = if options.is_exfat(device.size()) {
+        let layout = exfat::choose(device.size(), bytes_per_sector, options.volume_id)?;
+        exfat::write(device, &layout, options, progress).await?
+    } else {
+        let layout = Layout::choose(options.kind, device.size(), bytes_per_sector)?;
+        write_fat(device, &layout, options, progress).await?
+    };
+    device.flush().await?;
+    device.write(0, &boot).await?;
+    device.flush().await?;
+    Geometry::read_at(device, Place::Whole).await.map_err(|error| match error {
+        MountError::Device(error) => FormatError::Device(error),
+        error => FormatError::NotKept(error),
+    })
+}
 
+/// Writes zeros. `progress` is told the bytes written.
+async fn zero<D: BlockDevice>(
+    device: &D,
+    from: u64,
+    to: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), DeviceError> {
+    let zeros = vec![0; ZEROS];
+    let mut at = from;
+    while at < to {
+        let length = to.saturating_sub(at).min(ZEROS as u64);
+        let piece = usize::try_from(length).ok().and_then(|length| zeros.get(..length));
+        device.write(at, piece.unwrap_or_default()).await?;
+        at = at.saturating_add(length);
+        progress(at.saturating_sub(from));
+    }
+    Ok(())
+}
+
+/// Writes all of a FAT volume but its boot sector, which is returned.
+async fn write_fat<D: BlockDevice>(
+    device: &D,
+    layout: &Layout,
+    options: &FormatOptions,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<vec::Vec<u8>, FormatError> {
+    let bytes_per_sector = layout.bytes_per_sector;
     // Reserved sectors, tables and the root directory, wherever it is.
     let mut end = layout.data_start();
     if layout.kind == FatKind::Fat32 {
         end = end.saturating_add(layout.cluster_size);
     }
-    let zeros = vec![0; ZEROS];
-    let mut done = 0;
-    while done < end {
-        let length = end.saturating_sub(done).min(ZEROS as u64);
-        let piece = usize::try_from(length).ok().and_then(|length| zeros.get(..length));
-        device.write(done, piece.unwrap_or_default()).await?;
-        done = done.saturating_add(length);
-        progress(done, end);
-    }
+    zero(device, 0, end, &mut |done| progress(done, end)).await?;
     device.flush().await?;
 
     let sector_size = usize::try_from(bytes_per_sector).unwrap_or(512);
@@ -110,21 +155,15 @@ pub async fn format<D: BlockDevice>(
         // The data area starts with FAT32's root directory and follows the others'.
         device.write(layout.root_start(), &sector).await?;
     }
-    let boot = boot_sector(&layout, options, sector_size);
+    let boot = boot_sector(layout, options, sector_size);
     if layout.kind == FatKind::Fat32 {
-        let info = fs_info(&layout, sector_size);
+        let info = fs_info(layout, sector_size);
         for number in [FS_INFO, BACKUP_BOOT.saturating_add(FS_INFO)] {
             device.write(u64::from(number).saturating_mul(bytes_per_sector), &info).await?;
         }
         device.write(u64::from(BACKUP_BOOT).saturating_mul(bytes_per_sector), &boot).await?;
     }
-    device.flush().await?;
-    device.write(0, &boot).await?;
-    device.flush().await?;
-    Geometry::read_at(device, Place::Whole).await.map_err(|error| match error {
-        MountError::Device(error) => FormatError::Device(error),
-        error => FormatError::NotKept(error),
-    })
+    Ok(boot)
 }
 
 /// fatgen103, "Boot Sector and BPB Structure".
@@ -207,3 +246,5 @@ const HEADS: u16 = 255;
 const FS_INFO: u16 = 1;
 const BACKUP_BOOT: u16 = 6;
 const ZEROS: usize = 128 << 10;
+/// Larger volumes are exFAT, as Windows has it.
+const MOST_OF_FAT: u64 = 32 << 30;

@@ -9,14 +9,14 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const HELP: &str = "\
-Makes an image with an empty FAT file system. The file takes no room until it is filled.
+Makes an image with an empty FAT or exFAT file system. The file takes no room until it is filled.
 
 Usage: fat create [IMAGE [SIZE]] [OPTIONS]
 
 IMAGE is disk.img when it is not given.
 
   --size SIZE   64M (the default), 1G, 65536K, or a number of bytes
-  --type TYPE   12, 16, 32, or auto (the default): FAT32 from 512M, FAT16 below
+  --type TYPE   12, 16, 32, exfat, or auto (the default): FAT16 below 512M, FAT32 up to 32G, exFAT above
   --label NAME  the name of the volume, at most 11 characters
   --force       take the place of a file that exists, or format a block device; what is on it
                 is lost
@@ -81,8 +81,9 @@ fn kind(text: &str) -> Result<Option<FatKind>, Failure> {
         "12" => Ok(Some(FatKind::Fat12)),
         "16" => Ok(Some(FatKind::Fat16)),
         "32" => Ok(Some(FatKind::Fat32)),
+        "exfat" => Ok(Some(FatKind::ExFat)),
         "auto" => Ok(None),
-        _ => Err(Failure::usage(format!("{text}: no type of FAT: use 12, 16, 32 or auto"))),
+        _ => Err(Failure::usage(format!("{text}: no type of FAT: use 12, 16, 32, exfat or auto"))),
     }
 }
 

@@ -3,6 +3,8 @@
 use super::sum32;
 use crate::MountError;
 use crate::bytes::{put, u8_at, u16_at, u32_at, u64_at};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// What stands in the place of the name of the system that formatted the volume.
 pub(crate) const NAME: &[u8; 8] = b"EXFAT   ";
@@ -16,7 +18,7 @@ const ACTIVE_FAT: u8 = 1;
 pub(crate) const CLEAR_TO_ZERO: u8 = 8;
 const PERCENT_IN_USE: usize = 112;
 /// The most clusters that can be numbered.
-const MOST_CLUSTERS: u32 = 0xFFFF_FFF5;
+pub(crate) const MOST_CLUSTERS: u32 = 0xFFFF_FFF5;
 
 /// A boot region that has been checked: all lies inside the volume, and the volume inside its room.
 /// Offsets and sizes in bytes, from the start of the volume.
@@ -62,7 +64,52 @@ pub(crate) fn summed(region: &[u8], sector: usize) -> impl Iterator<Item = u8> {
     bytes.filter(move |(at, _)| !left_out(*at)).map(|(_, byte)| *byte)
 }
 
+/// Writes the sum of a boot region into its last sector.
+pub(crate) fn set_sum(region: &mut [u8], sector: usize) {
+    let sum = sum32(0, summed(region, sector)).to_le_bytes();
+    for kept in region.iter_mut().skip(sector.saturating_mul(11)).zip(sum.iter().cycle()) {
+        *kept.0 = *kept.1;
+    }
+}
+
+/// Says how long a volume is, its table, and how many clusters it has. Sizes in bytes; the sum is as it was.
+pub(crate) fn set_sizes(region: &mut [u8], sector: u64, size: u64, table: u64, clusters: u32) {
+    let in_sectors = |bytes: u64| bytes.checked_div(sector).unwrap_or(0);
+    put(region, 72, &in_sectors(size).to_le_bytes());
+    put(region, 84, &(in_sectors(table) as u32).to_le_bytes());
+    put(region, 92, &clusters.to_le_bytes());
+}
+
 impl Boot {
+    /// The boot region of a new volume of one table.
+    pub(crate) fn region(&self) -> Vec<u8> {
+        let sector = self.bytes_per_sector as usize;
+        let in_sectors = |bytes: u64| bytes.checked_div(self.bytes_per_sector.into()).unwrap_or(0);
+        let mut region = vec![0; sector.saturating_mul(SECTORS as usize)];
+        put(&mut region, 0, &[0xEB, 0x76, 0x90]);
+        put(&mut region, 3, NAME);
+        put(&mut region, 80, &(in_sectors(self.table_start) as u32).to_le_bytes());
+        put(&mut region, 88, &(in_sectors(self.data_start) as u32).to_le_bytes());
+        put(&mut region, 96, &self.root_cluster.to_le_bytes());
+        put(&mut region, 100, &self.serial.to_le_bytes());
+        put(&mut region, 104, &0x0100u16.to_le_bytes());
+        let cluster = in_sectors(self.cluster_size.into());
+        let shifts = [self.bytes_per_sector.trailing_zeros(), cluster.trailing_zeros()];
+        put(&mut region, 108, &shifts.map(|shift| shift as u8));
+        put(&mut region, 110, &[1, 0x80, 0]); // tables, the drive that BIOS asks, percent in use
+        let size = u64::from(self.bytes_per_sector);
+        set_sizes(&mut region, size, self.size, self.table_size, self.clusters);
+        // A machine that boots from here goes on to its next disk: int 0x18; hlt; jmp to the hlt.
+        put(&mut region, 120, &[0xF4; 390]);
+        put(&mut region, 120, &[0xCD, 0x18, 0xF4, 0xEB, 0xFD]);
+        put(&mut region, 510, &[0x55, 0xAA]);
+        for extended in 2..=9usize {
+            put(&mut region, extended.saturating_mul(sector).saturating_sub(2), &[0x55, 0xAA]);
+        }
+        set_sum(&mut region, sector);
+        region
+    }
+
     /// Reads the twelve sectors of a boot region of a volume that has `room` bytes. Nothing in it is
     /// believed.
     ///

@@ -309,6 +309,27 @@ pub(crate) fn place(entry: &[u8]) -> (u32, u64) {
     (u32_at(entry, 20), u64_at(entry, 24))
 }
 
+/// The entries of the bitmap and of the up-case table, which has a sum.
+pub(crate) fn system_entry(kind: u8, first: u32, len: u64, sum: u32) -> [u8; SLOT] {
+    let mut entry = [0; SLOT];
+    entry[0] = kind;
+    put(&mut entry, 4, &sum.to_le_bytes());
+    put(&mut entry, 20, &first.to_le_bytes());
+    put(&mut entry, 24, &len.to_le_bytes());
+    entry
+}
+
+/// The entry of a label of at most eleven units.
+pub(crate) fn label_entry(units: &[u16]) -> [u8; SLOT] {
+    let mut entry = [0; SLOT];
+    entry[0] = LABEL;
+    entry[1] = units.len() as u8;
+    for (unit, at) in units.iter().zip((2..).step_by(2)) {
+        put(&mut entry, at, &unit.to_le_bytes());
+    }
+    entry
+}
+
 /// The entry that a removed one leaves.
 pub(crate) fn mark_free(entry: &mut [u8]) {
     if let Some(kind) = entry.first_mut() {

@@ -16,8 +16,6 @@ pub enum FormatError {
         kind: FatKind,
         most: u64,
     },
-    /// Volumes of this kind are not made.
-    NotMade(FatKind),
     /// What was read back is no volume.
     NotKept(MountError),
 }
@@ -32,7 +30,6 @@ impl fmt::Display for FormatError {
             Self::TooLarge { kind, most } => {
                 write!(f, "too large for {kind}, which ends at {} MiB", most >> 20)
             }
-            Self::NotMade(kind) => write!(f, "{kind} volumes are not made yet"),
             Self::NotKept(error) => write!(f, "the disk did not keep what was written: {error}"),
         }
     }

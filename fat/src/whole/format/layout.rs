@@ -37,7 +37,6 @@ impl Layout {
     ) -> Result<Self, FormatError> {
         let size = size.saturating_sub(size.checked_rem(bytes_per_sector).unwrap_or(0));
         match kind {
-            Some(FatKind::ExFat) => Err(FormatError::NotMade(FatKind::ExFat)),
             Some(kind) => Self::of_kind(kind, size, bytes_per_sector),
             None if size >= 512 << 20 => Self::of_kind(FatKind::Fat32, size, bytes_per_sector),
             // Microsoft's table: no FAT16 below 8,400 sectors.
