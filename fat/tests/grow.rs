@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::*;
-use fat::{FatKind, Geometry, GrowError, Grown, MountOptions, Volume};
+use fat::{FatKind, FormatOptions, Geometry, GrowError, Grown, MountOptions, Volume};
 
 const KIB: usize = 1024;
 
@@ -72,13 +72,32 @@ fn resized(disk: &Disk, kib: usize) -> Disk {
     Disk::new(image)
 }
 
-fn volumes() -> [(&'static str, Disk, usize); 5] {
+/// An exFAT volume that was made here.
+fn exfat(kib: usize) -> Disk {
+    let disk = Disk::new(vec![0; kib * KIB]);
+    let options = FormatOptions { kind: Some(FatKind::ExFat), ..FormatOptions::default() };
+    block_on(fat::format(&disk, &options, &mut |_, _| {})).unwrap();
+    disk
+}
+
+/// How many clusters an exFAT volume's bitmap takes.
+fn of_bitmap(geometry: &Geometry) -> u32 {
+    if geometry.kind == FatKind::ExFat {
+        geometry.clusters.div_ceil(8).div_ceil(geometry.cluster_size)
+    } else {
+        0
+    }
+}
+
+fn volumes() -> [(&'static str, Disk, usize); 7] {
     [
         ("FAT12", mkfs(1200, &["-F", "12", "-s", "1"]), 2000),
         ("FAT12 with room in its table", mkfs(4000, &["-F", "12", "-s", "8"]), 5000),
         ("FAT16", mkfs(4400, &["-F", "16", "-s", "1"]), 9000),
         ("FAT16 with clusters of 2 KiB", mkfs(12_000, &["-F", "16", "-s", "4"]), 20_000),
         ("FAT32", mkfs(4400, &["-F", "32", "-s", "1"]), 18_000),
+        ("exFAT", Disk::new(mkfs_exfat(4000, &["-c", "512"])), 9000),
+        ("exFAT with clusters of 4 KiB", exfat(2000), 3500),
     ]
 }
 
@@ -100,11 +119,14 @@ fn everything_is_there_and_there_is_room() {
         assert_all_there(&volume, kind);
         let after = block_on(volume.space()).unwrap();
         let more = volume.geometry().clusters - old.clusters;
-        assert_eq!(after.free_clusters, before.free_clusters + more, "{kind}");
+        let longer = of_bitmap(volume.geometry()) - of_bitmap(&old);
+        assert_eq!(after.free_clusters, before.free_clusters + more - longer, "{kind}");
         assert_clean(&disk, kind);
         // A FAT32 volume as small as this one has no friends.
         if kind != "FAT32" {
             assert_eq!(fsck(&disk.image()), "", "{kind}");
+        }
+        if kind.starts_with("FAT1") {
             let data = mtools("mtype", &disk.image(), &["::/dir/inner/deep"]);
             assert!(data == pattern(2, 90_000), "{kind}");
         }
@@ -159,6 +181,36 @@ fn each_kind_of_fat_has_its_end() {
         assert_all_there(&volume, "limited");
         assert_eq!(fsck(&disk.image()), "", "{kind}");
     }
+}
+
+#[test]
+fn exfat_grows_as_far_as_its_table_has_room() {
+    // The table ends where the clusters begin.
+    let disk = exfat(2000);
+    populate(&disk);
+    let disk = resized(&disk, 30_000);
+    let table = mount(&disk).geometry().data_start - mount(&disk).geometry().table_start;
+    let grown = grow(&disk).unwrap().unwrap();
+    assert!(grown.limited && grown.to > 2 * grown.from, "{grown:?}");
+    let volume = mount(&disk);
+    assert_eq!(u64::from(volume.geometry().clusters + 2) * 4, table);
+    assert_all_there(&volume, "limited");
+    assert_eq!(fsck(&disk.image()), "");
+    let said = grow(&disk).unwrap_err().to_string();
+    assert!(said.contains("its table has no room for more clusters"), "{said}");
+    assert_all_there(&mount(&disk), "still there");
+    // One whose clusters begin right behind the table, as mkfs.exfat may make it.
+    let disk = Disk::new(mkfs_exfat(4000, &["-c", "4K", "-b", "4K"]));
+    populate(&disk);
+    let disk = resized(&disk, 8000);
+    let before = disk.image();
+    let grown = grow(&disk);
+    match grown {
+        Ok(Some(grown)) => assert!(grown.limited || grown.to > 7900 << 10),
+        _ => assert!(disk.image() == before),
+    }
+    assert_all_there(&mount(&disk), "of mkfs.exfat");
+    assert_eq!(fsck(&disk.image()), "");
 }
 
 #[test]

@@ -162,10 +162,11 @@ async fn open_volume<D: BlockDevice>(
     };
     let mut volume = Volume::mount(device, &mount).await.map_err(OpenError::Mount)?;
     if options.grow && volume.geometry().room > volume.geometry().size {
+        let kind = volume.geometry().kind;
         match volume.grow().await {
             Ok(None) => {}
             Ok(Some(grown)) => {
-                let why = if grown.limited { ", the most of its kind of FAT" } else { "" };
+                let why = grown.limit(kind);
                 info!("the volume grew from {} to {} MiB{why}", grown.from >> 20, grown.to >> 20);
             }
             Err(e) => warn!("{e}"),

@@ -21,8 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Makes FAT and exFAT disk images, looks into them and changes them, without mounting. exFAT images it does not
-grow.
+Makes FAT and exFAT disk images, looks into them and changes them, without mounting.
 
 Usage: fat COMMAND IMAGE …
 

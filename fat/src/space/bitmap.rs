@@ -61,6 +61,11 @@ impl<D: BlockDevice> Volume<D> {
         *self.space.bitmap.borrow_mut() = (bitmap, len);
     }
 
+    /// Where the bitmap is, and how long.
+    pub(crate) fn bitmap(&self) -> (Extents, u64) {
+        self.space.bitmap.borrow().clone()
+    }
+
     /// The line of a cluster's bit, which byte of it, and how many bytes of the bitmap there are from the
     /// line's start on.
     pub(crate) fn bit_line(&self, cluster: u32) -> Result<(u64, usize, u64), Error> {
@@ -141,7 +146,7 @@ impl<D: BlockDevice> Volume<D> {
     pub(crate) async fn count_free_bits(&self) -> Result<(), Error> {
         // The count reads past the cache.
         self.write_dirty(Class::Table).await?;
-        let (bitmap, len) = self.space.bitmap.borrow().clone();
+        let (bitmap, len) = self.bitmap();
         let clusters = u64::from(self.geometry.clusters);
         let (mut at, mut used) = (0u64, 0u64);
         let mut data = vec![0; CHUNK];

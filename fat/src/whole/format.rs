@@ -3,12 +3,14 @@
 mod error;
 mod exfat;
 mod layout;
+pub(super) mod zeros;
 
 use crate::bytes::put;
 use crate::{BlockDevice, DeviceError, FatKind, Geometry, MountError, Place};
 use alloc::vec;
 pub use error::FormatError;
 use layout::{Layout, TABLES};
+use zeros::zero;
 
 /// How a new volume is to be.
 #[derive(Clone, Debug)]
@@ -85,7 +87,10 @@ pub async fn format<D: BlockDevice>(
     let bytes_per_sector = device.sector_size().max(512) as u64;
     let boot = if options.is_exfat(device.size()) {
         let layout = exfat::choose(device.size(), bytes_per_sector, options.volume_id)?;
-        exfat::write(device, &layout, options, progress).await?
+        let label = options.label.trim_ascii_end();
+        let label = if options.label == *NO_LABEL { &[] } else { label };
+        let label = core::str::from_utf8(label).unwrap_or_default();
+        exfat::write(device, &layout, label, progress).await?
     } else {
         let layout = Layout::choose(options.kind, device.size(), bytes_per_sector)?;
         write_fat(device, &layout, options, progress).await?
@@ -97,25 +102,6 @@ pub async fn format<D: BlockDevice>(
         MountError::Device(error) => FormatError::Device(error),
         error => FormatError::NotKept(error),
     })
-}
-
-/// Writes zeros. `progress` is told the bytes written.
-async fn zero<D: BlockDevice>(
-    device: &D,
-    from: u64,
-    to: u64,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), DeviceError> {
-    let zeros = vec![0; ZEROS];
-    let mut at = from;
-    while at < to {
-        let length = to.saturating_sub(at).min(ZEROS as u64);
-        let piece = usize::try_from(length).ok().and_then(|length| zeros.get(..length));
-        device.write(at, piece.unwrap_or_default()).await?;
-        at = at.saturating_add(length);
-        progress(at.saturating_sub(from));
-    }
-    Ok(())
 }
 
 /// Writes all of a FAT volume but its boot sector, which is returned.
@@ -245,6 +231,5 @@ const MEDIA: u8 = 0xF8;
 const HEADS: u16 = 255;
 const FS_INFO: u16 = 1;
 const BACKUP_BOOT: u16 = 6;
-const ZEROS: usize = 128 << 10;
 /// Larger volumes are exFAT, as Windows has it.
 const MOST_OF_FAT: u64 = 32 << 30;

@@ -1,4 +1,5 @@
-//! Growing a volume into the room behind it, when its disk or partition has become larger.
+//! Growing a volume into the room behind it, when its disk or partition has become larger. Of FAT; what is
+//! otherwise on exFAT is said in `exfat`.
 //!
 //! More clusters need larger tables, and the tables lie before the clusters: the first clusters make
 //! way. They are copied behind the last one, and all are numbered anew, in the order of the disk
@@ -10,6 +11,7 @@
 //! grown, and who mounts it writes what the log holds, as often as power cuts ask for it. Its last
 //! entry is the new boot sector.
 mod error;
+mod exfat;
 mod log;
 mod plan;
 mod renumber;
@@ -40,7 +42,7 @@ impl<D: BlockDevice> Volume<D> {
     /// `Refused`: the volume is damaged, read-only, or its new room is too small for the change.
     pub async fn grow(&self) -> Result<Option<Grown>, GrowError> {
         if self.is_exfat() {
-            return Err(GrowError::Refused("exFAT volumes are not grown yet"));
+            return self.grow_exfat().await;
         }
         let Some(plan) = Plan::new(&self.geometry)? else {
             return Ok(None);
@@ -63,14 +65,19 @@ impl<D: BlockDevice> Volume<D> {
         self.log_directories(&plan, &mut walk.table, &mut log).await?;
         let free = self.log_tables(&plan, &mut walk.table, &mut log).await?;
         let boot = self.log_boot_sectors(&plan, free, &mut log).await?;
+        self.complete(&boot, &log).await?;
+        Ok(Some(Grown { from: self.geometry.size, to: plan.size, limited: plan.limited }))
+    }
+
+    /// Does what the log says. There is no way back.
+    async fn complete(&self, boot: &[u8], log: &Log<'_, D>) -> Result<(), GrowError> {
         self.device.flush().await?;
-        // From here on there is no way back.
         self.stop_writing("it has grown and must be mounted again");
-        let mark = marker(&boot, &log, self.geometry.start);
+        let mark = marker(boot, log, self.geometry.start);
         self.device.write(self.geometry.start, &mark).await?;
         self.device.flush().await?;
         finish(&self.device, self.geometry.start).await?;
-        Ok(Some(Grown { from: self.geometry.size, to: plan.size, limited: plan.limited }))
+        Ok(())
     }
 
     /// Copies the clusters that make way behind the last one.

@@ -2,7 +2,7 @@
 use super::failure::Failure;
 use super::{Words, output, size};
 use crate::{Image, block_on};
-use fat::{FatKind, Geometry, MountOptions, Volume};
+use fat::{MountOptions, Volume};
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,27 +25,22 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     };
     let failed = |error: &dyn std::fmt::Display| Failure::at(&path, error);
     let mut image = Image::open(&path, false).map_err(|error| failed(&error))?;
-    // Before the file becomes longer for nothing.
-    if block_on(Geometry::read_at(&image, words.place))
-        .is_ok_and(|geometry| geometry.kind == FatKind::ExFat)
-    {
-        return Err(failed(&"exFAT volumes are not grown yet"));
-    }
     if let Some(wanted) = wanted {
         lengthen(&path, wanted)?;
         drop(image);
         image = Image::open(&path, false).map_err(|error| failed(&error))?;
     }
-    let grown = block_on(async {
+    let (grown, kind) = block_on(async {
         let options = MountOptions { place: words.place, ..MountOptions::default() };
         let mounted = Volume::mount(image, &options).await;
         let volume = mounted.map_err(|error| failed(&error))?;
-        volume.grow().await.map_err(|error| failed(&error))
+        let grown = volume.grow().await.map_err(|error| failed(&error))?;
+        Ok::<_, Failure>((grown, volume.geometry().kind))
     })?;
     let Some(grown) = grown else {
         return Err(failed(&"there is no room to grow into: make the image larger first"));
     };
-    let limit = if grown.limited { ", the most of this kind of FAT" } else { "" };
+    let limit = grown.limit(kind);
     let (from, to) = (output::size(grown.from), output::size(grown.to));
     Ok(output::print(&format!("{}: from {from} to {to}{limit}\n", path.display()))?)
 }

@@ -309,13 +309,18 @@ pub(crate) fn place(entry: &[u8]) -> (u32, u64) {
     (u32_at(entry, 20), u64_at(entry, 24))
 }
 
+/// Says where the bitmap is.
+pub(crate) fn set_place(entry: &mut [u8], first: u32, len: u64) {
+    put(entry, 20, &first.to_le_bytes());
+    put(entry, 24, &len.to_le_bytes());
+}
+
 /// The entries of the bitmap and of the up-case table, which has a sum.
 pub(crate) fn system_entry(kind: u8, first: u32, len: u64, sum: u32) -> [u8; SLOT] {
     let mut entry = [0; SLOT];
     entry[0] = kind;
     put(&mut entry, 4, &sum.to_le_bytes());
-    put(&mut entry, 20, &first.to_le_bytes());
-    put(&mut entry, 24, &len.to_le_bytes());
+    set_place(&mut entry, first, len);
     entry
 }
 

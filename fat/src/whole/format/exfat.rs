@@ -1,7 +1,7 @@
 //! A new exFAT volume: where its regions go, and what is in them. "exFAT file system specification" 3, 4, 5
 //! and 7.
 use super::error::FormatError;
-use super::{FormatOptions, NO_LABEL, zero};
+use super::zeros::zero;
 use crate::layout::exfat::boot::{Boot, MOST_CLUSTERS, SECTORS};
 use crate::layout::exfat::set::{self, BITMAP, UPCASE};
 use crate::layout::exfat::{sum32, upcase};
@@ -76,9 +76,11 @@ pub(super) fn choose(size: u64, bytes_per_sector: u64, serial: u32) -> Result<Bo
 
 /// As Windows and mkfs.exfat choose it; above 8 TiB larger, so that a small machine can repair the volume.
 fn cluster_size(size: u64) -> u64 {
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
     let mut cluster: u64 = match size {
-        ..=0x1000_0000 => 4 << 10,
-        ..=0x8_0000_0000 => 32 << 10,
+        size if size <= 256 * MIB => 4 << 10,
+        size if size <= 32 * GIB => 32 << 10,
         _ => 128 << 10,
     };
     while size.checked_div(cluster).unwrap_or(0) > USUAL_MOST && cluster < LARGEST_CLUSTER {
@@ -106,7 +108,7 @@ impl System {
 pub(super) async fn write<D: BlockDevice>(
     device: &D,
     boot: &Boot,
-    options: &FormatOptions,
+    label: &str,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<u8>, FormatError> {
     let cluster_size = u64::from(boot.cluster_size);
@@ -148,9 +150,7 @@ pub(super) async fn write<D: BlockDevice>(
     let upcase_at = boot.data_start.saturating_add(bitmap.saturating_mul(cluster_size));
     put(upcase_at, &system.upcase).await?;
 
-    let name = options.label;
-    let label: &[u8] = if name == *NO_LABEL { &[] } else { name.trim_ascii_end() };
-    let label: Vec<u16> = label.iter().map(|byte| u16::from(*byte)).collect();
+    let label: Vec<u16> = label.encode_utf16().take(11).collect();
     let upcase_first = u32::try_from(bitmap).unwrap_or(0).saturating_add(2);
     let sum = sum32(0, system.upcase.iter().copied());
     let root = [

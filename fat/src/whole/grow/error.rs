@@ -1,5 +1,5 @@
 //! What came of growing.
-use crate::{DeviceError, Error, MountError};
+use crate::{DeviceError, Error, FatKind, MountError};
 use core::fmt;
 
 /// What growing came to, in bytes.
@@ -7,8 +7,19 @@ use core::fmt;
 pub struct Grown {
     pub from: u64,
     pub to: u64,
-    /// There was more room than this kind of FAT can have.
+    /// There was more room than this kind of FAT can have, or an exFAT volume's table.
     pub limited: bool,
+}
+
+impl Grown {
+    /// What a volume of this kind has reached the end of, for behind the sizes; empty where it has not.
+    pub fn limit(&self, kind: FatKind) -> &'static str {
+        match kind {
+            _ if !self.limited => "",
+            FatKind::ExFat => ", the most that its table has room for",
+            _ => ", the most of this kind of FAT",
+        }
+    }
 }
 
 /// Why a volume was not grown; it is as it was.
