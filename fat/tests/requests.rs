@@ -5,15 +5,15 @@ use fat::{FatKind, FormatOptions};
 use workloads::{Cost, Disk, KINDS, LINUX_EXFAT, Large, mount, run, run_on, sparse_exfat, wait};
 
 /// The counts are exact, so these bounds are what was reached, with a little room.
-const MOST: [[usize; 10]; 3] = [
-    [280, 1040, 4080, 4120, 60, 1020, 20, 430, 40, 40],
-    [300, 1060, 4090, 4130, 100, 1040, 40, 450, 70, 50],
-    [280, 1040, 4080, 4120, 1030, 1020, 20, 430, 40, 40],
+const MOST: [[usize; 12]; 3] = [
+    [280, 1040, 4080, 4120, 60, 1020, 20, 430, 40, 40, 640, 20],
+    [300, 1060, 4090, 4130, 100, 1040, 40, 450, 70, 50, 640, 20],
+    [280, 1040, 4080, 4120, 1030, 1020, 20, 430, 40, 40, 530, 8],
 ];
 
 fn stays_within(number: usize) {
     let (kind, size, linux) = KINDS[number];
-    compare(&run(kind, size, linux), number);
+    compare(&run(kind, size, &linux), number);
 }
 
 fn compare(costs: &[Cost], number: usize) {
@@ -21,7 +21,12 @@ fn compare(costs: &[Cost], number: usize) {
         println!("{what}: {count:?}, least {least}");
         let spent = count.requests();
         assert!(spent <= most, "{what}: {spent} requests");
-        assert!(linux.is_none_or(|linux| spent <= linux), "{what}: {spent} requests");
+        // Of exFAT the first is Linux 6.12's; the next reads with requests that a guest has no memory for.
+        let first = linux.first().copied().flatten();
+        assert!(
+            first.is_none_or(|linux| spent - count.flushes <= linux),
+            "{what}: {spent} requests"
+        );
     }
 }
 
@@ -37,7 +42,7 @@ fn of_fat32() {
 
 #[test]
 fn of_exfat() {
-    compare(&run_on(&sparse_exfat(2 << 30, &["-c", "32K"]), LINUX_EXFAT), 2);
+    compare(&run_on(&sparse_exfat(2 << 30, &["-c", "32K"]), &LINUX_EXFAT), 2);
 }
 
 /// Also of the requests, of which an index that does not fit would need more and more.

@@ -12,12 +12,19 @@ pub use sparse::sparse_exfat;
 const PART: usize = 32 * 1024;
 const FILE: usize = 256 << 20;
 
-/// Volumes, and what Linux 6.1's vfat needs there to write and to read 256 MiB in turn, to read at
-/// random, and to create files.
-pub const KINDS: [(FatKind, u64, [usize; 4]); 2] = [
-    (FatKind::Fat16, 512 << 20, [421, 2169, 4087, 1028]),
-    (FatKind::Fat32, 2 << 30, [850, 2553, 4471, 1062]),
+/// What a driver of Linux needs to write and to read 256 MiB in turn, to read at random, to create files, to
+/// remove those that it knows, and to create, write and sync 100 files one by one. Without flushes.
+pub type Linux = (&'static str, [Option<usize>; 6]);
+
+/// Volumes, and what Linux' vfat needs there.
+pub const KINDS: [(FatKind, u64, [Linux; 1]); 2] = [
+    (FatKind::Fat16, 512 << 20, [vfat([421, 2169, 4087, 1028])]),
+    (FatKind::Fat32, 2 << 30, [vfat([850, 2553, 4471, 1062])]),
 ];
+
+const fn vfat(of: [usize; 4]) -> Linux {
+    ("6.1", [Some(of[0]), Some(of[1]), Some(of[2]), Some(of[3]), None, None])
+}
 
 pub fn mount(disk: &Disk) -> Volume<Disk> {
     let volume = wait(Volume::mount(disk.clone(), &MountOptions::default())).unwrap();
@@ -29,12 +36,12 @@ const READ: OpenOptions =
     OpenOptions { read: true, write: false, create: false, create_new: false, truncate: false };
 const WRITE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
 
-/// One kind of volume, what it costs, and what it costs at least and costs Linux 6.1's vfat.
+/// What something costs, and what it costs at least and costs drivers of Linux.
 pub struct Cost {
     pub what: &'static str,
     pub count: Count,
     pub least: usize,
-    pub linux: Option<usize>,
+    pub linux: Vec<Option<usize>>,
 }
 
 /// What the file holds: one of 64 parts after the other.
@@ -48,38 +55,50 @@ fn open(volume: &Volume<Disk>, path: &str, options: &OpenOptions) -> File {
 }
 
 /// Runs all workloads on a new volume.
-pub fn run(kind: FatKind, size: u64, linux: [usize; 4]) -> Vec<Cost> {
+pub fn run(kind: FatKind, size: u64, linux: &[Linux]) -> Vec<Cost> {
     let disk = Disk::new(size);
     let format = FormatOptions { kind: Some(kind), ..FormatOptions::default() };
     wait(fat::format(&disk, &format, &mut |_, _| ())).unwrap();
     run_on(&disk, linux)
 }
 
-/// What Linux 6.12's exfat needs, as in `KINDS`: the worse of two runs, of which one created files with
-/// 1,012.
-pub const LINUX_EXFAT: [usize; 4] = [289, 2113, 4097, 2010];
+/// What Linux' exfat needs: the worse of two runs, of which one of 6.12 created files with 1,012.
+pub const LINUX_EXFAT: [Linux; 2] = [
+    ("6.12", [Some(289), Some(2113), Some(4097), Some(2010), Some(7), Some(413)]),
+    ("7.2", [Some(127), Some(69), Some(4098), Some(2008), Some(5), Some(401)]),
+];
 
 /// As `run`, on an empty volume.
-pub fn run_on(disk: &Disk, linux: [usize; 4]) -> Vec<Cost> {
+pub fn run_on(disk: &Disk, linux: &[Linux]) -> Vec<Cost> {
     let mut costs = Vec::new();
-    let mut measure = |what, least, linux, run: &dyn Fn(&Volume<Disk>)| {
+    let mut measure_after = |what,
+                             least,
+                             row: Option<usize>,
+                             before: &dyn Fn(&Volume<Disk>),
+                             run: &dyn Fn(&Volume<Disk>)| {
         // A volume that nothing is in memory of; mounting it does not count.
         let volume = mount(disk);
+        before(&volume);
         let before = disk.count();
         run(&volume);
+        let of = |(_, rows): &Linux| row.and_then(|row| rows[row]);
+        let linux = linux.iter().map(of).collect();
         costs.push(Cost { what, count: disk.count().since(&before), least, linux });
         wait(volume.unmount()).unwrap();
     };
+    let mut measure = |what, least, row, run: &dyn Fn(&Volume<Disk>)| {
+        measure_after(what, least, row, &|_| (), run);
+    };
     let largest = 1 << 20;
     let parts = parts();
-    measure("write 256 MiB in turn, sync", FILE / largest, Some(linux[0]), &|volume| {
+    measure("write 256 MiB in turn, sync", FILE / largest, Some(0), &|volume| {
         let file = open(volume, "/big", &WRITE);
         for number in 0..FILE / PART {
             wait(volume.write(&file, (number * PART) as u64, &parts[number % 64])).unwrap();
         }
         wait(volume.sync_file(&file)).unwrap();
     });
-    measure("read 256 MiB in turn", FILE / largest, Some(linux[1]), &|volume| {
+    measure("read 256 MiB in turn", FILE / largest, Some(1), &|volume| {
         let file = open(volume, "/big", &READ);
         let mut buf = vec![0; PART];
         for number in 0..FILE / PART {
@@ -92,7 +111,7 @@ pub fn run_on(disk: &Disk, linux: [usize; 4]) -> Vec<Cost> {
         (0..4096).map(move |_| random.below(FILE / 4096)).collect::<Vec<_>>()
     };
     let distinct = places().into_iter().collect::<std::collections::BTreeSet<_>>().len();
-    measure("4,096 random reads of 4 KiB", distinct, Some(linux[2]), &|volume| {
+    measure("4,096 random reads of 4 KiB", distinct, Some(2), &|volume| {
         let file = open(volume, "/big", &READ);
         let mut buf = vec![0; 4096];
         for place in places() {
@@ -113,7 +132,7 @@ pub fn run_on(disk: &Disk, linux: [usize; 4]) -> Vec<Cost> {
     wait(volume.create_dir("/small")).unwrap();
     wait(volume.create_dir("/many")).unwrap();
     wait(volume.unmount()).unwrap();
-    measure("create 1,000 files of 4 KiB, sync", 4096 * 1000 / largest + 1, Some(linux[3]), &|v| {
+    measure("create 1,000 files of 4 KiB, sync", 4096 * 1000 / largest + 1, Some(3), &|v| {
         for number in 0..1000 {
             let file = open(v, &path(number), &WRITE);
             wait(v.write(&file, 0, &[number as u8; 4096])).unwrap();
@@ -160,6 +179,24 @@ pub fn run_on(disk: &Disk, linux: [usize; 4]) -> Vec<Cost> {
     measure("create 1,000 empty files, sync", 1, None, &|volume| {
         for number in 0..1000 {
             open(volume, &format!("/small/an empty file {number}"), &WRITE).close().unwrap();
+        }
+        wait(volume.sync()).unwrap();
+    });
+    measure("create, write 1 byte, sync; 100 times", 300, Some(5), &|volume| {
+        for number in 0..100 {
+            let file = open(volume, &format!("/small/one by one {number}"), &WRITE);
+            wait(volume.write(&file, 0, &[1])).unwrap();
+            wait(volume.sync_file(&file)).unwrap();
+        }
+    });
+    let known = |volume: &Volume<Disk>| {
+        for number in 0..1000 {
+            wait(volume.metadata(&format!("/small/an empty file {number}"))).unwrap();
+        }
+    };
+    measure_after("remove 1,000 known files, sync", 1, Some(4), &known, &|volume| {
+        for number in 0..1000 {
+            wait(volume.remove_file(&format!("/small/an empty file {number}"))).unwrap();
         }
         wait(volume.sync()).unwrap();
     });
