@@ -2,7 +2,7 @@
 use crate::login::host_key::{HostKey, Origin, Secret};
 use crate::login::starts;
 use crate::login::users::{self, ToldKeys};
-use crate::options::Options;
+use crate::options::{IfBlank, Options};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -124,6 +124,23 @@ async fn refuses_start<D: BlockDevice>(device: &D, place: Place) -> bool {
     device.write(geometry.start, &sector).await == Err(DeviceError::Io)
 }
 
+/// How a blank disk is formatted.
+fn new_volume<D: BlockDevice>(
+    device: &D,
+    if_blank: IfBlank,
+    volume_id: u32,
+    time: u64,
+) -> FormatOptions {
+    let format = |kind| FormatOptions { kind, volume_id, time, ..FormatOptions::default() };
+    let exfat = format(Some(FatKind::ExFat));
+    // exFAT begins at 1 MiB.
+    if if_blank == IfBlank::ExFat && exfat.fits(device.size(), device.sector_size()).is_ok() {
+        return exfat;
+    }
+    // Without a kind a large one would be exFAT.
+    format((device.size() >= 512 << 20).then_some(FatKind::Fat32))
+}
+
 /// Mounts the volume on `device`.
 async fn open_volume<D: BlockDevice>(
     device: D,
@@ -135,7 +152,7 @@ async fn open_volume<D: BlockDevice>(
 ) -> Result<Volume<D>, OpenError> {
     let read = Geometry::read_at(&device, options.place).await;
     if read.err() == Some(MountError::Blank) {
-        if !options.format_if_blank || options.read_only {
+        if options.if_blank == IfBlank::Refuse || options.read_only {
             return Err(OpenError::Blank);
         }
         info!("the disk begins blank: reading it to be sure that it is");
@@ -143,8 +160,9 @@ async fn open_volume<D: BlockDevice>(
         if let Some(at) = first.map_err(|e| OpenError::Mount(MountError::Device(e)))? {
             return Err(OpenError::NotBlank(at));
         }
-        info!("the disk is blank: formatting {} MiB", device.size() >> 20);
-        let format = FormatOptions { volume_id, time, ..FormatOptions::default() };
+        let format = new_volume(&device, options.if_blank, volume_id, time);
+        let fat = if format.kind == Some(FatKind::ExFat) { "exFAT" } else { "FAT" };
+        info!("the disk is blank: formatting {} MiB with {fat}", device.size() >> 20);
         fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
     let refused = !options.read_only && refuses_start(&device, options.place).await;

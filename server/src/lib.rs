@@ -35,7 +35,7 @@ pub use levels::Levels;
 pub use limits::Reserve;
 pub use login::host_key::HostKey;
 pub use login::users::ToldKeys;
-pub use options::Options;
+pub use options::{IfBlank, Options};
 pub use serve::share::Share;
 pub use server::{Limits, Now, Server, Turn};
 pub use shown::Shown;

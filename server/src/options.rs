@@ -42,8 +42,8 @@ pub struct Options {
     pub shown: Shown,
     /// What of the volume is left to keys without restrictions.
     pub reserve: Reserve,
-    /// Format a disk that holds nothing but zeros.
-    pub format_if_blank: bool,
+    /// What becomes of a disk that holds nothing but zeros.
+    pub if_blank: IfBlank,
     /// Grow the volume into a disk that has become larger.
     pub grow: bool,
     /// Which part of the disk is the volume.
@@ -63,6 +63,19 @@ pub struct Options {
     pub watchdog: Option<u64>,
 }
 
+/// What becomes of a disk that holds nothing but zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfBlank {
+    /// It is not served.
+    #[default]
+    Refuse,
+    /// It is formatted.
+    ExFat,
+    Fat,
+}
+
+const FORMAT_IF_BLANK: &str = "--format-if-blank";
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -78,7 +91,7 @@ impl Default for Options {
             nist_algorithms: false,
             shown: Shown::default(),
             reserve: Reserve::default(),
-            format_if_blank: false,
+            if_blank: IfBlank::Refuse,
             grow: false,
             place: Place::Found,
             time_offset: 0,
@@ -112,6 +125,7 @@ impl Options {
                 _ => (word, None),
             };
             let result = match options.flag(name) {
+                _ if name == FORMAT_IF_BLANK => options.set_if_blank(joined),
                 Some(_) if joined.is_some() => Err(format!("{name} takes no value")),
                 Some(flag) => {
                     *flag = true;
@@ -165,13 +179,22 @@ impl Options {
 
     /// Whether what belongs to an option is nobody's business, as far as one can know.
     fn is_secret(&mut self, name: &str) -> bool {
-        name == "--seed" || !Self::takes_value(name) && self.flag(name).is_none()
+        let known = Self::takes_value(name) || name == FORMAT_IF_BLANK || self.flag(name).is_some();
+        name == "--seed" || !known
+    }
+
+    fn set_if_blank(&mut self, kind: Option<&str>) -> Result<(), String> {
+        self.if_blank = match kind {
+            None | Some("exfat") => IfBlank::ExFat,
+            Some("fat") => IfBlank::Fat,
+            Some(other) => return Err(format!("{FORMAT_IF_BLANK}={other:?}: not exfat or fat")),
+        };
+        Ok(())
     }
 
     fn flag(&mut self, name: &str) -> Option<&mut bool> {
         match name {
             "--read-only" => Some(&mut self.read_only),
-            "--format-if-blank" => Some(&mut self.format_if_blank),
             "--grow" => Some(&mut self.grow),
             "--strict-algorithms" => Some(&mut self.strict_algorithms),
             "--nist-algorithms" => Some(&mut self.nist_algorithms),

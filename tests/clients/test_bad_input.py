@@ -41,6 +41,7 @@ class Start(Case):
         blank = self.path("blank.img")
         os.truncate(self.write("blank.img", b""), 64 << 20)
         self.refused("--disk", blank, says="--format-if-blank")
+        self.refused("--disk", blank, "--format-if-blank=ntfs", says="ntfs.*exfat or fat")
         self.server = self.start(blank, "--format-if-blank", "--key", self.public(self.key))
         self.write("up", b"x")
         self.sftp("put up file")
@@ -49,6 +50,17 @@ class Start(Case):
         self.image = blank
         self.images.append(blank)
         self.expected["file"] = b"x"
+
+    def test_blank_disk_becomes_what_is_asked_for(self):
+        for words, size, fat, starts in [(["--format-if-blank"], 64 << 20, b"EXFAT   ", 3), (["--format-if-blank=exfat"], 64 << 20, b"EXFAT   ", 3),
+                                         (["--format-if-blank"], 512 << 10, b"FAT12   ", 54), (["--format-if-blank=fat"], 64 << 20, b"FAT16   ", 54)]:
+            with self.subTest(words=words, size=size):
+                blank = self.path(f"blank{size}.img")
+                os.truncate(self.write(os.path.basename(blank), b""), size)
+                self.start(blank, *words, "--key", self.public(self.key)).stop()
+                with open(blank, "rb") as file:
+                    self.assertEqual(file.read(128)[starts:starts + 8], fat)
+                os.unlink(blank)
 
     def test_noise_is_never_formatted(self):
         noise = self.write("noise.img", content(8 << 20))

@@ -22,6 +22,23 @@ fn both_forms_of_a_value() {
 }
 
 #[test]
+fn what_becomes_of_a_blank_disk() {
+    let read = |words: &[&str]| {
+        let (options, problems) = Options::parse(words.iter().copied());
+        (options.if_blank, options.grow, problems)
+    };
+    assert_eq!(read(&["--grow"]), (IfBlank::Refuse, true, Vec::new()));
+    // Its value is never the next word.
+    assert_eq!(read(&["--format-if-blank", "--grow"]), (IfBlank::ExFat, true, Vec::new()));
+    assert_eq!(read(&["--format-if-blank=exfat"]), (IfBlank::ExFat, false, Vec::new()));
+    assert_eq!(read(&["--format-if-blank=fat"]), (IfBlank::Fat, false, Vec::new()));
+    let wrong = "--format-if-blank=\"ntfs\": not exfat or fat".to_owned();
+    assert_eq!(read(&["--format-if-blank=ntfs"]), (IfBlank::Refuse, false, Vec::from([wrong])));
+    let shown = "--format-if-blank=fat --format-if-blank";
+    assert_eq!(Options::shown(shown.split(' ')), format!(" {shown}"));
+}
+
+#[test]
 fn a_rekey_limit_is_read_as_openssh_reads_it() {
     let read = |value| {
         let (options, problems) = Options::parse(["--rekey-limit", value]);

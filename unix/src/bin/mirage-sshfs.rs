@@ -57,7 +57,8 @@ Usage: mirage-sshfs [OPTION]...
       --client-alive-count-max N
                            unanswered questions that end a connection; 0 is no number [3]
       --reserve SIZE|N%    the last part of the volume, that only keys without restrictions may fill [0]
-      --format-if-blank    format the image if it holds nothing but zeros
+      --format-if-blank[=exfat|fat]
+                           format the image if it holds nothing but zeros [exfat]
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
                            source as in 'sftp:debug,*:info' [info]; also from MIRAGE_LOGS
