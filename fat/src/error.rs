@@ -38,6 +38,13 @@ pub enum Error {
     Root,
     /// A directory cannot be moved into itself.
     IntoItself,
+    /// A symbolic link, which is not opened.
+    IsALink,
+    NotALink,
+    /// Its target is none, or has a NUL, is not UTF-8, or longer than 4095 bytes.
+    BadLink,
+    /// The volume keeps no links, modes and owners.
+    NoLinks,
     /// The file lies in more pieces than the engine keeps in memory.
     TooManyExtents,
     /// The structures on the disk contradict themselves; the text names what.
@@ -70,6 +77,10 @@ impl fmt::Display for Error {
             Self::Reserved => "the name is reserved for the server",
             Self::Root => "the root directory cannot be changed",
             Self::IntoItself => "a directory cannot be moved into itself",
+            Self::IsALink => "is a symbolic link",
+            Self::NotALink => "not a symbolic link",
+            Self::BadLink => "no target of a symbolic link",
+            Self::NoLinks => "the volume keeps no symbolic links",
             Self::TooManyExtents => "the file is too fragmented",
             Self::Damaged(what) => return write!(f, "the volume is damaged: {what}"),
         })

@@ -15,6 +15,7 @@ pub(crate) mod write_back;
 use crate::DeviceError;
 use crate::layout::dirent::Dirent;
 use crate::memory::lock::Lock;
+use crate::tree::directory::Directory;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -77,10 +78,10 @@ impl Files {
     }
 
     /// Takes a file along whose entry has moved.
-    pub(crate) fn moved(&self, from: u64, to: u64, entry: &Dirent) {
+    pub(crate) fn moved(&self, from: u64, to: u64, entry: &Dirent, home: Option<Rc<Directory>>) {
         let node = self.nodes.borrow_mut().remove(&from);
         if let Some(node) = node {
-            node.moved(to, entry);
+            node.moved(to, entry, home);
             self.nodes.borrow_mut().insert(to, node);
         }
     }

@@ -8,5 +8,6 @@ pub(crate) mod geometry;
 pub(crate) mod long_name;
 pub(crate) mod metadata;
 pub(crate) mod name;
+pub(crate) mod posix;
 pub(crate) mod short_name;
 pub(crate) mod time;

@@ -3,9 +3,11 @@ pub(crate) mod actor;
 pub(crate) mod dir;
 pub(crate) mod directory;
 pub(crate) mod index;
+pub(crate) mod link;
 pub(crate) mod lookup;
 pub(crate) mod namespace;
 pub(crate) mod path;
+pub(crate) mod posix;
 pub(crate) mod record;
 pub(crate) mod rename;
 pub(crate) mod sets;
@@ -13,12 +15,14 @@ pub(crate) mod slots;
 pub(crate) mod system;
 
 use crate::layout::case::Case;
+use crate::layout::dirent::Dirent;
 use actor::Actors;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::{Cell, OnceCell, RefCell};
 use directory::Directory;
+use lookup::Found;
 
 /// The directories that are remembered. What must hold: there is one `Directory` for each first
 /// cluster, so that all who are in it see it grow and go; one that grew in this commit stays, because
@@ -31,6 +35,8 @@ pub(crate) struct Tree {
     label: RefCell<String>,
     /// Set once, at mount.
     case: OnceCell<Case>,
+    /// Modes, owners and links are kept.
+    posix: Cell<bool>,
     pub(crate) actors: Actors,
 }
 
@@ -41,6 +47,7 @@ impl Tree {
             clock: Cell::new(0),
             label: RefCell::new(label),
             case: OnceCell::new(),
+            posix: Cell::new(false),
             actors: Actors::default(),
         }
     }
@@ -63,6 +70,14 @@ impl Tree {
     pub(crate) fn set_case(&self, case: Case) {
         // The first one stays: names that were hashed another way would not be found again.
         let _ = self.case.set(case);
+    }
+
+    /// A directory's entry is elsewhere.
+    pub(crate) fn moved(&self, new: &Found) {
+        let wide = matches!(new.entry, Dirent::ExFat(_));
+        if let Some(directory) = self.directories.borrow().get(&new.entry.cluster(wide)) {
+            directory.spot.set(Some(new.spot()));
+        }
     }
 
     /// How many runs the clusters of all directories lie in.

@@ -119,6 +119,7 @@ impl<D: BlockDevice> Volume<D> {
             self.reclaim().await?;
         }
         self.load_free_count(!dirty).await?;
+        self.learn_posix().await?;
         let root = self.root().await?;
         if let Some(label) = self.indexed(&root).await?.and_then(|index| index.label) {
             self.tree.set_label(label_text(label));

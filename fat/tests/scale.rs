@@ -18,8 +18,14 @@ fn mount(disk: &Sparse) -> Volume<Sparse> {
     block_on(Volume::mount(disk.clone(), &MountOptions::default())).unwrap()
 }
 
-const WRITE: OpenOptions =
-    OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false };
+const WRITE: OpenOptions = OpenOptions {
+    read: true,
+    write: true,
+    create: true,
+    create_new: false,
+    truncate: false,
+    posix: None,
+};
 
 #[test]
 fn a_file_of_4_gib_less_one_byte() {

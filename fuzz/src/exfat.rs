@@ -88,20 +88,43 @@ pub fn blank() -> Ram {
     Ram::new(empty(4000))
 }
 
+/// A set with an entry of ours behind the name.
+fn with_mode(name: &str, len: u64, first: u32, mode: u16) -> Vec<[u8; 32]> {
+    let mut set = entries(name, len, first, len > 0, &PLAIN);
+    let mut entry = [0; 32];
+    entry[0] = 0xE0;
+    entry[2..18]
+        .copy_from_slice(b"\xFA\x83\xA7\x04\xD6\xFE\x0A\x4C\xB8\xB9\x7E\x19\xD5\xF6\x95\xBE");
+    entry[18..20].copy_from_slice(&mode.to_le_bytes());
+    set.push(entry);
+    set[0][1] += 1;
+    set::sign(&mut set);
+    set
+}
+
 /// A disk with a volume that has directories and files.
 pub fn populated() -> Ram {
     let mut disk = empty(CLUSTERS);
     let mut put = |at: usize, bytes: &[u8]| disk[at..at + bytes.len()].copy_from_slice(bytes);
-    // Cluster 5 and 6: a folder, 7 and 9: a chain.
+    // Cluster 5 and 6: a folder, 7 and 9: a chain, 10: the system folder, 11: the mark in it, 12: a link.
     put(TABLE + 4 * 7, &9u32.to_le_bytes());
     put(TABLE + 4 * 9, &END);
     let cluster = |number: usize| heap(CLUSTERS) + (number - 2) * SECTOR;
-    put(cluster(2), &[0b1111_1111, 0]);
+    put(cluster(2), &[0b1111_1111, 0b111]);
     let folder = set::How { attributes: 0x10, ..PLAIN };
     let mut root = entries("folder", 2 * SECTOR as u64, 5, true, &folder);
     root.extend(entries("in pieces", 700, 7, false, &PLAIN));
     root.extend(entries("empty", 0, 0, false, &PLAIN));
+    root.extend(entries(".mirage-sshfs", SECTOR as u64, 10, true, &folder));
     put(cluster(4) + ROOT_END, root.as_flattened());
+    put(cluster(10), entries("posix", 2, 11, true, &PLAIN).as_flattened());
+    put(cluster(11), b"1\n");
+    put(cluster(12), b"../folder/script");
+    let mut first = with_mode("link", 16, 12, 0o120_777);
+    first.extend(with_mode("script", 0, 0, 0o100_755));
+    // The name below begins two entries before the next cluster.
+    first.resize(SECTOR / 32 - 2, [5; 32]);
+    put(cluster(5), first.as_flattened());
     let half = set::How { valid: Some(100), vendor: true, ..PLAIN };
     let inner = entries("a name of more than fifteen units", 300, 8, true, &half);
     put(cluster(5) + SECTOR - 64, inner.as_flattened());

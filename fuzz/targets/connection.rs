@@ -13,7 +13,8 @@ use std::rc::Rc;
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 
-const LIMITS: Limits = Limits { connections: 3, operations: 4, operation_bytes: 1 << 20, handle_bytes: 1 << 20 };
+const LIMITS: Limits =
+    Limits { connections: 3, operations: 4, operation_bytes: 1 << 20, handle_bytes: 1 << 20 };
 
 /// Messages of the transport, of logins and of channels (RFC 4250 4.1.2).
 const MESSAGES: [u8; 22] =

@@ -2,7 +2,7 @@
 //! written, then mounted again, repaired and changed.
 #![no_main]
 use client::Ram;
-use fat::{MountOptions, OpenOptions, Volume};
+use fat::{MountOptions, OpenOptions, Posix, Volume};
 use fuzz::exfat::{METADATA, populated, sign};
 use fuzz::wait;
 use libfuzzer_sys::fuzz_target;
@@ -44,6 +44,12 @@ fuzz_target!(|input: (bool, Vec<(u16, Vec<u8>)>)| {
                     directories.push(path);
                     continue;
                 }
+                let _ = wait(volume.first_link(&format!("{path}/x"), true));
+                if entry.metadata.is_link()
+                    && let Ok(link) = wait(volume.read_link(&path))
+                {
+                    assert!((1..4096).contains(&link.target.len()) && !link.target.contains('\0'));
+                }
                 let how = OpenOptions { read: true, ..OpenOptions::default() };
                 if let Ok(file) = wait(volume.open(&path, &how)) {
                     for at in [0, entry.metadata.len / 2, u64::MAX - 5000] {
@@ -68,15 +74,23 @@ fn change(ram: &Ram) {
     let Ok(volume) = wait(Volume::mount(ram.clone(), &MountOptions::default())) else { return };
     volume.set_time(1_700_000_000);
     let how = OpenOptions { read: true, write: true, create: true, ..OpenOptions::default() };
+    let plain = Posix::file(0o644, 1000, 1000);
     wait(async {
-        for path in ["/in pieces", "/folder/new", "/empty", "/folder/a name of more than fifteen units"]
+        for path in
+            ["/in pieces", "/folder/new", "/empty", "/folder/a name of more than fifteen units"]
         {
             if let Ok(file) = volume.open(path, &how).await {
                 let _ = volume.write(&file, 600, &[7; 1500]).await;
                 let _ = volume.set_len(&file, 900).await;
                 let _ = volume.append(&file, &[8; 600]).await;
+                let _ = volume.set_file_posix(&file, Some(0o711), None, plain).await;
             }
         }
+        for path in ["/folder/script", "/folder/link", "/in pieces", "/folder"] {
+            let _ = volume.set_posix_by(path, Some(0o640), Some((1, 2)), plain, None).await;
+        }
+        let _ = volume.create_link_by("/folder/new link", "a", (3, 4), None).await;
+        let _ = volume.rename("/folder/link", "/folder/script", true).await;
         let _ = volume.create_dir("/folder/dir").await;
         let _ = volume.rename("/in pieces", "/folder/another", true).await;
         let _ = volume.sync().await;
@@ -84,6 +98,7 @@ fn change(ram: &Ram) {
         let _ = volume.rename("/folder/a name of more than fifteen units", "/x", true).await;
         let _ = volume.remove_file("/folder/another").await;
         let _ = volume.remove_dir("/folder/dir").await;
+        let _ = volume.unmark_posix().await;
         let _ = volume.unmount().await;
     });
 }

@@ -9,7 +9,8 @@ fuzz_target!(|input: (u8, u8, u32, &[u8])| {
     let mac = Mac::ALL[usize::from(mac) % Mac::ALL.len()];
     let keys = [7; 64];
     let (key, iv, mac_key) = (&keys[..name.key()], &keys[..name.iv()], &keys[..mac.length()]);
-    let mut cipher = packet_cipher::new(name, Some(mac), key, iv, mac_key).expect("lengths that fit");
+    let mut cipher =
+        packet_cipher::new(name, Some(mac), key, iv, mac_key).expect("lengths that fit");
     let mut packet = bytes.to_vec();
     let _ = cipher.length(sequence, &mut packet);
     // Nobody finds a tag by chance.

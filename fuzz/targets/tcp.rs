@@ -83,7 +83,11 @@ type Known = [(u32, u32); 4];
 
 type Said = (u8, u8, (i32, i32), (u8, u16), Vec<u8>);
 
-fn frame(known: &Known, sent: &[u8], (kind, host, (number, ack), (flags, more), data): &Said) -> Vec<u8> {
+fn frame(
+    known: &Known,
+    sent: &[u8],
+    (kind, host, (number, ack), (flags, more), data): &Said,
+) -> Vec<u8> {
     let index = usize::from(host % 4);
     match kind % 4 {
         0 => data.clone(),

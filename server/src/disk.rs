@@ -75,10 +75,11 @@ pub async fn prepare<D: BlockDevice>(
     let volume = open_volume(device, options, memory, volume_id, time, progress).await?;
     let (kind, size) = (volume.geometry().kind, volume.geometry().size >> 20);
     let place = if volume.geometry().start > 0 { " in a partition" } else { "" };
+    let keeps = if volume.keeps_posix() { ", which keeps modes, owners and links" } else { "" };
     let a = if kind == FatKind::ExFat { "an" } else { "a" };
     match volume.read_only() {
         Some(reason) => warn!("serving {a} {kind} volume of {size} MiB{place} read-only: {reason}"),
-        None => info!("serving {a} {kind} volume of {size} MiB{place}"),
+        None => info!("serving {a} {kind} volume of {size} MiB{place}{keeps}"),
     }
     let (mut host_key, origin) = match &options.seed {
         Some(seed) => (HostKey::from_text(seed), Origin::Seed),

@@ -40,6 +40,15 @@ impl OpenFlags {
     }
 }
 
+/// A symbolic link on the way along a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The path up to this byte leads to it.
+    pub end: usize,
+    /// Not empty.
+    pub target: String,
+}
+
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
@@ -68,8 +77,10 @@ pub struct StatVfs {
     pub name_max: u64,
 }
 
-/// A file system as the protocol needs it. Paths have been walked as far as they have `..` in them: they
-/// are absolute, separated by `/`, without `.`, `..`, empty components and NUL; the root is `/`.
+/// A file system as the protocol needs it. Paths have been walked as far as they have `..` or symbolic links
+/// in them: they are absolute, separated by `/`, without `.`, `..`, empty components and NUL; the root is `/`.
+/// None leads through a link: what became one meanwhile is a file where a folder is asked for, and is not
+/// opened.
 ///
 /// Several calls run at once only where the protocol allows it: reads of any files, writes of any
 /// files, and reads of one open file with writes of another. Writes of one file must take effect
@@ -106,8 +117,20 @@ pub trait Files {
     /// Whether both are the same file, so that what is written to one is read from the other.
     fn is_same_file(&self, a: &Self::File, b: &Self::File) -> bool;
 
-    /// Serves STAT and LSTAT, and says by the mode what is a directory.
+    /// Of a link itself, and says by the mode what is a directory and what a link.
     async fn stat(&self, path: &str) -> Result<Attributes, Status>;
+
+    /// Fails when there are no symbolic links at all.
+    fn has_links(&self) -> Result<(), Status>;
+
+    /// The first symbolic link on the way along a path; with `last` its last name counts, too.
+    async fn first_link(&self, path: &str, last: bool) -> Result<Option<Link>, Status>;
+
+    /// Where a symbolic link leads, as it was made.
+    async fn read_link(&self, path: &str) -> Result<String, Status>;
+
+    /// Makes a symbolic link.
+    async fn make_link(&self, path: &str, target: &str) -> Result<(), Status>;
 
     async fn fstat(&self, file: &Self::File) -> Result<Attributes, Status>;
 

@@ -32,7 +32,7 @@ mod walk;
 mod wire;
 
 pub use attributes::Attributes;
-pub use files::{Files, Name, OpenFlags, StatVfs};
+pub use files::{Files, Link, Name, OpenFlags, StatVfs};
 pub use give_way::give_way;
 pub use handles::HandleMemory;
 pub use kinds::Requests;

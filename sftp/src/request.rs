@@ -12,12 +12,16 @@ use crate::request::fatal::Fatal;
 use crate::request::path::{HOME, Path};
 use crate::status::Status;
 use crate::wire::Reader;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 use log::debug;
 
 /// How often a path is held: as it came, as it was walked, and below the user's root.
 const HELD: usize = 3;
+
+/// What a path may grow by where it leads through symbolic links; held as often.
+const LINKS: usize = 4 * 1024;
 
 /// What every request may hold beside the data of a READ or WRITE: short paths, a small reply.
 const SMALL: usize = 8 * 1024;
@@ -62,10 +66,19 @@ pub(crate) enum Operation {
         /// Where the data stands in the packet.
         data: Range<usize>,
     },
-    /// STAT and LSTAT: there are no links to follow.
     Stat(Path),
+    /// As STAT, but of a symbolic link itself.
+    Lstat(Path),
     Fstat(u64),
     Setstat(Path, Attributes),
+    /// lsetstat@openssh.com: as SETSTAT, but of a symbolic link itself.
+    Lsetstat(Path, Attributes),
+    Readlink(Path),
+    /// SYMLINK, whose target may be any text.
+    Symlink {
+        target: String,
+        path: Path,
+    },
     Fsetstat(u64, Attributes),
     Opendir(Path),
     Readdir(u64),
@@ -161,14 +174,22 @@ impl Operation {
         match self {
             Self::Open { path, .. }
             | Self::Stat(path)
+            | Self::Lstat(path)
             | Self::Setstat(path, _)
+            | Self::Lsetstat(path, _)
+            | Self::Readlink(path)
             | Self::Opendir(path)
             | Self::Remove(path)
             | Self::Mkdir(path, _)
             | Self::Rmdir(path)
             | Self::Realpath(path)
-            | Self::Statvfs(path) => path.len(),
-            Self::Rename { from, to, .. } => from.len().saturating_add(to.len()),
+            | Self::Statvfs(path) => path.len().saturating_add(LINKS),
+            Self::Rename { from, to, .. } => {
+                from.len().saturating_add(to.len()).saturating_add(LINKS)
+            }
+            Self::Symlink { target, path } => {
+                target.len().saturating_add(path.len()).saturating_add(LINKS)
+            }
             _ => 0,
         }
     }
@@ -197,7 +218,8 @@ impl Operation {
                 offset: reader.u64()?,
                 data: reader.string_range()?,
             },
-            fxp::STAT | fxp::LSTAT => Self::Stat(path(reader)?),
+            fxp::STAT => Self::Stat(path(reader)?),
+            fxp::LSTAT => Self::Lstat(path(reader)?),
             fxp::FSTAT => Self::Fstat(handle(reader)?),
             fxp::SETSTAT => Self::Setstat(path(reader)?, Attributes::read(reader)?),
             fxp::FSETSTAT => Self::Fsetstat(handle(reader)?, Attributes::read(reader)?),
@@ -208,15 +230,17 @@ impl Operation {
             fxp::RMDIR => Self::Rmdir(path(reader)?),
             fxp::REALPATH => Self::Realpath(path(reader)?),
             fxp::RENAME => rename(reader, false)?,
-            fxp::READLINK | fxp::SYMLINK => {
-                return Err(Status::unsupported("FAT has no symbolic links"));
+            fxp::READLINK => Self::Readlink(path(reader)?),
+            // The target first, as OpenSSH has it (its PROTOCOL, section 4.1); the draft has the link first.
+            fxp::SYMLINK => {
+                Self::Symlink { target: Path::target(reader.string()?)?, path: path(reader)? }
             }
             fxp::EXTENDED => match reader.string()? {
                 name if !allowed.has_extension(name) => return Err(NOT_ALLOWED),
                 b"posix-rename@openssh.com" => rename(reader, true)?,
                 b"statvfs@openssh.com" => Self::Statvfs(path(reader)?),
                 b"fstatvfs@openssh.com" => Self::Fstatvfs(handle(reader)?),
-                b"lsetstat@openssh.com" => Self::Setstat(path(reader)?, Attributes::read(reader)?),
+                b"lsetstat@openssh.com" => Self::Lsetstat(path(reader)?, Attributes::read(reader)?),
                 b"expand-path@openssh.com" => Self::Realpath(Path::expand(reader.string()?)?),
                 // Whoever asks, and for whomever: there is one home.
                 b"home-directory" => reader.string().and(Ok(Self::Realpath(Path::parse(HOME)?)))?,

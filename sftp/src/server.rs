@@ -79,7 +79,7 @@ impl<F: Files> Server<F> {
                 }
                 self.handles.room()?;
                 let path = match flags.contains(OpenFlags::CREAT) {
-                    true => self.place_of_new_file(path).await?,
+                    true => self.place_of_new_file(path, flags.contains(OpenFlags::EXCL)).await?,
                     false => self.place(path).await?,
                 };
                 let file = files.open(&path, *flags, attributes).await?;
@@ -101,6 +101,15 @@ impl<F: Files> Server<F> {
             Operation::Stat(path) => {
                 let attributes = files.stat(&self.place(path).await?).await?;
                 return Ok(reply::attributes(id, &attributes));
+            }
+            Operation::Lstat(path) => {
+                let attributes = files.stat(&self.own_place(path).await?).await?;
+                return Ok(reply::attributes(id, &attributes));
+            }
+            Operation::Readlink(path) => {
+                files.has_links()?;
+                let target = files.read_link(&self.own_place(path).await?).await?;
+                return Ok(reply::path(id, &target));
             }
             Operation::Fstat(handle) => {
                 let attributes = match self.handles.get(*handle)? {
@@ -124,7 +133,14 @@ impl<F: Files> Server<F> {
                 self.write(*handle, *offset, request.data()).await?;
             }
             Operation::Setstat(path, attributes) => {
-                files.setstat(&self.place(path).await?, attributes).await?;
+                files.setstat(&self.place_to_set(path, attributes).await?, attributes).await?;
+            }
+            Operation::Lsetstat(path, attributes) => {
+                files.setstat(&self.own_place(path).await?, attributes).await?;
+            }
+            Operation::Symlink { target, path } => {
+                files.has_links()?;
+                files.make_link(&self.place_of_new_link(path).await?, target).await?;
             }
             Operation::Fsetstat(handle, attributes) => match self.handles.get(*handle)? {
                 Open::File(open) => {
@@ -135,7 +151,7 @@ impl<F: Files> Server<F> {
                 }
                 Open::Dir(open) => files.setstat(&open.path, attributes).await?,
             },
-            Operation::Remove(path) => files.remove(&self.place(path).await?).await?,
+            Operation::Remove(path) => files.remove(&self.place_of_entry(path).await?).await?,
             Operation::Mkdir(path, attributes) => {
                 files.mkdir(&self.place_of_new_folder(path).await?, attributes).await?;
             }

@@ -236,9 +236,11 @@ class Case(unittest.TestCase):
     def make_image(self, name, fat="16", size="48M", key=True, check=True):
         """A formatted image, with `mirage.pub` in its root unless `key` is false."""
         image = self.path(name)
-        if fat == "exfat":
+        if fat in ("exfat", "posix"):
             self.run_program("truncate", "-s", size, image)
             self.run_program(tool("mkfs.exfat"), image)
+            if fat == "posix":
+                self.run_program(program("fat"), "posix", image)
         else:
             self.run_program(program("fat"), "create", image, size, "--type", fat)
         if key:
@@ -249,6 +251,13 @@ class Case(unittest.TestCase):
         return image
 
     def check_image(self, image):
+        if self.fat == "posix":
+            # Debian 12's fsck.exfat does not know the entries that stand behind names.
+            self.run_program(program("fat"), "check", image)
+            plain = self.path("plain.img")
+            self.run_program("cp", "--sparse=always", image, plain)
+            self.run_program(program("fat"), "plain", plain)
+            image = plain
         name = "fsck.exfat" if self.is_exfat(image) else "fsck.fat"
         fsck = self.run_program(tool(name), "-n", image, ok=None)
         self.assertEqual(fsck.code, 0, f"{name} finds fault\n{fsck}")

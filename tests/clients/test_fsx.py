@@ -24,6 +24,7 @@ class Default(Case):
     seconds = 240
     mount_options = ()
     weights = WEIGHTS | MAPPED
+    operations = OPERATIONS
 
     def exercise(self, seed):
         point = self.mount(*self.mount_options)
@@ -31,7 +32,7 @@ class Default(Case):
         config = self.write("fsx.toml", "flen = 262144\n[opsize]\nmax = 65536\n[weights]\n" + settings)
         file = os.path.join(point, "file")
         # -q -q: only what went wrong, and then with the operations before it.
-        self.run_program(tool("fsx"), "-q", "-q", "-f", config, "-N", str(OPERATIONS), "-S", str(seed),
+        self.run_program(tool("fsx"), "-q", "-q", "-f", config, "-N", str(self.operations), "-S", str(seed),
                          "-P", self.scratch, file)
         # What the mount shows in the end is what mtools reads of the image.
         self.expected["file"] = sha256(file)

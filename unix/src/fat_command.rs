@@ -9,6 +9,7 @@ mod list;
 mod mkdir;
 mod output;
 mod paths;
+mod posix;
 mod remove;
 mod size;
 mod volume;
@@ -33,6 +34,8 @@ Usage: fat COMMAND IMAGE …
   mkdir   make directories
   check   look for damage, changing nothing
   grow    make the file system as large as its image
+  posix   have an exFAT volume keep permission bits, owners and symbolic links
+  plain   take them off, so that any system may write the volume
 
 `fat COMMAND --help` says more. Paths inside an image are written with `/`. All but create take
 --partition N, for partition N of a disk, or --partition whole, for the disk as a whole: what they
@@ -77,6 +80,8 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "mkdir" => mkdir::run,
         "check" => check::run,
         "grow" => grow::run,
+        "posix" => posix::posix,
+        "plain" => posix::plain,
         "help" => return Ok(output::print(HELP)?),
         other => {
             return Err(Failure::usage(format!("there is no command `{other}`: see `fat --help`")));

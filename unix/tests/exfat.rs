@@ -49,6 +49,29 @@ fn fat_makes_exfat_images_that_others_take() {
     }
 }
 
+#[test]
+fn fat_makes_volumes_that_keep_modes_and_links_and_plain_ones_of_them() {
+    let image = std::env::temp_dir().join(format!("exfat-posix-{}.img", std::process::id()));
+    let (code, said) = fat(&["create"], &image, &["8M", "--type", "16", "--posix"]);
+    assert!(code == Some(2) && said.contains("exFAT") && !image.exists(), "{code:?} {said}");
+    let (code, said) = fat(&["create"], &image, &["8M", "--posix"]);
+    assert!(code == Some(0) && said.contains("exFAT"), "{said}");
+    let marked = fs::read(&image).unwrap();
+    for (command, expected) in [("plain", "0 entries taken off"), ("posix", ""), ("check", "clean")]
+    {
+        let (code, said) = fat(&[command], &image, &[]);
+        assert!(code == Some(0) && said.contains(expected), "{command}: {said}");
+        assert!(command != "plain" || marked != fs::read(&image).unwrap(), "the mark comes off");
+    }
+    let verdict = Command::new("fsck.exfat").arg("-n").arg(&image).output().unwrap();
+    assert!(verdict.status.success(), "{verdict:?}");
+    let (code, _) = fat(&["create"], &image, &["8M", "--type", "12", "--force"]);
+    assert_eq!(code, Some(0));
+    let (code, said) = fat(&["posix"], &image, &[]);
+    assert!(code == Some(1) && said.contains("keeps no modes"), "{code:?} {said}");
+    fs::remove_file(image).unwrap();
+}
+
 fn fat(words: &[&str], image: &PathBuf, more: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fat"));
     let Output { status, stdout, stderr } =

@@ -43,6 +43,7 @@ impl<D: BlockDevice> Volume<D> {
             modified: utc(metadata.modified),
             accessed: utc(metadata.accessed),
             created: utc(metadata.created),
+            posix: metadata.posix.filter(|_| self.keeps_posix()),
             ..metadata
         }
     }

@@ -1,10 +1,14 @@
 //! Changing time stamps and the read-only attribute, of a path or of an open file.
-use crate::file::node::File;
+use crate::file::node::{File, Node};
 use crate::layout::dirent::Dirent;
-use crate::layout::entry::ATTR_READ_ONLY;
+use crate::layout::posix::Posix;
 use crate::tree::actor::By;
+use crate::tree::directory::Directory;
+use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
+use crate::tree::posix;
 use crate::{BlockDevice, Error, Volume};
+use alloc::rc::Rc;
 
 impl<D: BlockDevice> Volume<D> {
     /// Sets the times, in Unix seconds, of a file or directory. The root has none to set: a
@@ -42,7 +46,7 @@ impl<D: BlockDevice> Volume<D> {
         read_only: bool,
         by: By<'_>,
     ) -> Result<(), Error> {
-        self.edit(path, by, |entry| set_read_only(entry, read_only)).await
+        self.edit(path, by, |entry| entry.set_read_only(read_only)).await
     }
 
     /// As `set_times`, of an open file.
@@ -58,48 +62,119 @@ impl<D: BlockDevice> Volume<D> {
 
     /// As `set_read_only`, of an open file; what is open for writing stays so.
     pub async fn set_file_read_only(&self, file: &File, read_only: bool) -> Result<(), Error> {
-        self.edit_file(file, |entry| set_read_only(entry, read_only)).await
+        self.edit_file(file, |entry| entry.set_read_only(read_only)).await
+    }
+
+    /// Sets permission bits and owners of a file, on a volume that keeps them; `plain` is what a file has
+    /// for which nothing is kept. Of a link only the owner is set, of a folder nothing.
+    pub async fn set_posix_by(
+        &self,
+        path: &str,
+        permissions: Option<u32>,
+        owner: Option<(u32, u32)>,
+        plain: Posix,
+        by: By<'_>,
+    ) -> Result<(), Error> {
+        self.must_keep_posix()?;
+        self.edit(path, by, |entry| posix::change(entry, permissions, owner, plain)).await
+    }
+
+    /// As `set_posix_by`, of an open file; what is open for writing stays so.
+    pub async fn set_file_posix(
+        &self,
+        file: &File,
+        permissions: Option<u32>,
+        owner: Option<(u32, u32)>,
+        plain: Posix,
+    ) -> Result<(), Error> {
+        self.must_keep_posix()?;
+        self.edit_file(file, |entry| posix::change(entry, permissions, owner, plain)).await
     }
 
     async fn edit(
         &self,
         path: &str,
         by: By<'_>,
-        change: impl FnOnce(&mut Dirent),
+        change: impl Fn(&mut Dirent),
     ) -> Result<(), Error> {
         let _change = self.change_by(by).await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(());
         };
-        let mut found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
+        let found = self.visible(&directory, name).await?.ok_or(Error::NotFound)?;
         self.tree.actors.may_change(Some(found.place), by)?;
         self.tree.actors.touched(found.place, by);
-        let node = self.files.at(found.place);
-        match node {
-            Some(node) => {
-                let mut state = node.state.borrow_mut();
-                change(&mut state.entry);
-                self.soil(&node, &mut state);
-                Ok(())
-            }
+        self.edit_found(&directory, &found, change).await
+    }
+
+    /// Changes what an entry says, or the node of a file that is open. The lock is held exclusively.
+    pub(crate) async fn edit_found(
+        &self,
+        directory: &Rc<Directory>,
+        found: &Found,
+        change: impl Fn(&mut Dirent),
+    ) -> Result<(), Error> {
+        match self.files.at(found.place) {
+            Some(node) => self.edit_node(&node, Some((directory, found)), change).await,
             None => {
-                change(&mut found.entry);
-                self.write_entry(found.place, &found.entry).await
+                let mut entry = found.entry;
+                change(&mut entry);
+                self.rewrite(directory, found, entry).await.map(drop)
             }
         }
     }
 
-    async fn edit_file(&self, file: &File, change: impl FnOnce(&mut Dirent)) -> Result<(), Error> {
+    async fn edit_file(&self, file: &File, change: impl Fn(&mut Dirent)) -> Result<(), Error> {
         // After the writes that are under way, whose time stamp would overwrite this one.
         let _lock = file.node.lock.exclusive().await;
         let _change = self.change_by(file.by.as_ref()).await?;
         self.may_change_file(file)?;
-        let mut state = file.node.state.borrow_mut();
-        if let Some(place) = state.place {
+        let (place, home) = {
+            let state = file.node.state.borrow();
+            (state.place, state.home.clone())
+        };
+        if let Some(place) = place {
             self.tree.actors.touched(place, file.by.as_ref());
         }
+        let found = match (place, &home) {
+            (Some(place), Some(home)) => self.set_at_place(home, place).await?,
+            _ => None,
+        };
+        let there = home.as_ref().zip(found.as_ref());
+        self.edit_node(&file.node, there, change).await
+    }
+
+    /// Changes what a node says. Where an entry is on the disk it is `there`, and moves when it needs another
+    /// place.
+    async fn edit_node(
+        &self,
+        node: &Rc<Node>,
+        there: Option<(&Rc<Directory>, &Found)>,
+        change: impl Fn(&mut Dirent),
+    ) -> Result<(), Error> {
+        let (entry, has_posix) = {
+            let state = node.state.borrow();
+            let mut entry = state.entry;
+            change(&mut entry);
+            (state.settled_as(entry), state.entry.has_posix())
+        };
+        let moved = match there {
+            Some((directory, found)) if entry.has_posix() != has_posix => {
+                Some((directory, found, self.rewrite(directory, found, entry).await?))
+            }
+            None if entry.has_posix() != has_posix && !node.is_orphan() => {
+                return Err(self.damage("an open file without its entry"));
+            }
+            _ => None,
+        };
+        let mut state = node.state.borrow_mut();
+        // Once more: a write may have set the time meanwhile.
         change(&mut state.entry);
-        self.soil(&file.node, &mut state);
+        self.soil(node, &mut state);
+        drop(state);
+        if let Some((directory, found, new)) = moved {
+            self.files.moved(found.place, new.place, &new.entry, self.home(directory));
+        }
         Ok(())
     }
 }
@@ -111,9 +186,4 @@ fn set_times(entry: &mut Dirent, modified: Option<u64>, accessed: Option<u64>) {
     if let Some(accessed) = accessed {
         entry.set_accessed(accessed);
     }
-}
-
-fn set_read_only(entry: &mut Dirent, read_only: bool) {
-    let attributes = entry.attributes() & !ATTR_READ_ONLY;
-    entry.set_attributes(if read_only { attributes | ATTR_READ_ONLY } else { attributes });
 }

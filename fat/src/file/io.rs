@@ -6,8 +6,10 @@ use crate::layout::entry::{ATTR_ARCHIVE, Entry};
 use crate::layout::exfat::set::Set;
 use crate::space::extents::Extents;
 use crate::tree::actor::By;
+use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
+use crate::tree::posix;
 use crate::{BlockDevice, Error, Metadata, Volume};
 use alloc::rc::Rc;
 
@@ -78,6 +80,9 @@ impl<D: BlockDevice> Volume<D> {
         if found.entry.is_dir() {
             return Err(Error::IsADirectory);
         }
+        if self.metadata_of(&found).is_link() {
+            return Err(Error::IsALink);
+        }
         if options.write {
             self.writable()?;
             self.tree.actors.may_change(Some(found.place), by)?;
@@ -85,7 +90,7 @@ impl<D: BlockDevice> Volume<D> {
                 return Err(Error::ReadOnlyFile);
             }
         }
-        let node = self.node(&found).await?;
+        let node = self.node(&directory, &found).await?;
         if options.write {
             self.tree.actors.touched(found.place, by);
         }
@@ -107,9 +112,14 @@ impl<D: BlockDevice> Volume<D> {
             return Err(Error::IsADirectory);
         };
         self.claimable(&directory, name).await?;
-        let found = self.insert(&directory, name, self.new_entry(ATTR_ARCHIVE)).await?;
+        let mut entry = self.new_entry(ATTR_ARCHIVE);
+        if let Some((posix, plain)) = options.posix.filter(|_| self.keeps_posix()) {
+            let owner = (posix.uid, posix.gid);
+            posix::change(&mut entry, Some(posix.permissions()), Some(owner), plain);
+        }
+        let found = self.insert(&directory, name, entry).await?;
         self.touch_directory(&directory).await?;
-        Ok(self.opened(self.node(&found).await?, options, by))
+        Ok(self.opened(self.node(&directory, &found).await?, options, by))
     }
 
     pub(crate) fn new_entry(&self, attributes: u8) -> Dirent {
@@ -130,7 +140,11 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// The node of a file, made when nobody has it open. The lock is held.
-    pub(crate) async fn node(&self, found: &Found) -> Result<Rc<Node>, Error> {
+    pub(crate) async fn node(
+        &self,
+        directory: &Rc<Directory>,
+        found: &Found,
+    ) -> Result<Rc<Node>, Error> {
         if let Some(node) = self.files.at(found.place) {
             return Ok(node);
         }
@@ -138,13 +152,18 @@ impl<D: BlockDevice> Volume<D> {
         if extents.clusters() < clusters(found.entry.len(), self.geometry.cluster_size) {
             return Err(self.damage("a file longer than its cluster chain"));
         }
-        let node = Node::new(found.place, found.entry, extents);
+        let node = Node::new(found.place, found.entry, extents, self.home(directory));
         // Somebody else may have opened it while the chain was read.
         let node = self.files.nodes.borrow_mut().entry(found.place).or_insert(node).clone();
         if node.is_unsettled(self.geometry.cluster_size) {
             self.files.settling.add(&node);
         }
         Ok(node)
+    }
+
+    /// What a file must know of the directory that it is in.
+    pub(crate) fn home(&self, directory: &Rc<Directory>) -> Option<Rc<Directory>> {
+        self.keeps_posix().then(|| directory.clone())
     }
 
     /// Forgets closed files that nothing remains to be done for, but for some.

@@ -3,10 +3,12 @@ use crate::file::behind::Behind;
 use crate::file::lists::{List, Listed, Marks};
 use crate::file::sequence::Sequence;
 use crate::layout::dirent::Dirent;
+use crate::layout::posix::Posix;
 use crate::memory::lock::Lock;
 use crate::space::claims::Opens;
 use crate::space::extents::{Extents, Run};
 use crate::tree::actor::{Actor, By};
+use crate::tree::directory::Directory;
 use crate::{Error, Metadata};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) cut_in: Option<u64>,
     /// The epoch that the last cluster was allocated in.
     pub(crate) grown_in: Option<u64>,
+    /// The directory that the entry is in, where the entry may have to move to grow.
+    pub(crate) home: Option<Rc<Directory>>,
 }
 
 #[cfg(test)]
@@ -61,7 +65,12 @@ impl Listed for Node {
 }
 
 impl Node {
-    pub(crate) fn new(place: u64, entry: Dirent, extents: Extents) -> Rc<Self> {
+    pub(crate) fn new(
+        place: u64,
+        entry: Dirent,
+        extents: Extents,
+        home: Option<Rc<Directory>>,
+    ) -> Rc<Self> {
         // An empty file has no clusters: those of a damaged one are given back as if it had grown.
         let surplus = entry.len() == 0 && extents.clusters() > 0;
         Rc::new(Self {
@@ -77,6 +86,7 @@ impl Node {
                 dirty: surplus,
                 cut_in: None,
                 grown_in: surplus.then_some(0),
+                home,
             }),
             behind: Behind::default(),
             marks: Marks::default(),
@@ -138,15 +148,17 @@ impl Node {
     }
 
     /// The entry has moved to `place` and has the name that `new` has there.
-    pub(crate) fn moved(&self, place: u64, new: &Dirent) {
+    pub(crate) fn moved(&self, place: u64, new: &Dirent, home: Option<Rc<Directory>>) {
         let mut state = self.state.borrow_mut();
         state.place = Some(place);
+        state.home = home;
         state.entry.take_name(new);
     }
 
     /// The entry is gone.
     pub(crate) fn unlink(&self) {
-        self.state.borrow_mut().place = None;
+        let mut state = self.state.borrow_mut();
+        (state.place, state.home) = (None, None);
     }
 
     /// The entry as the disk should have it.
@@ -197,7 +209,11 @@ impl State {
 
     /// The entry as the disk should have it.
     pub(crate) fn settled(&self) -> Dirent {
-        let mut entry = self.entry;
+        self.settled_as(self.entry)
+    }
+
+    /// As `settled`, with what `entry` says else.
+    pub(crate) fn settled_as(&self, mut entry: Dirent) -> Dirent {
         // An empty file has no clusters; what was allocated for it comes to light with its size.
         let first = if self.len == 0 { 0 } else { self.extents.first() };
         entry.set_data(first, self.len, self.valid, self.contiguous);
@@ -216,6 +232,8 @@ pub struct OpenOptions {
     pub create_new: bool,
     /// Make an existing file empty; needs `write`.
     pub truncate: bool,
+    /// What a file that is made gets, on a volume that keeps it, and what one without an entry for it has.
+    pub posix: Option<(Posix, Posix)>,
 }
 
 /// An open file; dropping it closes it. What `write` left in memory reaches the disk with the next

@@ -7,8 +7,14 @@ use ground::{Sparse, block_on};
 use std::format as text;
 use std::vec::Vec;
 
-const WRITE: OpenOptions =
-    OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false };
+const WRITE: OpenOptions = OpenOptions {
+    read: true,
+    write: true,
+    create: true,
+    create_new: false,
+    truncate: false,
+    posix: None,
+};
 
 /// A volume with so much memory for directories that nothing forces a commit.
 fn volume() -> (Sparse, Volume<Sparse>) {

@@ -1,6 +1,7 @@
 //! What a directory says of one file or directory, in either format.
-use crate::layout::entry::Entry;
+use crate::layout::entry::{ATTR_DIRECTORY, ATTR_READ_ONLY, Entry};
 use crate::layout::exfat::set::Set;
+use crate::layout::posix::Posix;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dirent {
@@ -17,7 +18,7 @@ impl Dirent {
     }
 
     pub(crate) fn is_dir(&self) -> bool {
-        self.attributes() & crate::layout::entry::ATTR_DIRECTORY != 0
+        self.attributes() & ATTR_DIRECTORY != 0
     }
 
     /// The first cluster, 0 when there is none; `wide` for FAT32.
@@ -69,6 +70,23 @@ impl Dirent {
         matches!(self, Self::ExFat(set) if set.is_contiguous())
     }
 
+    /// What it says of modes and owners, as far as its read-only attribute agrees; of a directory nothing.
+    pub(crate) fn posix(&self) -> Option<Posix> {
+        let Self::ExFat(set) = self else { return None };
+        set.posix().filter(|_| !self.is_dir()).map(|posix| posix.agreeing(self.is_read_only()))
+    }
+
+    /// Whether it has an entry for that.
+    pub(crate) fn has_posix(&self) -> bool {
+        matches!(self, Self::ExFat(set) if set.has_posix())
+    }
+
+    pub(crate) fn set_posix(&mut self, posix: Option<Posix>) {
+        if let Self::ExFat(set) = self {
+            set.set_posix(posix);
+        }
+    }
+
     /// Where its bytes are. FAT's directories say no length.
     pub(crate) fn set_data(&mut self, first: u32, len: u64, valid: u64, contiguous: bool) {
         match self {
@@ -94,6 +112,15 @@ impl Dirent {
             Self::Fat(entry) => entry.set_attributes(attributes),
             Self::ExFat(set) => set.set_attributes(attributes),
         }
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.attributes() & ATTR_READ_ONLY != 0
+    }
+
+    pub(crate) fn set_read_only(&mut self, read_only: bool) {
+        let attributes = self.attributes() & !ATTR_READ_ONLY;
+        self.set_attributes(if read_only { attributes | ATTR_READ_ONLY } else { attributes });
     }
 
     pub(crate) fn set_modified(&mut self, unix: u64) {

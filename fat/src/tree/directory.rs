@@ -42,6 +42,16 @@ impl Directory {
         self.grown_in.get() == Some(epoch)
     }
 
+    /// The first slot that is in one of its clusters.
+    pub(crate) fn slot_of(&self, cluster: u32, cluster_size: u32) -> Option<u32> {
+        let extents = self.extents.borrow();
+        let mut runs = extents.runs().iter().filter_map(|run| {
+            let inside = cluster.checked_sub(run.cluster).filter(|inside| *inside < run.count)?;
+            run.at.checked_add(inside)
+        });
+        runs.next()?.checked_mul(cluster_size / SLOT as u32)
+    }
+
     /// How many runs its clusters lie in.
     pub(crate) fn runs(&self) -> usize {
         self.extents.borrow().runs().len()

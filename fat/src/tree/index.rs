@@ -154,15 +154,20 @@ impl Index {
         word >> (slot % 64) & 1 != 0
     }
 
-    /// The first of `count` free neighbouring slots, which may lie past the last slot there is.
-    pub(crate) fn free_slots(&mut self, count: u32) -> u32 {
+    /// Whether a slot is known to be free.
+    pub(crate) fn is_free(&self, slot: u32) -> bool {
+        slot >= self.end || self.is_whole && !self.is_used(slot)
+    }
+
+    /// The first of `count` free neighbouring slots from `from` on, which may lie past the last slot there is.
+    pub(crate) fn free_slots(&mut self, count: u32, from: u32) -> u32 {
         if !self.is_whole {
             return self.end;
         }
         while self.first_free < self.end && self.is_used(self.first_free) {
             self.first_free += 1;
         }
-        let mut start = self.first_free;
+        let mut start = self.first_free.max(from);
         let mut slot = start;
         while slot < self.end {
             if self.is_used(slot) {
@@ -192,15 +197,18 @@ mod tests {
             index.set_used(slot, true);
         }
         index.end = 10;
-        assert_eq!(index.free_slots(3), 10);
+        assert_eq!(index.free_slots(3, 0), 10);
         for slot in [2, 3, 5, 6, 7] {
             index.set_used(slot, false);
         }
-        assert_eq!(index.free_slots(1), 2);
-        assert_eq!(index.free_slots(3), 5);
-        assert_eq!(index.free_slots(4), 10);
+        assert_eq!(index.free_slots(1, 0), 2);
+        assert_eq!(index.free_slots(3, 0), 5);
+        assert_eq!(index.free_slots(4, 0), 10);
+        assert_eq!(index.free_slots(1, 4), 5);
+        assert_eq!(index.free_slots(1, 12), 12);
+        assert!(index.is_free(6) && !index.is_free(8) && index.is_free(10));
         index.set_used(9, false);
-        assert_eq!(index.free_slots(4), 9);
+        assert_eq!(index.free_slots(4, 0), 9);
     }
 
     /// Of keys that come and go in an order of their own, as a plain set knows them.

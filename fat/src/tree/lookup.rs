@@ -1,6 +1,7 @@
 //! Looking names up: from slots to entries with their long names.
 use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_VOLUME_ID, Entry, Kind, MAX_LONG_SLOTS};
+use crate::layout::exfat::set::Spot;
 use crate::layout::long_name::LongName;
 use crate::layout::name;
 use crate::layout::short_name;
@@ -33,6 +34,14 @@ impl Found {
             Dirent::ExFat(set) => u32::try_from(set.count()).unwrap_or(u32::MAX),
         };
         self.first_slot..self.first_slot.saturating_add(count)
+    }
+
+    /// Where its entries are.
+    pub(crate) fn spot(&self) -> Spot {
+        match self.entry {
+            Dirent::Fat(_) => Spot { first: self.place, ..Spot::default() },
+            Dirent::ExFat(set) => set.spot,
+        }
     }
 
     pub(crate) fn short(&self) -> String {

@@ -1,6 +1,4 @@
 //! From a path to a directory and a name in it.
-use crate::layout::dirent::Dirent;
-use crate::layout::exfat::set::Spot;
 use crate::layout::name;
 use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
@@ -52,10 +50,7 @@ impl<D: BlockDevice> Volume<D> {
             return Err(self.damage("a directory inside itself"));
         }
         let directory = self.directory_of(cluster, &found.entry).await?;
-        directory.spot.set(Some(match found.entry {
-            Dirent::Fat(_) => Spot { first: found.place, ..Spot::default() },
-            Dirent::ExFat(set) => set.spot,
-        }));
+        directory.spot.set(Some(found.spot()));
         Ok(directory)
     }
 

@@ -1,4 +1,5 @@
 //! Small files of the server itself, in a hidden folder that no path leads to.
+use crate::layout::dirent::Dirent;
 use crate::layout::entry::{ATTR_DIRECTORY, ATTR_HIDDEN, ATTR_SYSTEM};
 use crate::layout::name;
 use crate::space::extents::Extents;
@@ -79,7 +80,11 @@ impl<D: BlockDevice> Volume<D> {
             None => Freed::Runs(Extents::default()),
         };
         let mut new = Extents::default();
-        let result = self.store(&folder, name, data, existing, &mut new).await;
+        let entry = match &existing {
+            Some(found) => found.entry,
+            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
+        };
+        let result = self.store(&folder, name, data, entry, existing, &mut new).await;
         match result {
             Ok(()) => self.free_file(&clusters),
             Err(_) => self.free_later(new.runs()),
@@ -88,11 +93,13 @@ impl<D: BlockDevice> Volume<D> {
         self.commit().await
     }
 
-    async fn store(
+    /// Writes a small file at once: its bytes are on their way before its entry.
+    pub(super) async fn store(
         &self,
         folder: &Directory,
         name: &str,
         data: &[u8],
+        mut entry: Dirent,
         existing: Option<Found>,
         new: &mut Extents,
     ) -> Result<(), Error> {
@@ -103,10 +110,6 @@ impl<D: BlockDevice> Volume<D> {
         let mut sectors = data.to_vec();
         sectors.resize(data.len().next_multiple_of(sector), 0);
         self.write_data(new, 0, &sectors).await?;
-        let mut entry = match &existing {
-            Some(found) => found.entry,
-            None => self.new_entry(ATTR_HIDDEN | ATTR_SYSTEM),
-        };
         entry.set_modified(self.stamp());
         entry.set_data(new.first(), len.into(), len.into(), contiguous);
         match existing {

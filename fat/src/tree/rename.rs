@@ -152,7 +152,10 @@ impl<D: BlockDevice> Volume<D> {
         target: &Parent<'_>,
         dots: bool,
     ) -> Result<(), Error> {
-        self.files.moved(old.place, new.place, &new.entry);
+        self.files.moved(old.place, new.place, &new.entry, self.home(&target.directory));
+        if new.entry.is_dir() {
+            self.tree.moved(new);
+        }
         if dots && new.entry.is_dir() {
             self.set_dots(new.entry.cluster(self.wide()), &target.directory).await?;
         }

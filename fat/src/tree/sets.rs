@@ -52,6 +52,22 @@ impl<D: BlockDevice> Volume<D> {
         }
     }
 
+    /// The file or directory whose set is in this place of a directory.
+    pub(crate) async fn set_at_place(
+        &self,
+        directory: &Directory,
+        place: u64,
+    ) -> Result<Option<Found>, Error> {
+        match directory.slot_of(self.cluster_at(place), self.geometry.cluster_size) {
+            Some(first) => {
+                let before = place.saturating_sub(self.cluster_offset(self.cluster_at(place)));
+                let slot = u32::try_from(before / SLOT as u64).unwrap_or(0);
+                self.set_at(directory, first.saturating_add(slot)).await
+            }
+            None => Ok(None),
+        }
+    }
+
     /// The set of `more` entries behind the one in this slot, if it is one that can be shown.
     async fn set(
         &self,
@@ -192,14 +208,69 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Writes the set of a file or directory, whose name stays, where it is.
+    /// Writes the set of a file or directory, whose name and number of entries stay, where it is.
     pub(super) async fn write_set(&self, set: &Set) -> Result<(), Error> {
-        let mut entries = self.entries_of(&set.spot, set.count()).await?;
+        let before = self.entries_of(&set.spot, set.count()).await?;
+        let mut entries = before.clone();
+        let mut others = entries.split_off(set.known().min(entries.len()));
+        set.renew_others(&mut others);
+        entries.append(&mut others);
+        if entries.len() != before.len() {
+            return Err(self.damage("a set of entries that changed by itself"));
+        }
         set.renew(&mut entries);
-        for (entry, place) in entries.iter().zip(self.places(&set.spot, 2)) {
-            self.write_slot(place, &Entry(*entry)).await?;
+        let places = self.places(&set.spot, entries.len());
+        for ((entry, before), place) in entries.iter().zip(&before).zip(places) {
+            if entry != before {
+                self.write_slot(place, &Entry(*entry)).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Writes the set of a file that gets or loses an entry behind its name. Without a free place behind it
+    /// moves, but never to the front, where a listing may have passed already.
+    pub(super) async fn resize_set(
+        &self,
+        directory: &Directory,
+        found: &Found,
+        mut set: Set,
+    ) -> Result<Found, Error> {
+        let mut entries = self.entries_of(&set.spot, set.count()).await?;
+        let before = entries.len();
+        let mut others = entries.split_off(set.known().min(before));
+        set.renew_others(&mut others);
+        entries.append(&mut others);
+        set.set_count(entries.len());
+        set.renew(&mut entries);
+        let end = found.slots().end;
+        let parts: Vec<Entry> = entries.into_iter().map(Entry).collect();
+        self.indexed(directory).await?;
+        let fits = parts.len() <= before
+            || directory.index.borrow().as_ref().is_some_and(|index| index.is_free(end));
+        if !fits {
+            let slot = self.fill_slots(directory, &parts, end).await?;
+            self.erase(directory, found).await?;
+            let new = self.set_again(directory, slot).await?;
+            self.note_names(directory, &new);
+            return Ok(new);
+        }
+        let (there, new) = parts.split_at(parts.len().min(before));
+        if !new.is_empty() {
+            self.fill_from(directory, end, new).await?;
+        }
+        for (part, place) in there.iter().zip(self.places(&set.spot, before)) {
+            self.write_slot(place, part).await?;
+        }
+        let kept = found.slot.saturating_add(u32::try_from(parts.len()).unwrap_or(u32::MAX));
+        self.free_slots(directory, kept..end).await?;
+        self.set_again(directory, found.slot).await
+    }
+
+    /// The set that was just written.
+    async fn set_again(&self, directory: &Directory, slot: u32) -> Result<Found, Error> {
+        let found = self.set_at(directory, slot).await?;
+        found.ok_or_else(|| self.damage("a set of entries cannot be read again"))
     }
 
     /// Adds a set under a name that is not there, with what it has behind its name where it is now.
@@ -212,14 +283,9 @@ impl<D: BlockDevice> Volume<D> {
     ) -> Result<Found, Error> {
         let others = self.others(&set).await?;
         let hash = self.tree.case().stored_hash(units).ok_or(Error::ReadOnly)?;
-        let entries: Vec<Entry> =
-            set.entries(units, hash, &others).into_iter().map(Entry).collect();
-        let slot = self.fill_slots(directory, &entries).await?;
-        let more = u8::try_from(entries.len().saturating_sub(1)).unwrap_or(u8::MAX);
-        let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
-        let found = self.set(directory, slot, place, more).await?;
-        let found = found.ok_or_else(|| self.damage("a set of entries cannot be read again"))?;
-        let found = Found { name: name.into(), ..found };
+        let entries: Vec<Entry> = set.entries(units, hash, others).into_iter().map(Entry).collect();
+        let slot = self.fill_slots(directory, &entries, 0).await?;
+        let found = Found { name: name.into(), ..self.set_again(directory, slot).await? };
         self.note_names(directory, &found);
         Ok(found)
     }

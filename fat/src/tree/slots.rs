@@ -9,6 +9,7 @@ use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::{BlockDevice, Error, Volume};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 impl<D: BlockDevice> Volume<D> {
     /// A slot and its place; nothing past the last.
@@ -104,7 +105,7 @@ impl<D: BlockDevice> Volume<D> {
         entry.set_name(short, case);
         let mut parts = long;
         parts.push(entry);
-        let first = self.fill_slots(directory, &parts).await?;
+        let first = self.fill_slots(directory, &parts, 0).await?;
         let slot = first.saturating_add(u32::try_from(parts.len()).unwrap_or(1)).saturating_sub(1);
         let (place, _) = self.place(directory, slot).ok_or(Error::NoSpace)?;
         let found =
@@ -113,14 +114,32 @@ impl<D: BlockDevice> Volume<D> {
         Ok(found)
     }
 
-    /// Writes entries that belong together to free slots, and tells the first.
-    pub(super) async fn fill_slots(&self, dir: &Directory, parts: &[Entry]) -> Result<u32, Error> {
+    /// Writes entries that belong together to free slots, none before slot `from`, and tells the first.
+    pub(super) async fn fill_slots(
+        &self,
+        dir: &Directory,
+        parts: &[Entry],
+        from: u32,
+    ) -> Result<u32, Error> {
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         self.indexed(dir).await?;
-        let (first, end) = match dir.index.borrow_mut().as_mut() {
-            Some(index) => (index.free_slots(count), index.end),
+        let first = match dir.index.borrow_mut().as_mut() {
+            Some(index) => index.free_slots(count, from),
             None => return Err(Error::NoSpace),
         };
+        self.fill_from(dir, first, parts).await?;
+        Ok(first)
+    }
+
+    /// Writes entries to these slots, which are free.
+    pub(super) async fn fill_from(
+        &self,
+        dir: &Directory,
+        first: u32,
+        parts: &[Entry],
+    ) -> Result<(), Error> {
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let end = dir.index.borrow().as_ref().map_or(0, |index| index.end);
         let after = first.saturating_add(count);
         self.make_slots(dir, after).await?;
         // Read with what follows, which the next entries go to.
@@ -140,7 +159,7 @@ impl<D: BlockDevice> Volume<D> {
             }
             index.end = end.max(after);
         }
-        Ok(first)
+        Ok(())
     }
 
     /// The index finds an entry that was added by its names from now on.
@@ -159,7 +178,21 @@ impl<D: BlockDevice> Volume<D> {
     /// Marks the slots of an entry as free. The lock is held exclusively.
     pub(crate) async fn erase(&self, directory: &Directory, found: &Found) -> Result<(), Error> {
         self.tree.actors.gone(found.place);
-        let slots = found.slots();
+        self.free_slots(directory, found.slots()).await?;
+        if let Some(index) = directory.index.borrow_mut().as_mut() {
+            let case = self.tree.case();
+            index.remove(case.hash(&found.name), found.slot);
+            index.remove(case.hash(&found.short()), found.slot);
+        }
+        Ok(())
+    }
+
+    /// Marks slots as free, the last one first.
+    pub(super) async fn free_slots(
+        &self,
+        directory: &Directory,
+        slots: Range<u32>,
+    ) -> Result<(), Error> {
         for slot in slots.clone().rev() {
             let Some((place, _)) = self.place(directory, slot) else {
                 continue;
@@ -173,9 +206,6 @@ impl<D: BlockDevice> Volume<D> {
         }
         if let Some(index) = directory.index.borrow_mut().as_mut() {
             slots.for_each(|slot| index.set_used(slot, false));
-            let case = self.tree.case();
-            index.remove(case.hash(&found.name), found.slot);
-            index.remove(case.hash(&found.short()), found.slot);
         }
         Ok(())
     }

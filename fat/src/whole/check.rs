@@ -3,6 +3,7 @@
 //! 1 MiB of table, one directory, and the names of the directories.
 mod directory;
 mod exfat;
+mod posix;
 mod problem;
 mod state;
 pub(crate) mod table;

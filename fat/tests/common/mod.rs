@@ -292,10 +292,22 @@ pub fn mount(disk: &Disk) -> Volume<Disk> {
     volume
 }
 
-pub const READ: OpenOptions =
-    OpenOptions { read: true, write: false, create: false, create_new: false, truncate: false };
-pub const WRITE: OpenOptions =
-    OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false };
+pub const READ: OpenOptions = OpenOptions {
+    read: true,
+    write: false,
+    create: false,
+    create_new: false,
+    truncate: false,
+    posix: None,
+};
+pub const WRITE: OpenOptions = OpenOptions {
+    read: true,
+    write: true,
+    create: true,
+    create_new: false,
+    truncate: false,
+    posix: None,
+};
 pub const REWRITE: OpenOptions = OpenOptions { truncate: true, ..WRITE };
 
 pub async fn put(volume: &Volume<Disk>, path: &str, data: &[u8]) -> Result<(), fat::Error> {

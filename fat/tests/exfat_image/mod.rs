@@ -1,6 +1,7 @@
 //! exFAT images made by mkfs.exfat and filled here, entry by entry, as the specification says; and the
 //! verdict of fsck.exfat.
 #![allow(dead_code)] // Each test uses its part.
+#[allow(unused_imports)]
 pub use super::common::mkfs_exfat as mkfs;
 use super::common::{Disk, TempFile, block_on};
 use fat::Geometry;

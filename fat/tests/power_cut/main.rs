@@ -31,10 +31,16 @@ const EXFAT: [Kind; 2] = [
     ("exFAT with clusters of 512 bytes", 4400, &["-c", "512", "-b", "512"]),
     ("exFAT with clusters of 2 KiB", 4400, &["-c", "2K", "-b", "512"]),
 ];
+/// That keep modes and links.
+const POSIX: [Kind; 2] = [
+    ("exFAT with modes and links, clusters of 512 bytes", 4400, &["-c", "512", "-b", "512"]),
+    ("exFAT with modes and links, clusters of 2 KiB", 4400, &["-c", "2K", "-b", "512"]),
+];
 const WORKLOADS: [&str; 3] = ["script", "random", "three at once"];
 /// The workloads of `make test`, and cuts that they have at least.
 const JOBS: (usize, usize) = (36, 20_000);
 const JOBS_OF_EXFAT: (usize, usize) = (36, 20_000);
+const JOBS_OF_POSIX: (usize, usize) = (12, 5_000);
 /// The disks' largest requests: what is written leaves memory late and at once, or in parts.
 const LARGEST: [usize; 3] = [1 << 20, 1024, 8192];
 
@@ -49,6 +55,9 @@ fn run(number: usize, kinds: &[Kind], blank: &[Vec<u8>]) -> Counts {
     let roots: &[&str] = if work == "three at once" { &["/x", "/y", "/z"] } else { &[""] };
     block_on(async {
         volume.write_record("key", b"secret").await.unwrap();
+        if kinds == POSIX {
+            volume.mark_posix().await.unwrap();
+        }
         for root in roots.iter().filter(|root| !root.is_empty()) {
             volume.create_dir(root).await.unwrap();
         }
@@ -92,6 +101,11 @@ fn every_cut_of_exfat_keeps_what_was_synced() {
     cut_all(&EXFAT, JOBS_OF_EXFAT, |(_, kib, arguments)| mkfs_exfat(kib, arguments));
 }
 
+#[test]
+fn every_cut_of_modes_and_links_keeps_what_was_synced() {
+    cut_all(&POSIX, JOBS_OF_POSIX, |(_, kib, arguments)| mkfs_exfat(kib, arguments));
+}
+
 fn cut_all(kinds: &[Kind], (jobs, least): (usize, usize), blank: impl FnMut(Kind) -> Vec<u8>) {
     let given = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let end = given("POWER_CUT_SECONDS").map(|s: u64| Instant::now() + Duration::from_secs(s));
@@ -123,7 +137,11 @@ fn cut_all(kinds: &[Kind], (jobs, least): (usize, usize), blank: impl FnMut(Kind
         std::io::stderr(),
         "power cuts of {}: {} in {} workloads ({} whole, {} torn) and {} of the repair, {} verdicts of \
          fsck: 0 broken promises",
-        if kinds == KINDS { "FAT" } else { "exFAT" },
+        match kinds {
+            _ if kinds == KINDS => "FAT",
+            _ if kinds == POSIX => "exFAT with modes and links",
+            _ => "exFAT",
+        },
         counts.cuts(),
         counts.workloads,
         counts.whole,

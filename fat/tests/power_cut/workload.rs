@@ -13,6 +13,11 @@ pub async fn scripted(w: &Writer<'_>) {
         for number in 0..20 {
             w.put(&named(number), &pattern(number + round, 3000)).await;
         }
+        if w.keeps_posix() {
+            w.chmod(&named(3), 0o755).await;
+            w.chmod(&named(7), 0o700).await;
+            w.link("/documents/link", "a file with a rather long name 3.txt").await;
+        }
         w.sync().await;
         w.put("/documents/new", &pattern(90 + round, 40_000)).await;
         w.sync_file("/documents/new").await;
@@ -25,6 +30,9 @@ pub async fn scripted(w: &Writer<'_>) {
         w.rename(&named(3), "/documents/inner folder with a long name/moved").await;
         for number in (0..20).filter(|number| *number != 3) {
             w.remove(&named(number)).await;
+        }
+        if w.keeps_posix() {
+            w.remove("/documents/link").await;
         }
         w.put("/reuser", &pattern(round, 60_000)).await;
         w.sync().await;
@@ -67,7 +75,17 @@ pub async fn random(w: &Writer<'_>, steps: usize, seed: u64) {
             parent.is_empty() || tree.contains_key(parent)
         };
         let is_empty = |dir: &str| !tree.keys().any(|key| key.starts_with(&format!("{dir}/")));
-        match (random.below(16), w.size(path)) {
+        let kinds = if w.keeps_posix() { 22 } else { 16 };
+        let mode = [0o755, 0o644, 0o600, 0o4711][step % 4];
+        if w.is_link(path) {
+            match random.below(3) {
+                0 => w.remove(path).await,
+                1 if parent_is_there(to) && to != path => w.rename(path, to).await,
+                _ => (),
+            }
+            continue;
+        }
+        match (random.below(kinds), w.size(path)) {
             (0..=2, _) if parent_is_there(path) => w.put(path, &data).await,
             (3..=4, Some(_)) => w.append(path, &data).await,
             (5, Some(size)) => w.write(path, random.below(size + 2000), &data).await,
@@ -94,6 +112,11 @@ pub async fn random(w: &Writer<'_>, steps: usize, seed: u64) {
             }
             (14, Some(_)) => w.sync_file(path).await,
             (15, _) => w.sync().await,
+            (16..=18, Some(_)) => w.chmod(path, mode).await,
+            (19, _) => w.chmod_open(mode).await,
+            (20..=21, None) if parent_is_there(path) => {
+                w.link(path, &"../target/".repeat(1 + step % 150)).await;
+            }
             _ => (),
         }
     }

@@ -5,14 +5,18 @@
 //! Contents that were overwritten since may be old or new, sector by sector, but only of the same
 //! file.
 use crate::common::*;
-use fat::{File, Volume};
+use fat::{File, Posix, Volume};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-/// A directory is `None`, a file its number and its size.
-pub type Tree = BTreeMap<String, Option<(usize, usize)>>;
-/// What was found on a volume.
-pub type Found = BTreeMap<String, Option<Vec<u8>>>;
+/// A directory is `None`, a file its number, its size, and its mode where one is kept for it: 0 else.
+pub type Tree = BTreeMap<String, Option<(usize, usize, u32)>>;
+/// What was found on a volume: contents and modes.
+pub type Found = BTreeMap<String, Option<(Vec<u8>, u32)>>;
+/// In the place of a mode: a symbolic link, whose contents are its target.
+pub const LINK: u32 = 0o120_777;
+/// What files have for which no mode is kept.
+const PLAIN: Posix = Posix { mode: 0o100_644, nanoseconds: 0, uid: 1000, gid: 1000 };
 
 /// Something that may be met by a cut after `begun` events, and the writer's step that began it.
 struct Moment<T> {
@@ -57,7 +61,20 @@ impl<'a> Writer<'a> {
     }
 
     pub fn size(&self, path: &str) -> Option<usize> {
-        self.tree().get(path).copied().flatten().map(|(_, len)| len)
+        self.tree().get(path).copied().flatten().map(|(_, len, _)| len)
+    }
+
+    /// The mode that is kept of a file; 0 when none is.
+    fn mode(&self, path: &str) -> u32 {
+        self.tree().get(path).copied().flatten().map_or(0, |(_, _, mode)| mode)
+    }
+
+    pub fn is_link(&self, path: &str) -> bool {
+        self.mode(path) == LINK
+    }
+
+    pub fn keeps_posix(&self) -> bool {
+        self.volume.keeps_posix()
     }
 
     fn at(&self, path: &str) -> String {
@@ -90,9 +107,9 @@ impl<'a> Writer<'a> {
 
     /// Notes contents that may be met from now on, and the size that goes with them.
     fn may_hold(&self, path: &str, id: usize, data: Vec<u8>) {
-        let len = data.len();
+        let (len, mode) = (data.len(), self.mode(path));
         self.may_contain(id, data);
-        self.may(|tree| _ = tree.insert(path.into(), Some((id, len))));
+        self.may(|tree| _ = tree.insert(path.into(), Some((id, len, mode))));
     }
 
     fn new_file(&self) -> usize {
@@ -135,6 +152,38 @@ impl<'a> Writer<'a> {
         self.may_hold(path, id, contents);
         let file = self.volume.open(&self.at(path), &WRITE).await.unwrap();
         self.volume.set_len(&file, len as u64).await.unwrap();
+    }
+
+    /// Sets a file's mode; 0o644 is kept by nothing.
+    pub async fn chmod(&self, path: &str, mode: u32) {
+        self.may_have(path, mode);
+        self.volume.set_posix_by(&self.at(path), Some(mode), None, PLAIN, None).await.unwrap();
+    }
+
+    fn may_have(&self, path: &str, mode: u32) {
+        let (id, len, _) = self.tree()[path].unwrap();
+        let mode = if mode == 0o644 { 0 } else { mode };
+        self.may(|tree| _ = tree.insert(path.into(), Some((id, len, mode))));
+    }
+
+    /// As `chmod`, of the file that was kept open last, whatever its name is by now.
+    pub async fn chmod_open(&self, mode: u32) {
+        let Some((id, file)) = self.open.borrow_mut().pop() else { return };
+        let named = self.tree().into_iter().find(|(_, value)| value.is_some_and(|v| v.0 == id));
+        if let Some((path, _)) = named {
+            self.may_have(&path, mode);
+        }
+        self.volume.set_file_posix(&file, Some(mode), None, PLAIN).await.unwrap();
+    }
+
+    /// Makes a symbolic link, of which no part may be met.
+    pub async fn link(&self, path: &str, target: &str) {
+        let id = self.files.borrow().len();
+        let moment = self.moment(target.as_bytes().to_vec());
+        self.files.borrow_mut().push(vec![moment]);
+        self.may(|tree| _ = tree.insert(path.into(), Some((id, target.len(), LINK))));
+        let owner = (1000, 1000);
+        self.volume.create_link_by(&self.at(path), target, owner, None).await.unwrap();
     }
 
     pub async fn mkdir(&self, path: &str) {
@@ -229,7 +278,7 @@ impl History {
         let synced = self.syncs.iter().filter(|(logged, _)| *logged <= at);
         let synced = synced.map(|(_, step)| *step).max().unwrap();
         let inside = format!("{}/", self.root);
-        let own: BTreeMap<&str, &Option<Vec<u8>>> = found
+        let own: BTreeMap<&str, &Option<(Vec<u8>, u32)>> = found
             .iter()
             .filter(|(path, _)| path.starts_with(&inside))
             .map(|(path, data)| (&path[self.root.len()..], data))
@@ -240,8 +289,10 @@ impl History {
                     path == found
                         && match (node, data) {
                             (None, None) => true,
-                            (Some((id, len)), Some(data)) => {
-                                data.len() == *len && self.is_of(*id, data, synced, at)
+                            (Some((id, len, mode)), Some((data, found))) => {
+                                data.len() == *len
+                                    && mode == found
+                                    && self.is_of(*id, data, synced, at)
                             }
                             _ => false,
                         }

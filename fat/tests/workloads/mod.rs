@@ -32,8 +32,14 @@ pub fn mount(disk: &Disk) -> Volume<Disk> {
     volume
 }
 
-const READ: OpenOptions =
-    OpenOptions { read: true, write: false, create: false, create_new: false, truncate: false };
+const READ: OpenOptions = OpenOptions {
+    read: true,
+    write: false,
+    create: false,
+    create_new: false,
+    truncate: false,
+    posix: None,
+};
 const WRITE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
 
 /// What something costs, and what it costs at least and costs drivers of Linux.

@@ -7,11 +7,12 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use fat::{Actor, BlockDevice, DirEntry, Error, Metadata, OpenOptions, Volume};
-use sftp::{Attributes, Files, Name, OpenFlags, StatVfs, Status, StatusCode, give_way};
+use fat::{Actor, BlockDevice, DirEntry, Error, FatKind, Metadata, OpenOptions, Posix, Volume};
+use sftp::{Attributes, Files, Link, Name, OpenFlags, StatVfs, Status, StatusCode, give_way};
 
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
 
 /// `ST_RDONLY` and `ST_NOSUID` of statvfs@openssh.com.
 const ST_RDONLY: u64 = 1;
@@ -87,15 +88,40 @@ impl<D: BlockDevice> Share<D> {
         Ok(found)
     }
 
-    /// As Linux' vfat shows what has no modes: any file may be run.
+    /// Whether there is an owner or mode to be set and the volume keeps them.
+    fn keeps(&self, attributes: &Attributes) -> bool {
+        let any = attributes.permissions.is_some() || attributes.owner.is_some();
+        any && self.volume.keeps_posix()
+    }
+
+    /// What a file has for which a volume that keeps modes keeps none.
+    fn plain(&self) -> Posix {
+        let Shown { uid, gid, umask, fmask, .. } = self.shown;
+        Posix::file(0o666 & !fmask.unwrap_or(umask), uid, gid)
+    }
+
+    /// What a file that is made gets, as open(2) has it, and what it would have without.
+    fn new_posix(&self, attributes: &Attributes) -> (Posix, Posix) {
+        let plain = self.plain();
+        let Shown { umask, fmask, .. } = self.shown;
+        let mode = attributes.permissions.unwrap_or(0o666) & !fmask.unwrap_or(umask);
+        let (uid, gid) = attributes.owner.unwrap_or((plain.uid, plain.gid));
+        (Posix::file(mode, uid, gid), plain)
+    }
+
+    /// As Linux' vfat shows what has no modes: any file may be run. What is kept is shown as it is.
     fn attributes_of(&self, metadata: &Metadata) -> Attributes {
         let Shown { uid, gid, umask, fmask, dmask } = self.shown;
-        let mode = match (metadata.is_dir, metadata.read_only) {
+        let most = if self.volume.keeps_posix() { 0o666 } else { 0o777 };
+        let mode = match (metadata.posix, metadata.is_dir, metadata.read_only) {
             // A directory's read-only bit means nothing in FAT.
-            (true, _) => S_IFDIR | 0o777 & !dmask.unwrap_or(umask),
-            (false, false) => S_IFREG | 0o777 & !fmask.unwrap_or(umask),
-            (false, true) => S_IFREG | 0o555 & !fmask.unwrap_or(umask),
+            (_, true, _) => S_IFDIR | 0o777 & !dmask.unwrap_or(umask),
+            (Some(_), ..) if metadata.is_link() => S_IFLNK | 0o777,
+            (Some(posix), ..) => S_IFREG | posix.permissions(),
+            (None, _, false) => S_IFREG | most & !fmask.unwrap_or(umask),
+            (None, _, true) => S_IFREG | most & 0o555 & !fmask.unwrap_or(umask),
         };
+        let (uid, gid) = metadata.posix.map_or((uid, gid), |posix| (posix.uid, posix.gid));
         let seconds = |t: u64| u32::try_from(t).unwrap_or(u32::MAX);
         Attributes {
             size: Some(metadata.len),
@@ -118,7 +144,7 @@ impl<D: BlockDevice> Files for Share<D> {
         &self,
         path: &str,
         flags: OpenFlags,
-        _attributes: &Attributes,
+        attributes: &Attributes,
     ) -> Result<fat::File, Status> {
         let create = flags.contains(OpenFlags::CREAT);
         let options = OpenOptions {
@@ -127,9 +153,9 @@ impl<D: BlockDevice> Files for Share<D> {
             create,
             create_new: create && flags.contains(OpenFlags::EXCL),
             truncate: flags.contains(OpenFlags::TRUNC),
+            posix: Some(self.new_posix(attributes)),
         };
-        // Attributes of a new file that FAT could keep are its times, and clients set those when
-        // they have written it.
+        // Of the times of a new file nothing is taken: clients set those when they have written it.
         let entry = match options.write || create || options.truncate {
             true => self.entry_to_change(path)?,
             false => self.entry(path),
@@ -168,6 +194,40 @@ impl<D: BlockDevice> Files for Share<D> {
         Ok(self.attributes_of(&self.seen(path).await?))
     }
 
+    fn has_links(&self) -> Result<(), Status> {
+        let why = match self.volume.geometry().kind {
+            _ if self.volume.keeps_posix() => return Ok(()),
+            FatKind::ExFat => "this volume keeps no symbolic links: `fat posix` has it keep them",
+            _ => "FAT has no symbolic links",
+        };
+        Err(Status::new(StatusCode::OpUnsupported, why))
+    }
+
+    async fn first_link(&self, path: &str, last: bool) -> Result<Option<Link>, Status> {
+        let link = self.volume.first_link(&self.at(path), last).await.map_err(status)?;
+        let Some(fat::Link { end, target, metadata }) = link else {
+            return Ok(None);
+        };
+        // A link in the place of the user's root, or above it, leads nowhere.
+        let Some(end) = end.checked_sub(self.access.root.len()).filter(|end| *end > 0) else {
+            return Ok(None);
+        };
+        self.check_seen(&metadata)?;
+        Ok(Some(Link { end, target }))
+    }
+
+    async fn read_link(&self, path: &str) -> Result<String, Status> {
+        let link = self.volume.read_link(&self.entry(path)).await.map_err(status)?;
+        self.check_seen(&link.metadata)?;
+        Ok(link.target)
+    }
+
+    async fn make_link(&self, path: &str, target: &str) -> Result<(), Status> {
+        let entry = self.entry_to_change(path)?;
+        let owner = (self.shown.uid, self.shown.gid);
+        self.volume.create_link_by(&entry, target, owner, self.by()).await.map_err(status)
+    }
+
     async fn fstat(&self, file: &fat::File) -> Result<Attributes, Status> {
         let found = self.volume.file_metadata(file);
         self.check_seen(&found)?;
@@ -185,6 +245,15 @@ impl<D: BlockDevice> Files for Share<D> {
         if let Some((accessed, modified)) = attributes.times {
             let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
             self.volume.set_times_by(path, modified, accessed, by).await.map_err(status)?;
+        }
+        if self.keeps(attributes) {
+            let Attributes { permissions, owner, .. } = *attributes;
+            let plain = self.plain();
+            return self
+                .volume
+                .set_posix_by(path, permissions, owner, plain, by)
+                .await
+                .map_err(status);
         }
         // FAT keeps no owner and no mode but the owner's write bit: the rest is accepted, because
         // clients take a refusal for a failed upload.
@@ -207,6 +276,15 @@ impl<D: BlockDevice> Files for Share<D> {
         if let Some((accessed, modified)) = attributes.times {
             let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
             self.volume.set_file_times(file, modified, accessed).await.map_err(status)?;
+        }
+        if self.keeps(attributes) {
+            let Attributes { permissions, owner, .. } = *attributes;
+            let plain = self.plain();
+            return self
+                .volume
+                .set_file_posix(file, permissions, owner, plain)
+                .await
+                .map_err(status);
         }
         match attributes.permissions {
             Some(mode) => {
@@ -327,6 +405,11 @@ fn status(error: Error) -> Status {
             "the root folder is full: on FAT12 and FAT16 its size is fixed, other folders have room",
         ),
         Error::TooLarge => (StatusCode::Failure, "FAT files end at 4 GiB - 1 byte"),
+        Error::IsALink => (StatusCode::Failure, "it is a symbolic link"),
+        // EINVAL, as OpenSSH has it.
+        Error::NotALink => (StatusCode::BadMessage, "not a symbolic link"),
+        Error::BadLink => (StatusCode::BadMessage, "no target of a symbolic link"),
+        Error::NoLinks => (StatusCode::OpUnsupported, "the volume keeps no symbolic links"),
         Error::TooManyExtents => (StatusCode::Failure, "the file is too fragmented"),
         Error::Damaged(_) => (StatusCode::NoMedia, "the volume is damaged"),
         Error::Device(_) => (StatusCode::NoMedia, "the disk reported an error"),

@@ -31,6 +31,7 @@ fn mode(permissions: Option<u32>) -> String {
     mode.push(match permissions & 0o170_000 {
         0o040_000 => 'd',
         0o100_000 => '-',
+        0o120_000 => 'l',
         _ => '?',
     });
     for shift in [6u32, 3, 0] {

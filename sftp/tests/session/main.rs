@@ -8,6 +8,7 @@ mod directory;
 mod extended;
 mod file;
 mod handle;
+mod link;
 mod malformed;
 mod memory;
 mod order;

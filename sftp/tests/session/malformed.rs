@@ -33,7 +33,9 @@ fn requests(handle: &[u8]) -> Vec<(u8, Fields)> {
         (EXTENDED, extended("fsync").string(handle)),
         (EXTENDED, extended("limits")),
         (EXTENDED, extended("fstatvfs").string(handle)),
-        (EXTENDED, all_attributes(extended("lsetstat").string("/a"))),
+        (EXTENDED, extended("lsetstat").string("/a").u32(4).u32(0o644)),
+        (READLINK, string("/a")),
+        (SYMLINK, string("/a").string("/a")),
         (EXTENDED, extended("expand-path").string("~/a")),
         (EXTENDED, string("copy-data").string(handle).u64(0).u64(4).string(handle).u64(6)),
         (EXTENDED, string("home-directory").string("user")),
@@ -64,7 +66,9 @@ fn bytes_after_a_request_are_ignored() {
     let handle = s.open("/a", F_READ | F_WRITE);
     for (packet_type, fields) in requests(&handle) {
         if let Reply::Status(code, message) = s.ask(packet_type, fields.u64(0)) {
-            assert_ne!(code, BAD_MESSAGE, "type {packet_type}: {message}");
+            // What is no link is an invalid argument, which has this code, too.
+            let is_read = code != BAD_MESSAGE || message.ends_with("no link");
+            assert!(is_read, "type {packet_type}: {message}");
         }
     }
 }

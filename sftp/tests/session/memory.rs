@@ -1,5 +1,5 @@
 //! A file system in memory whose operations can be held up.
-use sftp::{Attributes, Files, Name, OpenFlags, StatVfs, Status, StatusCode};
+use sftp::{Attributes, Files, Link, Name, OpenFlags, StatVfs, Status, StatusCode};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -18,6 +18,8 @@ pub struct Inode {
     pub data: Rc<RefCell<Vec<u8>>>,
     pub mode: Rc<Cell<u32>>,
     is_dir: bool,
+    /// Its data is where it leads.
+    is_link: bool,
 }
 
 /// Files and directories by their path; the root has none.
@@ -62,6 +64,20 @@ impl Memory {
         inode.mode.set(0o100_644);
         *inode.data.borrow_mut() = data.to_vec();
         self.inodes.borrow_mut().insert(path.to_owned(), inode);
+    }
+
+    /// Makes a symbolic link.
+    pub fn link(&self, path: &str, target: &str) {
+        let inode = Inode { is_link: true, ..Inode::default() };
+        inode.mode.set(0o120_777);
+        *inode.data.borrow_mut() = target.into();
+        self.inodes.borrow_mut().insert(path.to_owned(), inode);
+    }
+
+    fn target(&self, path: &str) -> Option<String> {
+        let inodes = self.inodes.borrow();
+        let link = inodes.get(path).filter(|inode| inode.is_link)?;
+        Some(String::from_utf8(link.data.borrow().clone()).unwrap())
     }
 
     pub fn data(&self, path: &str) -> Vec<u8> {
@@ -194,6 +210,31 @@ impl Files for Memory {
     async fn stat(&self, path: &str) -> Result<Attributes, Status> {
         self.gate(format!("stat {path}")).await;
         Ok(self.attributes(&self.find(path)?))
+    }
+
+    fn has_links(&self) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn first_link(&self, path: &str, last: bool) -> Result<Option<Link>, Status> {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain(last.then_some(path.len()));
+        let link = |end| self.target(&path[..end]).map(|target| Link { end, target });
+        Ok(ends.filter_map(link).next())
+    }
+
+    async fn read_link(&self, path: &str) -> Result<String, Status> {
+        self.gate(format!("readlink {path}")).await;
+        self.find(path)?;
+        self.target(path).ok_or(Status::new(StatusCode::BadMessage, "no link"))
+    }
+
+    async fn make_link(&self, path: &str, target: &str) -> Result<(), Status> {
+        self.change(format!("symlink {path}")).await?;
+        if self.find(path).is_ok() {
+            return Err(EXISTS);
+        }
+        self.link(path, target);
+        Ok(())
     }
 
     async fn fstat(&self, file: &File) -> Result<Attributes, Status> {

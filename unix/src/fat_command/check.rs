@@ -44,6 +44,13 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let damaged = ExitCode::from(u8::from(summary.problems > 0));
     let files = output::count(summary.files.into(), "file", "files");
     let directories = output::count(summary.directories.into(), "directory", "directories");
+    let more = match (summary.links, summary.modes) {
+        (0, 0) => String::new(),
+        (links, modes) => {
+            let links = output::count(links.into(), "symbolic link", "symbolic links");
+            format!(" (of them {links}, {modes} with a mode or an owner of their own)")
+        }
+    };
     let verdict = match summary.problems {
         0 => "clean".to_string(),
         number => {
@@ -54,7 +61,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let said = written.and_then(|()| {
         writeln!(
             problems,
-            "{}: {verdict}: {files}, {directories}, {} of {} clusters of {kind} in use",
+            "{}: {verdict}: {files}{more}, {directories}, {} of {} clusters of {kind} in use",
             path.display(),
             summary.used,
             summary.clusters

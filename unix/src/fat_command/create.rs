@@ -2,7 +2,7 @@
 use super::failure::Failure;
 use super::{Word, Words, output, size};
 use crate::{Image, Progress, block_on};
-use fat::{BlockDevice, FatKind, FormatOptions};
+use fat::{BlockDevice, FatKind, FormatOptions, MountOptions, Volume};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +17,8 @@ IMAGE is disk.img when it is not given.
 
   --size SIZE   64M (the default), 1G, 65536K, or a number of bytes
   --type TYPE   12, 16, 32, exfat, or auto (the default): FAT16 below 512M, FAT32 up to 32G, exFAT above
+  --posix       have it keep permission bits, owners and symbolic links, which exFAT alone can: see
+                `fat posix --help`
   --label NAME  the name of the volume, at most 11 characters
   --force       take the place of a file that exists, or format a block device; what is on it
                 is lost
@@ -24,7 +26,7 @@ IMAGE is disk.img when it is not given.
 
 pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     words.help = HELP;
-    let (mut image, mut wanted, mut force) = (None, None, false);
+    let (mut image, mut wanted, mut force, mut posix) = (None, None, false, false);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut options = FormatOptions {
         time: now.as_secs(),
@@ -41,9 +43,13 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
                 "--type" | "-t" => options.kind = kind(&words.value()?)?,
                 "--label" | "-n" => options.label = label(&words.value()?)?,
                 "--force" | "-f" => force = true,
+                "--posix" => posix = true,
                 other => return words.unknown(other),
             },
         }
+    }
+    if posix && *options.kind.get_or_insert(FatKind::ExFat) != FatKind::ExFat {
+        return Err(Failure::usage("--posix is for exFAT: FAT keeps nothing of it".to_string()));
     }
     let path = image.unwrap_or_else(|| PathBuf::from("disk.img"));
     let made = make(&path, wanted, force, &options)?;
@@ -51,13 +57,27 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
     let formatted =
         block_on(fat::format(&made.image, &options, &mut |done, total| progress.show(done, total)));
     drop(progress);
-    let geometry = formatted.map_err(|error| {
+    let failed = |error: &dyn std::fmt::Display| {
         if made.new {
             // Better none than one that looks finished.
             let _ = std::fs::remove_file(&path);
         }
         Failure::at(&path, error)
-    })?;
+    };
+    let geometry = formatted.map_err(|error| failed(&error))?;
+    if posix {
+        block_on(async {
+            let mounted = Volume::mount(made.image, &MountOptions::default()).await;
+            let volume = mounted.map_err(|error| failed(&error))?;
+            volume.set_time(options.time);
+            let marked = async {
+                volume.keep_journal().await?;
+                volume.mark_posix().await?;
+                volume.unmount().await
+            };
+            marked.await.map_err(|error| failed(&error))
+        })?;
+    }
     Ok(output::print(&format!(
         "{}: {}, {}\n",
         path.display(),

@@ -8,7 +8,8 @@ use std::io::{BufWriter, StdoutLock, Write, stdout};
 use std::process::ExitCode;
 
 const LIST_HELP: &str = "\
-Lists a directory of an image: size, time (UTC) and name. A directory's name ends with `/`.
+Lists a directory of an image: size, time (UTC) and name. A directory's name ends with `/`. Behind a
+symbolic link's name stands where it leads.
 
 Usage: fat list IMAGE [DIRECTORY] [-r]
 
@@ -37,7 +38,7 @@ pub(super) fn run(words: &mut Words) -> Result<ExitCode, Failure> {
                 list(volume, path, recursive, &mut output).await?;
             } else {
                 let (_, name) = split(path).unwrap_or(("/", path));
-                line(&mut output, name, &metadata)?;
+                line(&mut output, name, &metadata, volume.target(path, &metadata).await)?;
             }
         }
         output.flush()?;
@@ -57,7 +58,7 @@ async fn list(
     while let Some((path, name, metadata)) = waiting.pop() {
         let is_root = metadata.is_none();
         if let Some(metadata) = &metadata {
-            line(output, &name, metadata)?;
+            line(output, &name, metadata, volume.target(&path, metadata).await)?;
         }
         let is_dir = metadata.is_none_or(|metadata: Metadata| metadata.is_dir);
         if is_root || recursive && is_dir {
@@ -70,13 +71,19 @@ async fn list(
     Ok(())
 }
 
-fn line(output: &mut impl Write, name: &str, metadata: &Metadata) -> Result<(), Failure> {
+fn line(
+    to: &mut impl Write,
+    name: &str,
+    metadata: &Metadata,
+    target: Option<String>,
+) -> Result<(), Failure> {
     let name = output::plain(name);
     let time = output::time(metadata.modified);
     if metadata.is_dir {
-        writeln!(output, "{:>10}  {time}  {name}/", "-")?;
+        writeln!(to, "{:>10}  {time}  {name}/", "-")?;
     } else {
-        writeln!(output, "{:>10}  {time}  {name}", metadata.len)?;
+        let target = target.map(|target| format!(" -> {}", output::plain(&target)));
+        writeln!(to, "{:>10}  {time}  {name}{}", metadata.len, target.unwrap_or_default())?;
     }
     Ok(())
 }

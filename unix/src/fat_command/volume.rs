@@ -64,6 +64,14 @@ impl Volume {
         self.fat.metadata(path).await.map_err(|error| self.failure(path, error))
     }
 
+    /// Where a symbolic link leads; nothing of what is none, or is damaged.
+    pub async fn target(&self, path: &str, metadata: &Metadata) -> Option<String> {
+        if !metadata.is_link() {
+            return None;
+        }
+        Some(self.fat.read_link(path).await.map_or_else(|e| format!("({e})"), |link| link.target))
+    }
+
     /// The entries of a directory by name, without regard to case.
     pub async fn entries(&self, path: &str) -> Result<Vec<DirEntry>, Failure> {
         let failed = |error| self.failure(path, error);

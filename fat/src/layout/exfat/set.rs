@@ -5,6 +5,7 @@ use super::sum16;
 use crate::bytes::{put, u8_at, u16_at, u32_at, u64_at};
 use crate::layout::entry::SLOT;
 use crate::layout::name::MAX_UNITS;
+use crate::layout::posix::Posix;
 use crate::layout::time;
 use alloc::vec::Vec;
 
@@ -70,6 +71,8 @@ pub(crate) struct Spot {
 pub(crate) struct Set {
     file: [u8; SLOT],
     stream: [u8; SLOT],
+    /// What its first entry of ours says, whatever that is.
+    posix: Option<[u8; Posix::LEN]>,
     pub(crate) spot: Spot,
 }
 
@@ -107,7 +110,8 @@ impl Named {
             .flat_map(|name| (0..UNITS).map(|unit| u16_at(name, unit.saturating_mul(2) + 2)))
             .collect();
         units.truncate(count);
-        let set = Set { file: *file, stream: *stream, spot: Spot::default() };
+        let posix = others.iter().find_map(Posix::of_entry);
+        let set = Set { file: *file, stream: *stream, posix, spot: Spot::default() };
         Ok(Self { set, units, sum_is_right: sum_of(entries) == u16_at(file, 2) })
     }
 }
@@ -158,7 +162,7 @@ impl Set {
         let (mut file, mut stream) = ([0; SLOT], [0; SLOT]);
         (file[0], file[4]) = (FILE, attributes);
         (stream[0], stream[1]) = (STREAM, ALLOCATION_POSSIBLE);
-        let mut set = Self { file, stream, spot: Spot::default() };
+        let mut set = Self { file, stream, posix: None, spot: Spot::default() };
         set.set_created(now);
         set.set_modified(now);
         set.set_accessed(now);
@@ -175,20 +179,54 @@ impl Set {
         usize::from(self.stream[3]).div_ceil(UNITS).saturating_add(2)
     }
 
-    /// Gives it a name, whose hash is `hash`. All its entries, with `others` behind them.
+    /// Gives it a name, whose hash is `hash`. All its entries, with `others` behind them, which are made
+    /// to say what it says of modes and owners.
     pub(crate) fn entries(
         &mut self,
         units: &[u16],
         hash: u16,
-        others: &[[u8; SLOT]],
+        mut others: Vec<[u8; SLOT]>,
     ) -> Vec<[u8; SLOT]> {
+        self.renew_others(&mut others);
         let mut entries: Vec<_> = [self.file, self.stream].into_iter().collect();
-        entries.extend(name_entries(units).chain(others.iter().copied()));
-        self.file[1] = u8::try_from(entries.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        entries.extend(name_entries(units).chain(others));
+        self.set_count(entries.len());
         self.stream[3] = u8::try_from(units.len()).unwrap_or(u8::MAX);
         put(&mut self.stream, 4, &hash.to_le_bytes());
         self.renew(&mut entries);
         entries
+    }
+
+    pub(crate) fn set_count(&mut self, count: usize) {
+        self.file[1] = u8::try_from(count.saturating_sub(1)).unwrap_or(u8::MAX);
+    }
+
+    /// Makes what stands behind its name say what it says of modes and owners; entries of others stay.
+    pub(crate) fn renew_others(&self, others: &mut Vec<[u8; SLOT]>) {
+        let own = others.iter().position(|entry| Posix::of_entry(entry).is_some());
+        match (own, self.posix) {
+            (Some(at), Some(posix)) => {
+                if let Some(entry) = others.get_mut(at) {
+                    *entry = Posix::entry(&posix);
+                }
+            }
+            (Some(at), None) => drop(others.remove(at)),
+            (None, Some(posix)) => others.push(Posix::entry(&posix)),
+            (None, None) => {}
+        }
+    }
+
+    /// What its entry of ours says, when it has one that makes sense.
+    pub(crate) fn posix(&self) -> Option<Posix> {
+        Posix::read(self.posix.as_ref()?)
+    }
+
+    pub(crate) fn has_posix(&self) -> bool {
+        self.posix.is_some()
+    }
+
+    pub(crate) fn set_posix(&mut self, posix: Option<Posix>) {
+        self.posix = posix.map(|posix| posix.bytes());
     }
 
     /// Makes the first two of its entries what it is, with the sum over all.
@@ -226,8 +264,13 @@ impl Set {
         self.set_time(8, Some(20), 22, unix);
     }
 
+    /// To the second.
     pub(crate) fn set_modified(&mut self, unix: u64) {
         self.set_time(12, Some(21), 23, unix);
+        if let Some(mut posix) = self.posix() {
+            posix.nanoseconds = 0;
+            self.set_posix(Some(posix));
+        }
     }
 
     pub(crate) fn set_accessed(&mut self, unix: u64) {

@@ -1,5 +1,6 @@
 //! Checking an exFAT volume: the boot region and its copy, every set of entries, every cluster, the
 //! bitmap. Works on one bit for each cluster, 1 MiB of table, and the names of the directories.
+use super::posix;
 use super::problem::Problem;
 use super::state::Summary;
 use super::table::{Link, Owned, Table};
@@ -314,8 +315,9 @@ impl<D: BlockDevice> Check<'_, D> {
         for (slot, entries) in sets {
             match Named::read(&entries) {
                 Ok(named) => {
-                    self.set(folder, slot, &named, &mut names).await?;
-                    for other in entries.iter().skip(named.set.known()) {
+                    let others = entries.get(named.set.known()..).unwrap_or_default();
+                    self.set(folder, slot, &named, others, &mut names).await?;
+                    for other in others {
                         if let Some((first, len, contiguous)) = set::allocation(other) {
                             self.take(&folder.path, self.of_len(first, len, contiguous)).await?;
                         }
@@ -332,6 +334,7 @@ impl<D: BlockDevice> Check<'_, D> {
         folder: &Folder,
         slot: u32,
         named: &Named,
+        others: &[[u8; SLOT]],
         names: &mut BTreeSet<Vec<u16>>,
     ) -> Result<(), MountError> {
         let set: Set = named.set;
@@ -362,6 +365,15 @@ impl<D: BlockDevice> Check<'_, D> {
         let count = if is_dir { &mut self.summary.directories } else { &mut self.summary.files };
         *count = count.saturating_add(1);
         let taken = self.take(&path, place).await?;
+        match posix::find(&set, others) {
+            posix::Found::None => {}
+            posix::Found::File => self.summary.modes = self.summary.modes.saturating_add(1),
+            posix::Found::Link => {
+                self.summary.links = self.summary.links.saturating_add(1);
+                self.target(&path, slot, taken, set.len()).await?;
+            }
+            posix::Found::Wrong(why) => self.bad_set(&path, slot, why),
+        }
         if is_dir {
             if set.len() == 0 || !set.len().is_multiple_of(self.cluster_size()) {
                 self.bad_set(&path, slot, "a directory that is not whole clusters");
@@ -372,6 +384,27 @@ impl<D: BlockDevice> Check<'_, D> {
             } else {
                 self.waiting.push(Folder { path, place: taken });
             }
+        }
+        Ok(())
+    }
+
+    /// Reads where a symbolic link leads.
+    async fn target(
+        &mut self,
+        path: &str,
+        slot: u32,
+        place: Place,
+        len: u64,
+    ) -> Result<(), MountError> {
+        let (len, mut target) = (usize::try_from(len).unwrap_or(0), Vec::new());
+        self.read(place, |bytes| {
+            let left = len.saturating_sub(target.len()).min(bytes.len());
+            target.extend_from_slice(bytes.get(..left).unwrap_or_default());
+            target.len() < len
+        })
+        .await?;
+        if !posix::is_target(&target) {
+            self.bad_set(path, slot, posix::BAD_TARGET);
         }
         Ok(())
     }

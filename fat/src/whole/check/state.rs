@@ -10,6 +10,9 @@ use alloc::vec::Vec;
 pub struct Summary {
     /// Files, hidden ones included.
     pub files: u32,
+    /// Of them, symbolic links, and others of which more than FAT can is kept.
+    pub links: u32,
+    pub modes: u32,
     /// Directories, the root not among them.
     pub directories: u32,
     pub clusters: u32,
