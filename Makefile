@@ -73,6 +73,7 @@ layers:
 	$(PYTHON) tests/layers.py
 	$(PYTHON) tests/test_layers.py
 	$(PYTHON) tests/test_docs.py
+	$(PYTHON) tests/test_qubes_docs.py
 
 # Licences, sources, versions and known faults of the libraries: deny.toml has the rules.
 supply:

@@ -48,6 +48,19 @@ pub fn add_xen(console: drivers::Console) {
     *XEN.lock() = Some(console);
 }
 
+/// Takes Xen's console before the drivers are there, for somebody who reads nothing but that.
+///
+/// # Safety
+/// In ring 0, with the low 4 GiB mapped to themselves and a heap.
+pub unsafe fn find_xen() {
+    if cpu::host() == Host::Xen && XEN.try_lock().is_some_and(|xen| xen.is_none()) {
+        // SAFETY: the caller's promise; it is the only one so far.
+        if let Some(console) = unsafe { drivers::Hypervisor::early_console() } {
+            add_xen(console);
+        }
+    }
+}
+
 /// What is logged from here on.
 pub fn set_levels(levels: Levels) {
     log::set_max_level(levels.most());

@@ -129,6 +129,10 @@ pub fn fail(why: &dyn core::fmt::Display) -> ! {
 
 /// Says why the machine cannot run, and ends it.
 fn stop(reason: &dyn core::fmt::Display) -> ! {
+    if heap::is_there() {
+        // SAFETY: this is ring 0, and the low 4 GiB have been mapped to themselves since boot.s.
+        unsafe { console::find_xen() }
+    }
     console::print(format_args!("mirage-sshfs cannot run: {reason}\n"));
     power::fail()
 }

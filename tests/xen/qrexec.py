@@ -160,7 +160,10 @@ class Call:
         else:
             with self.lock:
                 if self.sink:
-                    self.sink.sendall(data)
+                    try:
+                        self.sink.sendall(data)
+                    except BrokenPipeError:
+                        pass    # the program has ended without its last answers, as sshfs may
                 else:
                     self.out += data
 

@@ -132,6 +132,71 @@ class Calls(Services):
             self.assertEqual(call.wait()[0], 0)
         self.assertEqual(self.daemon.ports, {})
 
+    def test_callers_that_never_come(self):
+        """Their places are free again when others wait for them."""
+        self.daemon.forget(30)
+        self.server.rig.run("echo 8192 > /sys/module/xen_gntalloc/parameters/limit")
+        late = self.daemon.call("qubes.WaitForSession", source="dom0", patience=40)
+        self.assertEqual(late.wait()[0], 0)
+
+    def test_daemon_restarts(self):
+        """The agent offers the control channel again; a call that runs goes on."""
+        call = self.daemon.call("mirage.Sftp")
+        self.daemon.restart()
+        self.assertEqual(self.daemon.call("qubes.SuspendPreAll").end().wait()[0], 0)
+        call.send(struct.pack(">IBI", 5, 1, 3))
+        self.until(lambda: len(call.out) > 8, 30, "SSH_FXP_VERSION")
+        call.end()
+        self.assertTrue(call.done.wait(30))
+
+    def test_client_disappears(self):
+        """A caller that is killed frees its place; as often as there are places, and more."""
+        for _ in range(12):
+            call = self.daemon.call("mirage.Sftp").send(struct.pack(">IBI", 5, 1, 3))
+            self.until(lambda call=call: call.out, 30, "an answer")
+            call.close()
+            self.daemon.wait_terminated(call)
+        self.assertEqual(self.daemon.call("qubes.SuspendPreAll").end().wait()[0], 0)
+
+
+class Ways(Services):
+    """The five ways of docs/qubes.md by which qubes share, as far as they need no network (test_qubes.py has that)."""
+    seconds = 300
+
+    def test_ways(self):
+        owner, of_owner = self.passive("mirage.Sftp", "owner", source="owner")
+        self.shell('cd "$1"; mkdir music work photos backup inbox; echo la > music/song; echo old > backup/first', owner)
+        # One folder to many, who only read.
+        many = [self.passive("mirage.SftpReadOnly+music", f"many{n}", source=f"listener{n}") for n in range(2)]
+        for point, _ in many:
+            self.shell('grep -q la "$1/song"; ! touch "$1/x" 2>/dev/null; ! rm "$1/song" 2>/dev/null', point)
+        # A folder for each qube.
+        for name in ("work", "photos"):
+            point, call = self.passive(f"mirage.Sftp+{name}", name, source=name)
+            self.shell('echo "$2" > "$1/own"; test "$(ls -A "$1")" = own', point, name)
+            self.unmount_passive(point, call)
+            self.expected[f"{name}/own"] = f"{name}\n".encode()
+        # A vault: what was there before the session stays as it was.
+        point, call = self.passive("mirage.SftpAdd+backup", "backup", source="work")
+        self.shell('echo new > "$1/second"; cat "$1/first" > /dev/null', point)
+        for script in ('rm "$1/first"', 'echo x > "$1/first"', 'mv "$1/first" "$1/other"', 'echo x >> "$1/first"'):
+            self.shell(script, point, ok=False)
+        self.unmount_passive(point, call)
+        # Disposable qubes: one after the other comes, reads and is killed; none keeps a place.
+        for number in range(2):
+            call = self.daemon.call("mirage.SftpReadOnly+inbox", source=f"disp{number}").send(struct.pack(">IBI", 5, 1, 3))
+            self.until(lambda call=call: len(call.out) > 8, 30, "SSH_FXP_VERSION")
+            call.close()
+            self.daemon.wait_terminated(call)
+        for mounted in [*many, (owner, of_owner)]:
+            self.unmount_passive(*mounted)
+        self.expected.update({"music/song": b"la\n", "music/x": None, "backup/first": b"old\n", "backup/second": b"new\n"})
+
+
+class Bursts(Services):
+    # A call takes about a second in an emulated dom0 on a busy machine.
+    seconds = 3600 if case.LONG else 400
+
     def burst(self, count):
         """So many calls of a service that ends at once, all at the same time; their exit codes."""
         codes, one_by_one = [], threading.Lock()
@@ -160,32 +225,6 @@ class Calls(Services):
             self.assertEqual(self.burst(60), [0] * 60)
         self.assertEqual(self.daemon.ports, {})
 
-    def test_callers_that_never_come(self):
-        """Their places are free again when others wait for them."""
-        self.daemon.forget(30)
-        self.server.rig.run("echo 8192 > /sys/module/xen_gntalloc/parameters/limit")
-        late = self.daemon.call("qubes.WaitForSession", source="dom0", patience=40)
-        self.assertEqual(late.wait()[0], 0)
-
-    def test_daemon_restarts(self):
-        """The agent offers the control channel again; a call that runs goes on."""
-        call = self.daemon.call("mirage.Sftp")
-        self.daemon.restart()
-        self.assertEqual(self.daemon.call("qubes.SuspendPreAll").end().wait()[0], 0)
-        call.send(struct.pack(">IBI", 5, 1, 3))
-        self.until(lambda: len(call.out) > 8, 30, "SSH_FXP_VERSION")
-        call.end()
-        self.assertTrue(call.done.wait(30))
-
-    def test_client_disappears(self):
-        """A caller that is killed frees its place; as often as there are places, and more."""
-        for _ in range(12):
-            call = self.daemon.call("mirage.Sftp").send(struct.pack(">IBI", 5, 1, 3))
-            self.until(lambda call=call: call.out, 30, "an answer")
-            call.close()
-            self.daemon.wait_terminated(call)
-        self.assertEqual(self.daemon.call("qubes.SuspendPreAll").end().wait()[0], 0)
-
 
 class OtherQube(Services):
     """The other end of a call's data channel is most often not dom0 but the calling qube."""
@@ -210,7 +249,7 @@ class OtherQube(Services):
 class NewerDaemon(Calls):
     """Qubes 4.3's daemon speaks version 4 of the protocol, and says so."""
     version = 4
-    test_several_at_once = test_daemon_restarts = test_client_disappears = test_commands = test_bursts = None
+    test_several_at_once = test_daemon_restarts = test_client_disappears = test_commands = None
 
 
 class Copies(Services):

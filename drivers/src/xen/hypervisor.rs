@@ -131,17 +131,18 @@ impl Hypervisor {
     /// The console that the toolstack made. Ask once, and again in another domain.
     #[allow(unsafe_code)]
     pub fn console(&self) -> Result<Console, XenError> {
-        // SAFETY: the parameter is the console's page, and its second user would be a second
-        // console, which garbles the log and no more: the ring is never borrowed.
-        let page = unsafe { self.calls.special_page(PARAM_CONSOLE_PFN)? };
-        let (calls, port) = (self.calls, port(self.calls.parameter(PARAM_CONSOLE_EVTCHN)?)?);
-        // The channel may be gone when nobody reads the console; nothing is lost by that.
-        Ok(Console::new(
-            page,
-            Box::new(move || {
-                let _ = calls.send(port);
-            }),
-        ))
+        // SAFETY: `start`'s caller promised what `console` needs.
+        unsafe { console(self.calls) }
+    }
+
+    /// The console for the last words of a kernel that does not come to `start`; None when there is none.
+    ///
+    /// # Safety
+    /// As `start`, but for the window.
+    #[allow(unsafe_code)]
+    pub unsafe fn early_console() -> Option<Console> {
+        // SAFETY: the caller's promise.
+        unsafe { Hypercalls::detect().and_then(|calls| console(calls).ok()) }
     }
 
     /// Connects to xenstore again in another domain.
@@ -201,6 +202,23 @@ impl Hypervisor {
     fn free_retired(&self) {
         self.retired.borrow_mut().free(|grant| self.grants.borrow_mut().revoke(grant));
     }
+}
+
+/// # Safety
+/// As `Hypervisor::start`, but for the window.
+#[allow(unsafe_code)]
+unsafe fn console(calls: Hypercalls) -> Result<Console, XenError> {
+    // SAFETY: the parameter is the console's page, and its second user would be a second
+    // console, which garbles the log and no more: the ring is never borrowed.
+    let page = unsafe { calls.special_page(PARAM_CONSOLE_PFN)? };
+    let port = port(calls.parameter(PARAM_CONSOLE_EVTCHN)?)?;
+    // The channel may be gone when nobody reads the console; nothing is lost by that.
+    Ok(Console::new(
+        page,
+        Box::new(move || {
+            let _ = calls.send(port);
+        }),
+    ))
 }
 
 fn port(parameter: u64) -> Result<Port, XenError> {

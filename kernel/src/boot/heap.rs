@@ -35,9 +35,6 @@ pub unsafe fn init(ram: &[Region]) -> Result<u64, TooSmall> {
     let image = memory::image();
     let free = || ram.iter().flat_map(|region| region.free_parts(&image));
     let size = free().fold(0, |sum: u64, part| sum.saturating_add(part.end - part.start));
-    if size < MINIMUM {
-        return Err(TooSmall(size));
-    }
     let mut heap = HEAP.lock();
     for part in free() {
         let (base, len) = (part.start as *mut u8, part.end - part.start);
@@ -45,5 +42,11 @@ pub unsafe fn init(ram: &[Region]) -> Result<u64, TooSmall> {
         // left out the image. The result only matters to those who shrink a heap.
         let _ = unsafe { heap.claim(base, len as usize) };
     }
-    Ok(size)
+    // What is there is enough to say why it is not.
+    if size < MINIMUM { Err(TooSmall(size)) } else { Ok(size) }
+}
+
+/// Whether anything can be allocated.
+pub fn is_there() -> bool {
+    HEAP.lock().counters().claimed_bytes > 0
 }
