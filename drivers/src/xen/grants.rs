@@ -119,6 +119,29 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_another_domain_is_empty_and_in_the_same_place() {
+        let mut grants = Grants::default();
+        let first = grants.grant(DomId(0), 0x1234, false, map).unwrap();
+        for _ in 0..ENTRIES_PER_FRAME {
+            grants.grant(DomId(0), 0x1234, false, map).unwrap();
+        }
+        assert!(grants.revoke(first));
+        let frames: Vec<u64> = grants.frames.iter().map(Page::frame).collect();
+        let seen = core::cell::RefCell::new(Vec::new());
+        grants
+            .begin_anew(|number, page| {
+                assert_eq!(number, seen.borrow().len() as u64);
+                seen.borrow_mut().push(page.frame());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!((seen.into_inner(), frames.len()), (frames, 2));
+        let again = grants.grant(DomId(0), 0x1234, false, |_| panic!("a third frame")).unwrap();
+        assert_eq!(again, GrantRef(RESERVED_ENTRIES));
+        assert!(grants.begin_anew(|_, _| Err(XenError::NoMemory)).is_err());
+    }
+
+    #[test]
     fn the_table_grows_to_its_end_and_no_further() {
         let mut grants = Grants::default();
         let all = MAX_FRAMES * ENTRIES_PER_FRAME - RESERVED_ENTRIES;

@@ -29,10 +29,7 @@ pub struct Hypervisor {
     events: Events,
     grants: RefCell<Grants>,
     retired: RefCell<Retired>,
-    /// The latest time that was told.
-    latest: Cell<u64>,
-    /// What is told is so much later than Xen's time, which another host counts from another start.
-    ahead: Cell<u64>,
+    clock: time::Steady,
     age: Cell<u32>,
 }
 
@@ -93,8 +90,7 @@ impl Hypervisor {
             events,
             grants: RefCell::default(),
             retired: RefCell::default(),
-            latest: Cell::new(0),
-            ahead: Cell::new(0),
+            clock: time::Steady::default(),
             age: Cell::new(0),
         }))
     }
@@ -119,7 +115,7 @@ impl Hypervisor {
         self.grants.borrow_mut().begin_anew(|number, page| {
             self.window.map_again(self.calls, SPACE_GRANT_TABLE, number, page)
         })?;
-        self.ahead.set(self.latest.get().saturating_sub(self.xen_time()));
+        self.clock.go_on(self.xen_time());
         Ok(true)
     }
 
@@ -168,14 +164,14 @@ impl Hypervisor {
     pub fn sleep(&self, deadline: Option<u64>) {
         self.free_retired();
         if deadline.is_none_or(|deadline| deadline > self.now_ns()) {
-            self.events.sleep(deadline.map(|deadline| deadline.saturating_sub(self.ahead.get())));
+            self.events.sleep(deadline.map(|deadline| self.clock.of_xen(deadline)));
         }
     }
 
     /// The time since 1970; None before Xen has told it.
     pub fn unix_time(&self) -> Option<Duration> {
         let base = time::wall_clock_base(&self.shared_info)?;
-        base.checked_add(Duration::from_nanos(self.now_ns().saturating_sub(self.ahead.get())))
+        base.checked_add(Duration::from_nanos(self.clock.of_xen(self.now_ns())))
     }
 
     /// Ends the domain.
@@ -285,8 +281,6 @@ impl Xen for Hypervisor {
     }
 
     fn now_ns(&self) -> u64 {
-        let now = self.xen_time().saturating_add(self.ahead.get());
-        self.latest.set(now.max(self.latest.get()));
-        self.latest.get()
+        self.clock.tell(self.xen_time())
     }
 }

@@ -1,6 +1,7 @@
 //! The time that Xen tells in the shared page (xen/include/public/xen.h, `struct vcpu_time_info`),
 //! and KVM in the same form where it is told to (Linux' Documentation/virt/kvm/x86/msr.rst).
 use crate::xen::page::Page;
+use core::cell::Cell;
 use core::time::Duration;
 use xen_sys::shared_info::{
     TIME_SYSTEM_TIME, TIME_TSC_SHIFT, TIME_TSC_TIMESTAMP, TIME_TSC_TO_SYSTEM_MUL, TIME_VERSION,
@@ -21,6 +22,34 @@ pub fn system_time(shared_info: &Page, now: impl Fn() -> u64) -> Option<u64> {
         let since = scale(now().saturating_sub(then), multiplier, shift);
         Some(system_time.saturating_add(since))
     })
+}
+
+/// Xen's time as it is told here: it never goes back, also when the domain goes on at a host that counts from a later
+/// start.
+#[derive(Default)]
+pub struct Steady {
+    /// The latest time that was told.
+    latest: Cell<u64>,
+    /// What is told is so much later than Xen's.
+    ahead: Cell<u64>,
+}
+
+impl Steady {
+    /// What is told when Xen's time is `xen`.
+    pub fn tell(&self, xen: u64) -> u64 {
+        self.latest.set(xen.saturating_add(self.ahead.get()).max(self.latest.get()));
+        self.latest.get()
+    }
+
+    /// Xen's time when `told` is told.
+    pub fn of_xen(&self, told: u64) -> u64 {
+        told.saturating_sub(self.ahead.get())
+    }
+
+    /// Goes on in a domain that was restored, where Xen's time is `xen`.
+    pub fn go_on(&self, xen: u64) {
+        self.ahead.set(self.latest.get().saturating_sub(xen));
+    }
 }
 
 /// Ticks of the time stamp counter in a second; None before it is told.
@@ -95,6 +124,18 @@ mod tests {
         // 4 GHz, by a shift of -1; 1 GHz by a shift of 1.
         assert_eq!(system_time(&page(1 << 31, 0xff), || 5000), Some(5_001_000));
         assert_eq!(system_time(&page(1 << 31, 1), || 2000), Some(5_001_000));
+    }
+
+    #[test]
+    fn a_restored_domain_goes_on_from_where_it_was() {
+        let clock = Steady::default();
+        assert_eq!((clock.tell(100), clock.tell(90), clock.tell(200)), (100, 100, 200));
+        // A host that started later, and then one that started earlier.
+        clock.go_on(30);
+        assert_eq!((clock.tell(30), clock.tell(45)), (200, 215));
+        assert_eq!((clock.of_xen(215), clock.of_xen(300)), (45, 130));
+        clock.go_on(5000);
+        assert_eq!((clock.tell(5000), clock.of_xen(5001)), (5000, 5001));
     }
 
     #[test]
