@@ -4,7 +4,9 @@ KERNEL := target/mirage-sshfs.elf
 KERNEL_TARGET := x86_64-unknown-linux-gnu
 KERNEL_CARGO = flags=$$(kernel/rustflags.sh) && CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_ENCODED_RUSTFLAGS="$$flags" cargo
 KERNEL_UNSTRIPPED = $${CARGO_TARGET_DIR:-target}/$(KERNEL_TARGET)/release/kernel
-KERNEL_MAX := 2097152
+# It was 2 MiB until certificates, tokens and RSA came: what reads and verifies them takes 136 KiB, of which 50 are
+# numbers of 8192 bits. The heap of the least guests is counted with an ELF of this size (kernel/src/budget.rs).
+KERNEL_MAX := 2359296
 
 .PHONY: kernel test-kernel clippy-kernel
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes a few good inputs for the fuzz targets into the folder that is named: where mutation starts."""
+import base64
 import os
 import random
 import struct
@@ -19,6 +20,12 @@ COMMAND_LINES = [
     ["--uid=0", "--gid", "1", "--umask=077", "--fmask=133", "--dmask", "0"], ["--ipv4=10.0.0.2/24", "--ipv4-gateway", "10.0.0.1", "--disk=xvdb"],
     ["--mtu", "1420"],
 ]
+
+
+def words(path, number):
+    """The words at one place of the lines of a file."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), path)) as file:
+        return [line.split()[number] for line in file]
 
 
 def string(text):
@@ -48,6 +55,8 @@ def sessions():
 def seeds():
     yield "key", [KEY.encode()] + [f"{options} {KEY}".encode() for options in OPTIONS]
     yield "authorized_key", [options.encode() for options in OPTIONS]
+    yield "certificate", [base64.b64decode(word) for word in words("../server/tests/certificates.txt", 1)]
+    yield "signature", [base64.b64decode(word) for word in words("../net/keys/tests/vectors.txt", 2)]
     yield "options", ["\n".join(words).encode() for words in COMMAND_LINES]
     yield "sftp", list(sessions())
     # The size of the pieces comes first.

@@ -1,25 +1,51 @@
 //! Who is logging in: the user named by the client, the keys that are allowed, what was tried.
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use log::debug;
-use sunset::sshwire::write_ssh;
+use sunset::PubkeyOffer;
+use user_keys::{Demand, KeyData, Kind, is_right};
 
 /// OpenSSH's MaxAuthTries is 6, and agents that offer many keys are common.
 pub const MAX_AUTH_TRIES: u32 = 10;
 
-/// Room for the largest public key that sunset decodes here (ecdsa-sha2-nistp256: 104 bytes).
-const KEY_ROOM: usize = 160;
+/// A public key or a certificate that a client offers.
+pub struct Offered<'a> {
+    /// In SSH wire format (RFC 4253 6.6).
+    pub blob: &'a [u8],
+    pub key: &'a KeyData,
+}
+
+/// The keys of one user.
+pub trait Keys {
+    /// Whether a key may log in, and what its signature must say; none when it may not.
+    fn allow(&mut self, offered: &Offered<'_>) -> Option<Demand>;
+
+    /// Is told when a client has signed with a key that may log in, and the signature was not taken.
+    fn refused(&mut self, blob: &[u8], why: &'static str);
+}
+
+/// Keys in SSH wire format, of which each may log in.
+impl Keys for Vec<Vec<u8>> {
+    fn allow(&mut self, offered: &Offered<'_>) -> Option<Demand> {
+        let found = self.iter().any(|key| key == offered.blob);
+        found.then_some(Demand { touch: true, verified: false })
+    }
+
+    fn refused(&mut self, _: &[u8], why: &'static str) {
+        log::info!("refused a login: {why}");
+    }
+}
 
 #[derive(Default)]
 pub struct Auth {
     user: Option<String>,
-    /// Public keys in SSH wire format (RFC 4253 6.6); none until they have been looked up.
-    keys: Option<Vec<Vec<u8>>>,
+    /// None until they have been looked up.
+    keys: Option<Box<dyn Keys>>,
     /// The client asked first what it may try: that is no failure.
     pub asked_first: bool,
     /// Attempts with which the session ends.
     pub max_tries: Option<u32>,
-    /// The key that was accepted.
+    /// The key or certificate that has signed.
     accepted: Option<Vec<u8>>,
 }
 
@@ -43,25 +69,33 @@ impl Auth {
         self.accepted.as_deref().unwrap_or_default()
     }
 
-    pub fn set_keys(&mut self, keys: Vec<Vec<u8>>) {
+    pub fn set_keys(&mut self, keys: Box<dyn Keys>) {
         self.keys = Some(keys);
     }
 
-    /// Whether `key` is one of the user's keys. sunset has verified the signature when there is one.
-    pub fn allows(&mut self, key: &sunset::PubKey<'_>) -> bool {
-        let mut room = [0; KEY_ROOM];
-        let blob = match write_ssh(&mut room, key) {
-            Ok(length) => room.get(..length).unwrap_or_default(),
-            Err(e) => {
-                debug!("a public key that cannot be encoded: {e}");
-                return false;
-            }
+    /// Nobody logs in any more.
+    pub fn forget_keys(&mut self) {
+        self.keys = None;
+    }
+
+    /// Whether this key is one of the user's and, when the client has signed, the signature is right.
+    pub fn allows(&mut self, offer: &PubkeyOffer<'_>) -> bool {
+        let Some(keys) = &mut self.keys else { return false };
+        let Some((kind, key)) = Kind::of(offer.algorithm, offer.key) else { return false };
+        let Some(demand) = keys.allow(&Offered { blob: offer.key, key: &key }) else {
+            return false;
         };
-        let allowed = self.keys.iter().flatten().any(|k| k == blob);
-        if allowed {
-            self.accepted = Some(blob.to_vec());
+        let Some(signature) = offer.signature else { return true };
+        match is_right(kind, &key, demand, signature, &signed(offer)) {
+            Ok(()) => {
+                self.accepted = Some(offer.key.to_vec());
+                true
+            }
+            Err(why) => {
+                keys.refused(offer.key, why);
+                false
+            }
         }
-        allowed
     }
 
     /// Whether so many attempts are enough.
@@ -73,4 +107,10 @@ impl Auth {
     pub fn attempts(&self, failures: u32) -> u32 {
         failures.saturating_sub(u32::from(self.asked_first))
     }
+}
+
+/// What the client signs (RFC 4252 7): the session's identifier, and the request before the signature.
+fn signed(offer: &PubkeyOffer<'_>) -> Vec<u8> {
+    let length = u32::try_from(offer.session_id.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes(), offer.session_id, offer.request].concat()
 }

@@ -25,7 +25,7 @@ pub mod tcp;
 
 pub use algorithms::Algorithms;
 pub use alive::ClientAlive;
-pub use auth::MAX_AUTH_TRIES;
+pub use auth::{Keys, MAX_AUTH_TRIES, Offered};
 pub use ended::Ended;
 pub use event::Event;
 pub use host_key::HostKey;

@@ -6,7 +6,7 @@
 use crate::WINDOW;
 use crate::algorithms::Algorithms;
 use crate::alive::{Alive, ClientAlive};
-use crate::auth::Auth;
+use crate::auth::{Auth, Keys};
 use crate::channel::{Channel, Channels, asks_for_end, channel, may_begin};
 use crate::ended::Ended;
 use crate::event::{Event, Progress};
@@ -14,8 +14,8 @@ use crate::host_key::HostKey;
 use crate::program::{NO_PROGRAMS, sftp_server};
 use crate::rekey::{Due, Rekey, RekeyLimit};
 use crate::stream::Stream;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use log::{debug, info};
 use sunset::{ChanData, ServEvent};
 
@@ -63,7 +63,7 @@ impl Session {
         self.authenticated
     }
 
-    /// The public key that logged in, in SSH wire format.
+    /// The public key or certificate that logged in, in SSH wire format.
     pub fn accepted_key(&self) -> &[u8] {
         self.auth.accepted_key()
     }
@@ -101,10 +101,10 @@ impl Session {
         keys.into_iter().chain(self.alive.deadline()).min().filter(|_| self.authenticated)
     }
 
-    /// Answers `Event::Login` with the user's public keys in SSH wire format.
-    pub fn set_keys(&mut self, keys: Vec<Vec<u8>>) {
+    /// Answers `Event::Login` with the user's keys.
+    pub fn set_keys(&mut self, keys: impl Keys + 'static) {
         self.asked = false;
-        self.auth.set_keys(keys);
+        self.auth.set_keys(Box::new(keys));
     }
 
     /// Goes on until there is something to tell. Call it again after every event but `Idle`. At the end the
@@ -208,7 +208,7 @@ impl Session {
             }
             ServEvent::PasswordAuth(request) => request.reject()?,
             ServEvent::PubkeyAuth(request) => {
-                let allowed = auth.allows(&request.pubkey()?);
+                let allowed = auth.allows(&request.offer()?);
                 match allowed {
                     true => request.allow()?,
                     false => request.reject()?,
@@ -216,6 +216,7 @@ impl Session {
             }
             ServEvent::Authenticated => {
                 self.authenticated = true;
+                auth.forget_keys();
                 return Ok(Progress::Event(Event::Authenticated));
             }
             ServEvent::OpenSession(request) => {

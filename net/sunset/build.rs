@@ -90,6 +90,29 @@ const CHANGES: &[Change] = &[
         from: "fn send_failure(&self, s: &mut TrafSend) -> Result<()> {",
         to: "fn send_failure(&mut self, s: &mut TrafSend) -> Result<()> {\n        self.failures = self.failures.saturating_add(1);",
     },
+    // Which keys may log in and whether their signatures are right, `net` decides, of more kinds than sunset has:
+    // additions/event.rs hands it the request as it came, and additions/runner.rs sends it back as it came.
+    Change {
+        file: "servauth.rs",
+        from: "            AuthMethod::PubKey(_) if self.method_pubkey => {\n                self.request_pubkey(p, sess_id)?\n            }\n",
+        to: "            AuthMethod::PubKey(m) if self.method_pubkey => {\n                DispatchEvent::ServEvent(ServEventId::PubkeyAuth { real_sig: m.sig.is_some() })\n            }\n",
+    },
+    Change {
+        file: "runner.rs",
+        from: "        let mut s = self.traf_out.sender(&mut self.keys);\n        let r = self.conn.resume_servauth_pkok(payload, &mut s);\n",
+        to: "        let r = send_pkok(payload, &mut self.traf_out, &mut self.keys);\n",
+    },
+    Change {
+        file: "lib.rs",
+        from: "pub use event::{CliEvent, Event, ServEvent};",
+        to: "pub use event::{CliEvent, Event, PubkeyOffer, ServEvent};",
+    },
+    // RFC 8308 3.1: which signatures `net` takes, of additions/kex.rs.
+    Change {
+        file: "kex.rs",
+        from: "        if cfg!(feature = \"rsa\") {\n            // OK unwrap: namelist has capacity\n            let algs = ([SSH_NAME_RSA_SHA256, SSH_NAME_ED25519].as_slice())\n                .try_into()\n                .unwrap();\n            let ext =",
+        to: "        if let Ok(algs) = SIGNATURES.as_slice().try_into() {\n            let ext =",
+    },
     // RFC 8731 3: a shared secret of zeros ends the connection.
     Change {
         file: "kex.rs",
@@ -166,7 +189,7 @@ const LOG: (&str, &str) = (
 
 /// Our methods, added to the end of sunset's own files because they need its private fields.
 const ADDITIONS: &[&str] =
-    &["channel.rs", "conn.rs", "kex.rs", "runner.rs", "sign.rs", "traffic.rs"];
+    &["channel.rs", "conn.rs", "event.rs", "kex.rs", "runner.rs", "sign.rs", "traffic.rs"];
 
 /// Files of ours, some in the place of sunset's.
 const OURS: &[&str] = &["bounded.rs", "encrypt.rs"];

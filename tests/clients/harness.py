@@ -222,10 +222,10 @@ class Case(unittest.TestCase):
         with open(self.path(name), "rb") as file:
             return file.read()
 
-    def make_key(self, name, kind="ed25519", comment="test"):
+    def make_key(self, name, kind="ed25519", comment="test", bits=None):
         """A key pair NAME and NAME.pub in the scratch folder; the private one's path."""
         path = self.path(name)
-        bits = ["-b", "3072"] if kind == "rsa" else []
+        bits = ["-b", str(bits)] if bits else ["-b", "3072"] if kind == "rsa" else []
         self.run_program(tool("ssh-keygen"), "-q", "-t", kind, *bits, "-C", comment, "-N", "", "-f", path)
         return path
 

@@ -9,6 +9,11 @@ impl<CS: CliServ> Conn<CS> {
         }
     }
 
+    /// The identifier of the session (RFC 4253 7.2), once keys were agreed on.
+    pub(crate) fn session_id(&self) -> Option<&[u8]> {
+        self.sess_id.as_ref().map(|id| id.as_ref())
+    }
+
     /// Whether a key exchange is under way.
     pub(crate) fn is_exchanging(&self) -> bool {
         !matches!(self.kex, Kex::Idle)

@@ -31,6 +31,16 @@ impl AlgoConfig {
     }
 }
 
+/// Signatures of users' keys that a server takes, the best first.
+const SIGNATURES: [&str; 6] = [
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
 const NISTP256_NAME: &str = "ecdh-sha2-nistp256";
 
 /// ECDH on NIST's curve P-256 (RFC 5656 4).

@@ -20,6 +20,12 @@ impl<'a> Runner<'a, server::Server> {
         }
     }
 
+    /// The request to log in with a public key that waits for an answer.
+    pub(crate) fn pubkey_offer(&self) -> Result<event::PubkeyOffer<'_>> {
+        let (payload, _seq) = self.traf_in.payload().trap()?;
+        event::PubkeyOffer::new(payload, self.conn.session_id().trap()?)
+    }
+
     /// How many attempts to log in have failed.
     pub fn login_failures(&self) -> u32 {
         self.conn.server().map_or(0, |server| server.auth.failures)
@@ -119,5 +125,20 @@ impl<'a> Runner<'a, server::Server> {
     /// New keys are due after this many bytes in one direction, if the cipher does not want them before.
     pub fn set_rekey_bytes(&mut self, bytes: u64) {
         self.keys.set_rekey_bytes(bytes);
+    }
+}
+
+/// SSH_MSG_USERAUTH_PK_OK (RFC 4252 7): the algorithm and the key as they came.
+fn send_pkok(payload: &[u8], out: &mut TrafOut, keys: &mut KeyState) -> Result<()> {
+    const PK_OK: u8 = 60;
+    let offer = event::PubkeyOffer::new(payload, &[])?;
+    let mut message = alloc::vec![PK_OK];
+    for part in [offer.algorithm, offer.key] {
+        message.extend((part.len() as u32).to_be_bytes());
+        message.extend(part);
+    }
+    match out.send_message(&message, keys)? {
+        true => Ok(()),
+        false => error::NoRoom.fail(),
     }
 }

@@ -101,10 +101,11 @@ impl Access {
     }
 }
 
-/// Whether users' keys are read from there, under whatever spelling of the name.
+/// Whether users' keys, or those that are revoked, are read from there, under whatever spelling of the name.
 fn holds_keys(path: &str) -> bool {
     let name = path.trim_matches('/').to_uppercase();
-    !name.contains('/') && (name == "AUTHORIZED_KEYS" || name.ends_with(".PUB"))
+    let listed = matches!(name.as_str(), "AUTHORIZED_KEYS" | "REVOKED_KEYS");
+    !name.contains('/') && (listed || name.ends_with(".PUB"))
 }
 
 /// A list of requests, by sftp-server(8)'s names.
@@ -204,8 +205,8 @@ mod tests {
     #[test]
     fn who_may_only_add_adds_no_keys() {
         let add = Access { add_only: true, ..Access::default() };
-        for path in ["/bob.pub", "/Bob.PUB", "/authorized_keys", "/AUTHORIZED_key\u{17f}", "/.pub"]
-        {
+        let keys = ["/bob.pub", "/Bob.PUB", "/authorized_keys", "/AUTHORIZED_key\u{17f}", "/.pub"];
+        for path in keys.into_iter().chain(["/revoked_keys", "/Revoked_Keys"]) {
             assert!(add.may_change(path).is_err(), "{path}");
             assert_eq!(Access::default().may_change(path), Ok(()));
         }

@@ -6,11 +6,28 @@ use alloc::vec::Vec;
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use core::fmt;
 use sha2::{Digest, Sha256};
+use user_keys::{EcdsaPublicKey, Ed25519PublicKey, KeyData, RsaPublicKey};
+use user_keys::{blob_of, is_weak, key_of, kind_of};
 
 const ED25519: &str = "ssh-ed25519";
-const ECDSA: &str = "ecdsa-sha2-nistp256";
 
-/// A key that can log in: ssh-ed25519 (RFC 8709) or ecdsa-sha2-nistp256 (RFC 5656).
+/// Kinds of keys that can log in: RFC 8709, RFC 5656, RFC 8332, and for hardware tokens OpenSSH's PROTOCOL.u2f.
+const KINDS: [&str; 5] = [
+    ED25519,
+    "ecdsa-sha2-nistp256",
+    "ssh-rsa",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// What the name of a certificate's kind ends with.
+const CERTIFICATE: &str = "-cert-v01@openssh.com";
+
+/// Bits of RSA keys.
+const RSA_LEAST: usize = 2048;
+const RSA_MOST: usize = 8192;
+
+/// A key that can log in, or sign certificates of such keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     /// The key in SSH wire format (RFC 4253 6.6).
@@ -29,16 +46,24 @@ pub enum KeyError {
     Malformed,
     /// A key that anyone can sign for.
     Weak,
+    /// An RSA key of so many bits.
+    Bits(usize),
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Kind(kind) if kind.ends_with(CERTIFICATE) => {
+                f.write_str("a certificate: its authority's key is listed, with cert-authority")
+            }
             Self::Kind(kind) => write!(f, "{kind} keys are not supported, use ssh-ed25519"),
             Self::Options(problem) => f.write_str(problem),
             Self::NotBase64 => f.write_str("the key is not base64"),
             Self::Malformed => f.write_str("malformed public key"),
             Self::Weak => f.write_str("a weak ed25519 key, which anyone could sign for"),
+            Self::Bits(bits) => {
+                write!(f, "an RSA key of {bits} bits, not of {RSA_LEAST} to {RSA_MOST}")
+            }
         }
     }
 }
@@ -48,7 +73,7 @@ impl PublicKey {
     pub fn parse(line: &str) -> Result<Self, KeyError> {
         let line = line.trim();
         let (kind, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-        if kind != ED25519 && kind != ECDSA {
+        if !KINDS.contains(&kind) {
             return Err(match Self::is_kind(kind) {
                 true => KeyError::Kind(kind.to_owned()),
                 false => KeyError::Malformed,
@@ -57,7 +82,12 @@ impl PublicKey {
         let rest = rest.trim_start();
         let (text, comment) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
         let blob = Base64::decode_vec(text).map_err(|_| KeyError::NotBase64)?;
-        check(kind, &blob)?;
+        let key = key_of(&blob).ok_or(KeyError::Malformed)?;
+        check(&key)?;
+        // As the client will send it: no other spelling of the same numbers, and of this kind.
+        if blob_of(&key).as_ref() != Some(&blob) || kind_of(&blob) != Some(kind.as_bytes()) {
+            return Err(KeyError::Malformed);
+        }
         Ok(Self { blob, comment: comment.trim().to_owned() })
     }
 
@@ -87,30 +117,43 @@ pub fn ed25519_blob(key: &[u8; 32]) -> Vec<u8> {
     blob
 }
 
-fn check(kind: &str, blob: &[u8]) -> Result<(), KeyError> {
-    let (name, rest) = string(blob).ok_or(KeyError::Malformed)?;
-    if name != kind.as_bytes() {
-        return Err(KeyError::Malformed);
+/// Whether a key is of a kind that can log in, and as strong as it must be.
+pub(crate) fn check(key: &KeyData) -> Result<(), KeyError> {
+    match key {
+        KeyData::Ed25519(key) => check_ed25519(key),
+        KeyData::SkEd25519(key) => check_ed25519(key.public_key()),
+        KeyData::Ecdsa(key @ EcdsaPublicKey::NistP256(_)) => check_point(key.as_sec1_bytes()),
+        KeyData::SkEcdsaSha2NistP256(key) => check_point(key.ec_point().as_bytes()),
+        KeyData::Rsa(key) => match bits(key) {
+            RSA_LEAST..=RSA_MOST => Ok(()),
+            bits => Err(KeyError::Bits(bits)),
+        },
+        other => Err(KeyError::Kind(other.algorithm().as_str().to_owned())),
     }
-    let (first, rest) = string(rest).ok_or(KeyError::Malformed)?;
-    if kind == ED25519 {
-        let key = ed25519_compact::PublicKey::from_slice(first).map_err(|_| KeyError::Malformed)?;
-        return match rest {
-            [] => key.validate().map_err(|_| KeyError::Weak),
-            _ => Err(KeyError::Malformed),
-        };
+}
+
+fn check_ed25519(key: &Ed25519PublicKey) -> Result<(), KeyError> {
+    match is_weak(key) {
+        Some(false) => Ok(()),
+        Some(true) => Err(KeyError::Weak),
+        None => Err(KeyError::Malformed),
     }
-    // An uncompressed point: 4, x, y (SEC 1 2.3.3).
-    match string(rest) {
-        Some(([4, xy @ ..], [])) if first == b"nistp256" && xy.len() == 64 => Ok(()),
+}
+
+/// An uncompressed point: 4, x, y (SEC 1 2.3.3). Whether it is on the curve shows at the first signature.
+fn check_point(point: &[u8]) -> Result<(), KeyError> {
+    match point {
+        [4, xy @ ..] if xy.len() == 64 => Ok(()),
         _ => Err(KeyError::Malformed),
     }
 }
 
-/// Splits off a string (RFC 4251 5).
-fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+/// Of the modulus.
+fn bits(key: &RsaPublicKey) -> usize {
+    let bytes = key.n().as_positive_bytes().unwrap_or_default();
+    let unused = bytes.first().map_or(0, |first| first.leading_zeros());
+    let unused = usize::try_from(unused).unwrap_or_default();
+    bytes.len().saturating_mul(8).saturating_sub(unused)
 }
 
 #[cfg(test)]
@@ -130,8 +173,10 @@ mod tests {
 
     #[test]
     fn other_kinds_are_named() {
-        let error = PublicKey::parse("ssh-rsa AAAAB3Nza me").unwrap_err();
-        assert!(error.to_string().contains("ssh-rsa"));
+        let error = PublicKey::parse("ssh-dss AAAAB3Nza me").unwrap_err();
+        assert!(error.to_string().contains("ssh-dss"));
+        let error = PublicKey::parse("ssh-rsa-cert-v01@openssh.com AAAAB3Nza me").unwrap_err();
+        assert!(error.to_string().contains("cert-authority"));
         assert_eq!(
             PublicKey::parse("-----BEGIN OPENSSH PRIVATE KEY-----"),
             Err(KeyError::Malformed)

@@ -4,19 +4,13 @@ use crate::keys::pattern::PatternList;
 use crate::time::timespec;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::IpAddr;
+use user_keys::Demand;
 
-/// Flags about what this server has not, with and without `no-` in front, and about keys of
-/// hardware tokens, which it does not take.
-const NO_EFFECT: [&str; 7] = [
-    "agent-forwarding",
-    "port-forwarding",
-    "pty",
-    "touch-required",
-    "user-rc",
-    "verify-required",
-    "x11-forwarding",
-];
+/// Flags about what this server has not, with and without `no-` in front.
+const NO_EFFECT: [&str; 5] =
+    ["agent-forwarding", "port-forwarding", "pty", "user-rc", "x11-forwarding"];
 
 /// Options with a value about what this server has not: a program's environment, forwarding.
 const NO_EFFECT_VALUE: [&str; 4] = ["environment", "permitlisten", "permitopen", "tunnel"];
@@ -28,6 +22,14 @@ pub(crate) struct KeyOptions {
     /// The last second at which it can be used, since 1970.
     expiry: Option<u64>,
     command: Option<Access>,
+    /// It signs certificates, and does not log in itself.
+    authority: bool,
+    /// Of the certificate, instead of the user's name.
+    principals: Option<Vec<String>>,
+    /// Nobody must touch the token that it is on.
+    untouched: bool,
+    /// The token must have made sure who did.
+    verified: bool,
 }
 
 impl KeyOptions {
@@ -53,16 +55,38 @@ impl KeyOptions {
                     after
                 }
                 None => {
-                    flag(&name)?;
+                    options.set_flag(&name)?;
                     after
                 }
             };
             match rest.strip_prefix(',') {
                 Some(more) => rest = more,
-                None if rest.is_empty() => return Ok(options),
+                None if rest.is_empty() => return options.checked(),
                 None => return Err(format!("no comma after the option {name}")),
             }
         }
+    }
+
+    /// An option that would restrict nothing is a slip of the pen.
+    fn checked(self) -> Result<Self, String> {
+        if self.principals.is_some() && !self.authority {
+            return Err("principals is for a cert-authority".into());
+        }
+        Ok(self)
+    }
+
+    fn set_flag(&mut self, name: &str) -> Result<(), String> {
+        match name {
+            "cert-authority" => self.authority = true,
+            "no-touch-required" => self.untouched = true,
+            "touch-required" => self.untouched = false,
+            "verify-required" => self.verified = true,
+            "no-verify-required" => self.verified = false,
+            "restrict" => (),
+            name if NO_EFFECT.contains(&name.strip_prefix("no-").unwrap_or(name)) => (),
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -79,6 +103,11 @@ impl KeyOptions {
                 let time = timespec(value)
                     .ok_or_else(|| format!("expiry-time {value:?}: no time as in 20261231"))?;
                 self.expiry = Some(self.expiry.map_or(time, |earlier| earlier.min(time)));
+            }
+            "principals" if self.principals.is_some() => return again(),
+            "principals" => {
+                let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+                self.principals = Some(names.map(String::from).collect());
             }
             name if NO_EFFECT_VALUE.contains(&name) => (),
             _ => return Err(unknown(name)),
@@ -102,14 +131,23 @@ impl KeyOptions {
         }
     }
 
-    pub(crate) fn access(&self) -> Access {
-        self.command.clone().unwrap_or_default()
+    /// What its own command lets the user do.
+    pub(crate) fn command(&self) -> Option<&Access> {
+        self.command.as_ref()
     }
-}
 
-fn flag(name: &str) -> Result<(), String> {
-    let plain = name.strip_prefix("no-").unwrap_or(name);
-    if name == "restrict" || NO_EFFECT.contains(&plain) { Ok(()) } else { Err(unknown(name)) }
+    pub(crate) fn is_authority(&self) -> bool {
+        self.authority
+    }
+
+    pub(crate) fn principals(&self) -> Option<&[String]> {
+        self.principals.as_deref()
+    }
+
+    /// What the signature of a hardware token must say.
+    pub(crate) fn demand(&self) -> Demand {
+        Demand { touch: !self.untouched, verified: self.verified }
+    }
 }
 
 fn unknown(name: &str) -> String {
@@ -159,7 +197,7 @@ mod tests {
     fn what_this_server_has_not_may_be_restricted() {
         for options in [
             "restrict",
-            "RESTRICT,pty,No-Pty,no-X11-forwarding,no-touch-required",
+            "RESTRICT,pty,No-Pty,no-X11-forwarding",
             "permitopen=\"host:22\",tunnel=\"0\",environment=\"A=b\"",
         ] {
             assert_eq!(KeyOptions::parse(options), Ok(KeyOptions::default()), "{options}");
@@ -173,8 +211,10 @@ mod tests {
             ",",
             "restrict,",
             "no-restrict",
-            "cert-authority",
             "principals=\"me\"",
+            "no-cert-authority",
+            "cert-authority=\"yes\"",
+            "cert-authority,principals=\"me\",principals=\"you\"",
             "nonsense",
             "from",
             "command=internal-sftp",
@@ -194,13 +234,27 @@ mod tests {
 
     #[test]
     fn a_command_is_what_the_user_may_do() {
-        let access = |options| KeyOptions::parse(options).unwrap().access();
-        assert_eq!(access("restrict"), Access::default());
+        let access = |options| KeyOptions::parse(options).unwrap().command;
+        assert_eq!(access("restrict"), None);
         let expected = Access { read_only: true, root: "/my, own".into(), ..Access::default() };
         assert_eq!(
             access(r#"restrict,command="internal-sftp -R -d \"/my, own\"",no-pty"#),
-            expected
+            Some(expected)
         );
+    }
+
+    #[test]
+    fn tokens_and_authorities() {
+        let demand = |options| KeyOptions::parse(options).unwrap().demand();
+        assert_eq!(demand("restrict"), Demand { touch: true, verified: false });
+        assert_eq!(
+            demand("No-Touch-Required,verify-required"),
+            Demand { touch: false, verified: true }
+        );
+        let options = KeyOptions::parse("cert-authority,principals=\"me, you\"").unwrap();
+        assert!(options.is_authority());
+        assert_eq!(options.principals().unwrap(), ["me", "you"]);
+        assert!(!KeyOptions::parse("restrict").unwrap().is_authority());
     }
 
     #[test]

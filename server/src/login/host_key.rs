@@ -1,9 +1,8 @@
 //! The server's ed25519 key, and the ECDSA key of `--nist-algorithms`: from `--seed`, or made once and kept in
 //! the volume's system folder.
-use crate::keys::key::{ed25519_blob, fingerprint};
+use crate::keys::key::fingerprint;
 use alloc::string::String;
 use core::fmt;
-use ed25519_compact::{KeyPair, Seed};
 use fat::{BlockDevice, Volume};
 use log::{error, warn};
 use serde::{Deserialize, Serialize};
@@ -56,11 +55,9 @@ pub struct HostKey {
 
 impl HostKey {
     fn new(seed: &Secret) -> Self {
-        let public = KeyPair::from_seed(Seed::new(**seed)).pk;
-        Self {
-            net: net::HostKey::from_seed(seed),
-            fingerprint: fingerprint(&ed25519_blob(&public)),
-        }
+        let net = net::HostKey::from_seed(seed);
+        let fingerprint = fingerprint(&net.ed25519_blob());
+        Self { net, fingerprint }
     }
 
     /// The key that `--seed` stands for: the same on every machine and volume.

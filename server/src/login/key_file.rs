@@ -30,22 +30,21 @@ pub async fn keys_in<D: BlockDevice>(
     wanted: &dyn Fn(&AuthorizedKey) -> bool,
 ) -> Vec<AuthorizedKey> {
     let mut lines = Lines::new(path, wanted);
-    match read(volume, path, &mut lines).await {
-        Ok(()) | Err(Error::NotFound) => (),
+    match read(volume, path, &mut |line| lines.push(line.unwrap_or(TOO_LONG))).await {
+        Ok(true) | Err(Error::NotFound) => (),
+        Ok(false) => warn!("{path} has more than 1 MiB: what comes after that is not read"),
         Err(e) => warn!("cannot read {path}: {e}"),
     }
     lines.end()
 }
 
-async fn read<D: BlockDevice>(
+/// Gives the lines of a file, and none for one that is too long. False when the file is longer than is read.
+pub async fn read<D: BlockDevice>(
     volume: &Volume<D>,
     path: &str,
-    lines: &mut Lines<'_>,
-) -> Result<(), Error> {
+    push: &mut dyn FnMut(Option<&str>),
+) -> Result<bool, Error> {
     let file = volume.open(path, &OpenOptions { read: true, ..OpenOptions::default() }).await?;
-    if volume.file_metadata(&file).len > MOST_BYTES {
-        warn!("{path} has more than 1 MiB: what comes after that is not read");
-    }
     let (mut piece, mut line) = (vec![0; PIECE], Vec::new());
     let (mut offset, mut too_long) = (0, false);
     while offset < MOST_BYTES {
@@ -60,19 +59,19 @@ async fn read<D: BlockDevice>(
             }
             if part.ends_with(b"\n") {
                 let text = String::from_utf8_lossy(&line);
-                lines.push(if too_long { TOO_LONG } else { &text });
+                push(Some(&*text).filter(|_| !too_long));
                 line.clear();
                 too_long = false;
             }
         }
         offset = offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     }
-    // What the bound cut in two is no key.
+    // What the bound cut in two is no line.
     if offset < MOST_BYTES {
         let text = String::from_utf8_lossy(&line);
-        lines.push(if too_long { TOO_LONG } else { &text });
+        push(Some(&*text).filter(|_| !too_long));
     }
-    Ok(())
+    Ok(volume.file_metadata(&file).len <= MOST_BYTES)
 }
 
 /// Stands for a line that is too long to be read, and is no key either.

@@ -1,8 +1,8 @@
 //! One client: its stream, its SSH session and the transfers on its channels.
 use crate::keys::access::Access;
-use crate::keys::authorized_key::AuthorizedKey;
-use crate::keys::key::fingerprint;
 use crate::logging::{Source, cut};
+use crate::login::keyring::{Granted, Keyring};
+use crate::login::revoked::revoked;
 use crate::login::users::{self, ToldKeys};
 use crate::options::Options;
 use crate::serve::door::Waiting;
@@ -10,6 +10,7 @@ use crate::serve::meter::Meter;
 use crate::serve::tasks::Tasks;
 use crate::serve::transfer::{Over, SshChannel, Transfer};
 use crate::user_name::{USER_NAME_RULE, is_user_name};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,7 +31,7 @@ const LONGEST_NAME: usize = 40;
 const FAREWELL: u64 = 2000;
 
 /// The keys that a look-up found.
-type Lookup = Rc<RefCell<Option<Vec<AuthorizedKey>>>>;
+type Lookup = Rc<RefCell<Option<Keyring>>>;
 
 /// What all connections share.
 pub struct Shared<D: BlockDevice> {
@@ -73,8 +74,8 @@ pub struct Connection<S, D: BlockDevice> {
     /// The channel whose turn is first.
     first: usize,
     lookup: Option<Lookup>,
-    /// The user's keys, until one of them has logged in.
-    keys: Vec<AuthorizedKey>,
+    /// What the key gives that the client showed last.
+    granted: Rc<RefCell<Option<Granted>>>,
     /// What the key that logged in may do.
     access: Option<Access>,
 }
@@ -124,7 +125,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             (false, true) => Algorithms::Nist,
             (false, false) => Algorithms::All,
         };
-        let (mut ssh, keys) = (Session::new(options.rekey_limit, algorithms)?, Vec::new());
+        let mut ssh = Session::new(options.rekey_limit, algorithms)?;
         ssh.set_max_auth_tries(options.login.max_auth_tries);
         ssh.set_client_alive(options.login.alive);
         Ok(Self {
@@ -141,7 +142,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             transfers,
             first: 0,
             lookup: None,
-            keys,
+            granted: Rc::default(),
             access: None,
         })
     }
@@ -205,8 +206,7 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         }
         if let Some(keys) = self.lookup.as_ref().and_then(|keys| keys.borrow_mut().take()) {
             self.lookup = None;
-            self.ssh.set_keys(keys.iter().map(|key| key.key.blob.clone()).collect());
-            self.keys = keys;
+            self.ssh.set_keys(keys);
         }
         self.meter.begin_turn();
         self.begun = true;
@@ -290,16 +290,13 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         Ok(())
     }
 
-    /// The user has what the key gives: of several lines with it the first, as in OpenSSH.
+    /// The user has what the key gives.
     fn grant(&mut self) {
-        let used = self.ssh.accepted_key();
-        let access = self.keys.iter().find(|key| key.key.blob == used).map(AuthorizedKey::access);
-        if let Some(access) = &access {
-            let (user, peer, key) = (&self.user, &self.peer, fingerprint(used));
-            info!("{user} logged in from {peer} with {key}{access}");
+        let granted = self.granted.take();
+        if let Some(Granted { access, name }) = &granted {
+            info!("{} logged in from {} with {name}{access}", self.user, self.peer);
         }
-        self.access = access;
-        self.keys = Vec::new();
+        self.access = granted.map(|granted| granted.access);
     }
 
     /// Lets every transfer go on.
@@ -320,22 +317,30 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
 
     fn look_up(&mut self, user: String, shared: &Shared<D>, tasks: &mut Tasks) {
         self.user = cut(&user, LONGEST_NAME);
-        let lookup = Lookup::default();
-        self.lookup = Some(lookup.clone());
         if !is_user_name(&user) {
             info!("{} from {}: no such user; {USER_NAME_RULE}", self.user, self.peer);
-            *lookup.borrow_mut() = Some(Vec::new());
+            self.ssh.set_keys(Vec::new());
             return;
         }
+        let lookup = Lookup::default();
+        self.lookup = Some(lookup.clone());
         let (volume, options) = (shared.volume.clone(), shared.options.clone());
         let (peer, address) = (self.peer.clone(), self.stream.peer_address());
+        let granted = self.granted.clone();
         let told = users::told_of(&shared.told_keys.borrow(), &user);
         tasks.start(0, async move {
-            let keys = users::keys_of(&volume, &options, told.as_deref(), &user, address).await;
+            let mut keys = users::keys_of(&volume, &options, told.as_deref(), &user, address).await;
             if keys.is_empty() {
                 warn!("{user} from {peer}: no usable key; add {user}.pub to the volume's root");
             }
-            *lookup.borrow_mut() = Some(keys);
+            let revoked = revoked(&volume).await.unwrap_or_else(|| {
+                keys.clear();
+                Default::default()
+            });
+            let now = Box::new(move || volume.now());
+            let named = false;
+            *lookup.borrow_mut() =
+                Some(Keyring { keys, revoked, user, peer, address, now, granted, named });
         });
     }
 
