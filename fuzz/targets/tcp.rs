@@ -1,8 +1,9 @@
-//! Frames of anybody's at the interface: raw ones, TCP segments near a connection's numbers, and ICMP
-//! messages that quote what was sent. Each is answered by two frames at most, but for what is cut.
+//! Frames of anybody's at the interface, of IPv4 and IPv6: raw ones, TCP segments near a connection's numbers, ICMP
+//! messages that quote what was sent, and neighbour discovery. Each is answered by two frames at most, but for what
+//! is cut.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use net::tcp::{Address, Config, Interface};
+use net::tcp::{Address, Config, Interface, Own};
 use net::{Listener as _, Stream as _};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
@@ -78,19 +79,52 @@ fn packet(from: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
     [&OURS, &[2, 0, 0, 0, 0, from][..], &[8, 0], &ip, payload].concat()
 }
 
-/// What a host knows of its connection: its next number and ours.
-type Known = [(u32, u32); 4];
+const IP6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+
+/// As `packet`, by IPv6, where ICMPv6 and TCP have a sum of the addresses too.
+fn packet6(from: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut addresses = [IP6, IP6].concat();
+    addresses[15] = from;
+    let mut payload = payload.to_vec();
+    if protocol == 58 {
+        payload[2..4].fill(0);
+        let pseudo = [&addresses[..], &(payload.len() as u32).to_be_bytes(), &[0, 0, 0, 58], &payload].concat();
+        payload[2..4].copy_from_slice(&sum(&pseudo));
+    }
+    let mut ip = vec![0x60, 0, 0, 0];
+    ip.extend((payload.len() as u16).to_be_bytes());
+    ip.extend([protocol, 255]);
+    [&OURS, &[2, 0, 0, 0, 0, from][..], &[0x86, 0xdd], &ip, &addresses, &payload].concat()
+}
+
+/// What a host knows of its connection: its next number and ours; four of each family.
+type Known = [(u32, u32); 8];
 
 type Said = (u8, u8, (i32, i32), (u8, u16), Vec<u8>);
 
-fn frame(
-    known: &Known,
-    sent: &[u8],
-    (kind, host, (number, ack), (flags, more), data): &Said,
-) -> Vec<u8> {
-    let index = usize::from(host % 4);
-    match kind % 4 {
+fn frame(known: &Known, sent: &[u8], (kind, host, (number, ack), (flags, more), data): &Said) -> Vec<u8> {
+    let index = usize::from(host % 8);
+    match kind % 6 {
         0 => data.clone(),
+        1 if index > 3 => {
+            // "Packet too big".
+            let mut message = vec![2, 0, 0, 0, 0, flags & 1];
+            message.extend(more.to_be_bytes());
+            message.extend(sent.iter().skip(14).take(48 + usize::from(*flags)));
+            for (at, byte) in data.iter().enumerate().take(4) {
+                let at = at * 9 % message.len();
+                message[at] ^= byte;
+            }
+            packet6(9, 58, &message)
+        }
+        2 => {
+            // Neighbour discovery, echo, and what routers say, about one of our addresses or another.
+            let mut message = vec![128 + flags % 10, 0, 0, 0, 0x60, 0, 0, 0];
+            message.extend(IP6);
+            message[23] = if more & 1 == 0 { 2 } else { *host };
+            message.extend(data);
+            packet6(10 + (index % 4) as u8, 58, &message)
+        }
         1 => {
             // "Fragmentation needed" about something that was sent, or nearly.
             let mut message = vec![3, 4, 0, 0, 0, 0];
@@ -115,7 +149,10 @@ fn frame(
             tcp.extend(more.to_be_bytes());
             tcp.extend([0; 4]);
             tcp.extend(data);
-            packet(10 + index as u8, 6, &tcp)
+            match index {
+                ..4 => packet(10 + index as u8, 6, &tcp),
+                _ => packet6(6 + index as u8, 6, &tcp),
+            }
         }
     }
 }
@@ -133,7 +170,9 @@ fuzz_target!(|input: (bool, Vec<(u8, Said)>)| {
         seed: 7,
     };
     let mut interface = Interface::new(cable, &config);
-    let address = Address { mac: OURS, ip: IP.into(), prefix: 24, gateway: None };
+    let v4 = Some(Own { ip: IP.into(), prefix: 24, gateway: None });
+    let v6 = Some(Own { ip: IP6.into(), prefix: 64, gateway: None });
+    let address = Address { mac: OURS, v4, v6 };
     interface.set_address(Some(address)).unwrap();
     let mut listener = interface.listener();
     let (mut streams, mut known, mut last) = (Vec::new(), Known::default(), Vec::new());
@@ -156,10 +195,15 @@ fuzz_target!(|input: (bool, Vec<(u8, Said)>)| {
         let sent = std::mem::take(&mut interface.device().sent);
         // Four windows of 16 KiB in pieces of 536 bytes, and their timers.
         assert!(sent.len() < 200, "{} frames", sent.len());
-        for frame in sent.iter().filter(|frame| frame[12..14] == [8, 0] && frame[23] == 6) {
-            let index = usize::from(frame[33].wrapping_sub(10) % 4);
-            let number = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
-            known[index] = (number(42), number(38) + u32::from(frame[47] & 3 > 0));
+        for frame in &sent {
+            let (tcp, host, first) = match (frame[12], frame[23], frame[20]) {
+                (8, 6, _) => (34, frame[33], 0),
+                (0x86, _, 6) => (54, frame[53], 4),
+                _ => continue,
+            };
+            let index = first + usize::from(host.wrapping_sub(10) % 4);
+            let number = |at: usize| u32::from_be_bytes(frame[tcp + at..tcp + at + 4].try_into().unwrap());
+            known[index] = (number(8), number(4).wrapping_add(u32::from(frame[tcp + 13] & 3 > 0)));
             last.clone_from(frame);
         }
         interface.deadline(now);

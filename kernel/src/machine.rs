@@ -9,10 +9,11 @@ use crate::console;
 use crate::cpu::watchdog;
 use alloc::format;
 use alloc::string::String;
-use core::net::Ipv4Addr;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use drivers::{AnyDisk, AnyNet};
-use log::{error, info};
-use net::tcp::{self, Address, Interface};
+use log::{error, info, warn};
+use net::tcp::{self, Address, Interface, Own};
 use server::{Asked, Now, Options, Random, Ready, Turn};
 
 /// How long what runs may take once the machine is to end, in milliseconds: a disk that never
@@ -21,8 +22,29 @@ const STOP_WAIT: u64 = 30_000;
 
 pub type Server = server::Server<tcp::Listener, AnyDisk>;
 
-/// The address and prefix that the interface is to have, and the gateway.
-pub type Wanted = ((Ipv4Addr, u8), Option<Ipv4Addr>);
+/// The addresses that the interface is to have.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    pub v4: Option<Own<Ipv4Addr>>,
+    pub v6: Option<Own<Ipv6Addr>>,
+}
+
+impl Wanted {
+    /// What the command line tells of.
+    fn of(options: &Options) -> Option<Self> {
+        let Options { ipv4, ipv4_gateway, ipv6, ipv6_gateway, .. } = *options;
+        let v4 = ipv4.map(|(ip, prefix)| Own { ip, prefix, gateway: ipv4_gateway });
+        let v6 = ipv6.map(|(ip, prefix)| Own { ip, prefix, gateway: ipv6_gateway });
+        (v4.is_some() || v6.is_some()).then_some(Self { v4, v6 })
+    }
+}
+
+/// Says how an address is given, if none is.
+pub fn check_address(options: &Options) {
+    if Wanted::of(options).is_none() {
+        warn!("no address: give --ipv4 and --ipv4-gateway, or --ipv6 and --ipv6-gateway");
+    }
+}
 
 /// What a machine has beside its disk and its interface.
 pub trait Machine {
@@ -60,7 +82,7 @@ pub fn serve(
 ) -> Result<(), String> {
     options.port = budget::port(&options);
     let config = budget.sockets(options.port, options.mtu, u64::from_ne_bytes(random()?));
-    let wanted = options.ipv4.map(|ip| (ip, options.ipv4_gateway));
+    let wanted = Wanted::of(&options);
     let mut network = Network { net: Interface::new(net, &config), wanted, up: None };
     let (listener, port, limits) = (network.net.listener(), options.port, budget.server);
     let mut server = Server::new(listener, ready.volume, ready.host_key, options, limits);
@@ -111,8 +133,8 @@ pub fn serve(
 struct Network {
     net: Interface<AnyNet>,
     wanted: Option<Wanted>,
-    /// Clients can connect to this address.
-    up: Option<Ipv4Addr>,
+    /// Clients can connect to these addresses.
+    up: Option<Address>,
 }
 
 impl Network {
@@ -120,19 +142,26 @@ impl Network {
     fn poll(&mut self, now: u64, port: u16) -> bool {
         let net = &mut self.net;
         let mut moved = net.device().poll();
-        if let (Some(((ip, prefix), gateway)), Some(mac)) = (self.wanted, net.device().mac()) {
-            let address = Address { mac, ip, prefix, gateway };
+        if let (Some(Wanted { v4, v6 }), Some(mac)) = (self.wanted, net.device().mac()) {
+            let address = Address { mac, v4, v6 };
             if let Err(e) = net.set_address(Some(address)) {
-                error!("{ip}/{prefix}: {e}; nobody can connect");
+                let v4 = v4.map(|own| format!("{}/{}", own.ip, own.prefix));
+                let v6 = v6.map(|own| format!("{}/{}", own.ip, own.prefix));
+                let shown = v4.into_iter().chain(v6).collect::<Vec<_>>().join(", ");
+                error!("{shown}: {e}; nobody can connect");
                 self.wanted = None;
             }
             let up = net.device().is_connected().then(|| net.address()).flatten();
-            let up = up.map(|address| address.ip);
             if up != self.up {
                 moved = true;
                 self.up = up;
-                if let Some(ip) = up {
-                    info!("listening on {ip}:{port}");
+                if let Some(own) = up.and_then(|up| up.v4) {
+                    info!("listening on {}:{port}", own.ip);
+                }
+                if let Some(own) = up.and_then(|up| up.v6) {
+                    info!("listening on [{}]:{port}", own.ip);
+                }
+                if up.is_some() {
                     watchdog::stand_if_asked();
                 }
             }

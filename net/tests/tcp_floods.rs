@@ -142,8 +142,8 @@ fn run(seed: u64) -> u64 {
         net.server.poll(net.now.get());
         for frame in net.client.port.waiting() {
             if frame[..6] == CLIENT_MAC && frame[12..14] == [8, 0] {
-                let to = &frame[30..34];
-                if to != net.client.ip().octets() {
+                let to: [u8; 4] = frame[30..34].try_into().unwrap();
+                if net.client.ip().to_string() != to.map(|byte| byte.to_string()).join(".") {
                     answered += 1;
                     crowd.listen(&frame);
                 }

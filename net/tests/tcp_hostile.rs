@@ -206,8 +206,12 @@ fn an_established_connection_stays_reachable_among_many_neighbours() {
     for round in 0..3 {
         for host in 3..=254 {
             let ip = Ipv4Address::new(10, 0, 0, host);
-            if ip != net.client.ip() {
-                net.client.port.send(who_has(ip, [2, 0, 0, 1, 0, host], lan().ip));
+            if net.client.ip() != ip {
+                net.client.port.send(who_has(
+                    ip,
+                    [2, 0, 0, 1, 0, host],
+                    Ipv4Address::new(10, 0, 0, 2),
+                ));
                 // And one whom nobody answers.
                 let host = Stranger::new(host, 9);
                 net.client.port.send(host.says(&net, TcpControl::None, &[]));
@@ -227,7 +231,8 @@ fn an_established_connection_stays_reachable_among_many_neighbours() {
 fn a_client_may_move() {
     let mut net = Net::new(lan(), config(4, 2));
     let (_, mut stream) = connected(&mut net);
-    net.client.port.send(who_has(net.client.ip(), [2, 0, 0, 1, 0, 7], net.client.ip()));
+    let std::net::IpAddr::V4(ip) = net.client.ip() else { panic!("IPv4") };
+    net.client.port.send(who_has(ip, [2, 0, 0, 1, 0, 7], ip));
     net.settle_server();
     stream.write(b"hello").unwrap();
     net.settle_server();

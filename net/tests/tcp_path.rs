@@ -35,7 +35,9 @@ fn drain(net: &mut Net, handle: SocketHandle) {
 #[test]
 fn a_download_follows_what_routers_say_of_their_mtu() {
     for segmented in DEVICES {
-        for (mtu, address) in [(1420, qube()), (1280, lan()), (576, qube())] {
+        for (mtu, address) in
+            [(1420, qube()), (1280, lan()), (576, qube()), (1420, qube6()), (1280, lan6())]
+        {
             let mut net = Net::with(address, config(4, 2), segmented);
             let (handle, mut stream) = connected(&mut net);
             net.path.set(Path { mtu, icmp: true });
@@ -81,8 +83,10 @@ fn a_router_of_old_does_not_say_its_mtu() {
 #[test]
 fn a_black_hole_is_found_by_what_gets_lost() {
     for segmented in DEVICES {
-        for (mtu, bound) in [(1420, 4), (1280, 4), (600, 8), (576, 8)] {
-            let mut net = Net::with(qube(), config(4, 2), segmented);
+        let v4 = [(1420, 4), (1280, 4), (600, 8), (576, 8)].map(|path| (qube(), path));
+        let v6 = [(1420, 4), (1280, 4)].map(|path| (qube6(), path));
+        for (address, (mtu, bound)) in v4.into_iter().chain(v6) {
+            let mut net = Net::with(address, config(4, 2), segmented);
             let (handle, mut stream) = connected(&mut net);
             net.path.set(Path { mtu, icmp: false });
             let first = download(&mut net, handle, &mut stream);
@@ -98,8 +102,8 @@ fn a_black_hole_is_found_by_what_gets_lost() {
 #[test]
 fn a_path_that_has_become_better_is_used() {
     for segmented in DEVICES {
-        for icmp in [true, false] {
-            let mut net = Net::with(qube(), config(4, 2), segmented);
+        for (icmp, address) in [(true, qube()), (false, qube()), (true, qube6())] {
+            let mut net = Net::with(address, config(4, 2), segmented);
             let (handle, mut stream) = connected(&mut net);
             net.path.set(Path { mtu: 1280, icmp });
             download(&mut net, handle, &mut stream);

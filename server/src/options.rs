@@ -12,8 +12,9 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
+use core::str::FromStr;
 use fat::Place;
 use net::RekeyLimit;
 use zeroize::Zeroizing;
@@ -54,9 +55,11 @@ pub struct Options {
     pub disk: Option<String>,
     /// Under Unix the address to listen on.
     pub listen: Option<String>,
-    /// In a guest its address and the length of its network's prefix.
+    /// In a guest its addresses and the length of their networks' prefixes.
     pub ipv4: Option<(Ipv4Addr, u8)>,
     pub ipv4_gateway: Option<Ipv4Addr>,
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    pub ipv6_gateway: Option<Ipv6Addr>,
     /// In a guest the longest IP packet that it sends, in bytes.
     pub mtu: Option<u16>,
     /// In a guest the seconds without a turn of its loop that end it; 0 is for ever.
@@ -99,6 +102,8 @@ impl Default for Options {
             listen: None,
             ipv4: None,
             ipv4_gateway: None,
+            ipv6: None,
+            ipv6_gateway: None,
             mtu: None,
             watchdog: None,
         }
@@ -216,6 +221,8 @@ impl Options {
                 | "--listen"
                 | "--ipv4"
                 | "--ipv4-gateway"
+                | "--ipv6"
+                | "--ipv6-gateway"
                 | "--mtu"
                 | "--watchdog"
                 | "--uid"
@@ -264,18 +271,19 @@ impl Options {
                 self.place = value.parse().map_err(|e| format!("--partition {value:?}: {e}"))?;
             }
             "--ipv4" => {
-                let parts = value.split_once('/').unwrap_or((value, "24"));
-                let prefix = parts.1.parse().ok().filter(|prefix| *prefix <= 32);
-                self.ipv4 = parts.0.parse().ok().zip(prefix);
+                self.ipv4 = network(value, "24", 32);
                 if self.ipv4.is_none() {
                     return Err(format!("--ipv4 {value:?}: not an address as in 10.0.0.2/24"));
                 }
             }
-            "--ipv4-gateway" => {
-                let gateway = value.parse();
-                self.ipv4_gateway =
-                    Some(gateway.map_err(|_| format!("--ipv4-gateway {value:?}: not an address"))?);
+            "--ipv6" => {
+                self.ipv6 = network(value, "64", 128);
+                if self.ipv6.is_none() {
+                    return Err(format!("--ipv6 {value:?}: not an address as in fd00::2/64"));
+                }
             }
+            "--ipv4-gateway" => self.ipv4_gateway = Some(gateway(name, value)?),
+            "--ipv6-gateway" => self.ipv6_gateway = Some(gateway(name, value)?),
             "--mtu" => {
                 let mtu = value.parse().ok().filter(|mtu| MTU.contains(mtu));
                 self.mtu = Some(mtu.ok_or_else(|| {
@@ -291,6 +299,17 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// An address and the length of its network's prefix, which is `usual` where it is not given.
+fn network<A: FromStr>(value: &str, usual: &str, most: u8) -> Option<(A, u8)> {
+    let (address, prefix) = value.split_once('/').unwrap_or((value, usual));
+    let prefix = prefix.parse().ok().filter(|prefix| *prefix <= most);
+    address.parse().ok().zip(prefix)
+}
+
+fn gateway<A: FromStr>(name: &str, value: &str) -> Result<A, String> {
+    value.parse().map_err(|_| format!("{name} {value:?}: not an address"))
 }
 
 /// Minutes, in the bounds of Linux' vfat.

@@ -149,6 +149,36 @@ class Vault(Case):
         self.write("data/dir 0/file-3", content(27000, 3))
         self.same(self.path("data"), there + "/there")
 
+    def test_git(self):
+        """A bare repository on a mount: new names of branches, because one that is there is not written over."""
+        self.configure(self.server, "ann", self.ann)
+        git = """
+            export GIT_CONFIG_GLOBAL="$1/gitconfig" GIT_CONFIG_NOSYSTEM=1
+            git config --global user.name Test; git config --global user.email test@example.org
+            git config --global safe.directory '*'; git config --global init.defaultBranch main
+            git config --global receive.autogc false
+        """
+        there = self.mount(name="one")
+        self.shell(git + """
+            git init -q --bare "$2/repository"; cd "$1/data"; git init -q; git add -A; git commit -q -m first
+            git push -q "$2/repository" HEAD:refs/heads/1
+        """, self.scratch, there)
+        self.unmount(there)
+        there = self.mount(name="two")
+        self.write("data/new", "new")
+        self.shell(git + """
+            cd "$1/data"; git add -A; git commit -q -m second; git push -q "$2/repository" HEAD:refs/heads/2
+        """, self.scratch, there)
+        self.attack()
+        for name in "HEAD:refs/heads/1", ":refs/heads/1":
+            self.shell(git + 'cd "$1/data"; git push -q "$2/repository" "$3"', self.scratch, there, name, ok=False)
+        self.shell(git + """
+            git -C "$2/repository" fsck --strict; git clone -q -b 2 "$2/repository" "$1/back"
+            test "$(git -C "$1/back" rev-parse origin/1)" = "$(git -C "$1/data" rev-parse HEAD~)"
+            rm -rf "$1/back/.git" "$1/data/.git"
+        """, self.scratch, there)
+        self.same(self.path("data"), self.path("back"))
+
     def test_drop_box(self):
         ben = self.make_key("ben-key", comment="ben")
         self.write("ben.pub", f'command="internal-sftp --write-only -d /backup" {self.public(ben)}\n')
@@ -162,3 +192,9 @@ class Vault(Case):
         for line in "get before", "get mine", "ls old", "rm mine", "put ben.pub before":
             self.assertRegex(self.sftp(line, config="config-ben", ok=False).text, "ermission denied|not found", line)
         self.server.wait_log(r"ben logged in from .* to /backup, write-only")
+
+
+class OnExfat(Vault):
+    """What asks most of a file system; the rest is above the formats."""
+    fat = "exfat"
+    test_restic = test_git = test_rclone = None

@@ -2,15 +2,23 @@
 
     client 10.77.2.N - near router - 10.77.1.0/24, narrow - far router - 10.77.0.2, the guest
 
+and by IPv6 fd77:0:0:N::X in the place of 10.77.N.X.
+
 The client's and the guest's own links have Ethernet's MTU: nobody but the routers knows of the
 narrow one.
 """
+import ipaddress
 import os
 import subprocess
 
 GUEST, GATEWAY, TAP = "10.77.0.2", "10.77.0.1", "guest"
 # The client's addresses: what is learnt of the path to one says nothing of the others.
 CLIENTS = [f"10.77.2.{number}" for number in range(10, 20)]
+
+
+def six(address):
+    network, host = address.split(".")[2:]
+    return str(ipaddress.ip_address(f"fd77:0:0:{network}::{host}"))
 
 
 class Routers:
@@ -37,12 +45,16 @@ class Routers:
                 (self.near, "10.77.2.1", "client"), (self.near, "10.77.1.1", "far"),
                 (self.far, "10.77.1.2", "near"), (self.far, GATEWAY, TAP)]:
             ip("-n", namespace, "address", "add", f"{address}/24", "dev", device)
+            ip("-n", namespace, "address", "add", f"{six(address)}/64", "dev", device, "nodad")
             ip("-n", namespace, "link", "set", device, "up")
         for namespace, network, via in [(self.client, "default", "10.77.2.1"), (self.near, "10.77.0.0/24", "10.77.1.2"),
                                         (self.far, "10.77.2.0/24", "10.77.1.1")]:
             ip("-n", namespace, "route", "add", network, "via", via)
+            network = network if network == "default" else six(network.removesuffix(".0/24") + ".") + "/64"
+            ip("-n", namespace, "-6", "route", "add", network, "via", six(via))
         for namespace in (self.near, self.far):
-            run("ip", "netns", "exec", namespace, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+            for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+                run("ip", "netns", "exec", namespace, "sh", "-c", f"echo 1 > /proc/sys/net/{setting}")
 
     @staticmethod
     def link(one, other):
@@ -60,6 +72,7 @@ class Routers:
     def forget_paths(self):
         """What the client's Linux has learnt, which its MSS would tell."""
         ip("-n", self.client, "route", "flush", "cache")
+        ip("-n", self.client, "-6", "route", "flush", "cache")
 
     def within(self, namespace):
         """In front of a command."""

@@ -13,6 +13,7 @@ from qubesdb import QubesDb
 
 MAC = "00:16:3e:5e:6c:00"       # that of every qube
 GATEWAY = "10.137.0.6"
+GATEWAY6 = "fe80::fcff:ffff:feff:ffff"
 # What Qubes adds to kernelopts without the feature no-default-kernelopts (qubes/config.py).
 LINUX_OPTIONS = ("systemd.machine_id=0123456789abcdef0123456789abcdef root=/dev/mapper/dmroot ro nomodeset "
                  "console=hvc0 rd_NO_PLYMOUTH rd.plymouth.enable=0 plymouth.enable=0 xen_privcmd.unrestricted ")

@@ -2,7 +2,7 @@
 import itertools
 
 import case
-from qube import GATEWAY, LINUX_OPTIONS, QubeCase
+from qube import GATEWAY, GATEWAY6, LINUX_OPTIONS, QubeCase
 from tools import content
 
 
@@ -90,6 +90,49 @@ class Restored(QubeCase):
         self.until(qube.answers, 60, "a banner after the restore")
         self.sftp("put up file", config="alice-config")
         self.expected["file"] = content(100_000)
+
+
+class Ipv6(QubeCase):
+    serve = False
+
+    def reach(self, address, port):
+        """A port of the host that leads to the guest's address, from dom0 as the gateway on its link."""
+        # Linux makes the gateway's address of its hardware address.
+        self.server.rig.run(f"ip -6 route replace {address}/128 dev vif{self.server.guest.domid}.0")
+        # As long as the connection is there.
+        leads = self.server.rig.connect(f"socat TCP4-LISTEN:{port},fork,reuseaddr 'TCP6:[{address}]:{case.PORT}'", 300)
+        self.addCleanup(leads.close)
+        found = self.server.rig.forward("10.0.2.15", port)
+        self.addCleanup(self.server.rig.stop_forward, found)
+        return found
+
+    def answers(self):
+        """QEMU's network accepts a connection before dom0 does."""
+        try:
+            return self.server.banner(3)
+        except (AssertionError, OSError):
+            return False
+
+    def test_addresses_from_qubesdb(self):
+        """sftp over IPv6, and over another address when QubesDB tells of one; IPv4 goes on beside."""
+        addresses = ["fd09:24ef:4179::a89:9", "fd09:24ef:4179::a89:10"]
+        self.image = self.make_image("disk.img")
+        self.server = self.start(self.image, keys={"/qubes-ip6": addresses[0], "/qubes-gateway6": GATEWAY6})
+        beside, four = self.paramiko_sftp(), self.server.port
+        for number, address in enumerate(addresses):
+            if number:
+                self.server.database.write("/qubes-ip6", address)
+            self.server.wait_log(rf"listening on \[{address}\]:{case.PORT}\b")
+            self.server.port = self.reach(address, 7000 + number)
+            self.until(self.answers, 60, f"a banner at {address}")
+            self.configure(self.server)
+            self.write("up", content(200_000 + number))
+            self.sftp(f"put up file{number}", f"get file{number} down")
+            self.assertEqual(self.read("down"), content(200_000 + number))
+            self.expected[f"file{number}"] = content(200_000 + number)
+            self.server.wait_log(rf"logged in from \[{GATEWAY6}\]:\d+ with")
+            self.assertIn(f"file{number}", beside.listdir())
+        self.server.port = four
 
 
 class Blank(QubeCase):

@@ -1,7 +1,7 @@
 //! TCP by the operating system: the listener, the connections, and the wait for any of them.
 use net::{Closed, Listener, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt;
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -42,7 +42,10 @@ pub struct Connection {
 
 impl Sockets {
     pub fn listen(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        let listener = match address {
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => everywhere(address)?,
+            _ => TcpListener::bind(address)?,
+        };
         listener.set_nonblocking(true)?;
         Ok(Self { listener, open: Vec::new(), backoff: false, look_in: 0 })
     }
@@ -113,6 +116,8 @@ impl Listener for Sockets {
             log::warn!("{peer}: {e}");
             return None;
         }
+        // One who comes to `::` by IPv4 is shown as he is.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let socket = Rc::new(Socket { stream, read: Cell::new(true), write: Cell::new(false) });
         self.open.push(Rc::downgrade(&socket));
         let buffer = vec![0; READ].into_boxed_slice();
@@ -158,6 +163,19 @@ impl Stream for Connection {
     fn peer_address(&self) -> Option<IpAddr> {
         Some(self.peer)
     }
+}
+
+/// Listens on all addresses of both families, whatever the system's habit is (`bindv6only`).
+fn everywhere(address: SocketAddr) -> io::Result<TcpListener> {
+    /// As many may wait for `accept` as the standard library lets.
+    const BACKLOG: i32 = 128;
+    let socket = socket(AddressFamily::INET6, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn would_block(e: &io::Error) -> bool {

@@ -3,7 +3,7 @@
 //! left to the device when it offers that.
 use super::device::{Device, DeviceError};
 use super::queue::{Broken, Chain, Queue, SIZE};
-use crate::checksum::prepare_tcp;
+use crate::checksum::{Offload, prepare_tcp};
 use alloc::vec;
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -35,12 +35,9 @@ const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
 
 const ETHERNET: usize = 14;
-/// Where TCP's header begins, after an IPv4 header without options, as smoltcp makes it.
-const TCP_START: u16 = 34;
-/// Its checksum within it.
+/// TCP's header as smoltcp makes it for data, without options, and its checksum within it.
+const TCP_HEADER: u16 = 20;
 const TCP_CHECKSUM: u16 = 16;
-/// As much of a large frame as is repeated in its segments: TCP's header may have options.
-const TCP_DATA: u16 = 54;
 
 /// virtio_net_hdr's flags and gso_type (5.1.6).
 const NEEDS_CSUM: u8 = 1;
@@ -283,8 +280,12 @@ impl<T: Transport> phy::TxToken for Room<'_, T> {
         buffer.resize(start.saturating_add(len), 0);
         let (header, frame) = buffer.split_at_mut_checked(start).unwrap_or_default();
         let result = f(frame);
-        if self.net.segmentation && prepare_tcp(frame) {
-            fill_header(header, frame, self.segment);
+        if self.net.segmentation {
+            // The feature is of any checksum.
+            let prepared = prepare_tcp(frame, Offload { v4: true, v6: true });
+            if let Some(tcp) = prepared.tcp_start() {
+                fill_header(header, frame, tcp, self.segment);
+            }
         }
         let mut card = self.net.card.borrow_mut();
         if card.has_room() {
@@ -302,12 +303,15 @@ impl<T: Transport> phy::TxToken for Room<'_, T> {
 
 /// virtio_net_hdr of a TCP frame whose checksum holds the sum of the pseudo-header: flags, gso_type,
 /// hdr_len, gso_size, csum_start, csum_offset.
-fn fill_header(header: &mut [u8], frame: &[u8], segment: Option<u16>) {
+fn fill_header(header: &mut [u8], frame: &[u8], (start, v6): (usize, bool), segment: Option<u16>) {
+    let start = u16::try_from(start).unwrap_or(0);
+    // As much of a large frame as is repeated in its segments.
+    let headers = start.saturating_add(TCP_HEADER);
     // A frame that fits into one segment must not ask for several.
-    let data = frame.len().saturating_sub(TCP_DATA.into());
-    let segment = segment.filter(|&size| data > size.into()).unwrap_or(0);
-    let gso = if segment > 0 { GSO_TCPV4 } else { 0 };
-    let words = [if segment > 0 { TCP_DATA } else { 0 }, segment, TCP_START, TCP_CHECKSUM];
+    let data = frame.len().saturating_sub(headers.into());
+    let segment = segment.filter(|&size| !v6 && data > size.into()).unwrap_or(0);
+    let (gso, headers) = if segment > 0 { (GSO_TCPV4, headers) } else { (0, 0) };
+    let words = [headers, segment, start, TCP_CHECKSUM];
     let bytes = [NEEDS_CSUM, gso].into_iter().chain(words.into_iter().flat_map(u16::to_le_bytes));
     header.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
 }

@@ -11,7 +11,7 @@ mod vif;
 #[cfg(test)]
 mod tests;
 
-use crate::checksum;
+use crate::checksum::{self, Offload, Prepared};
 use crate::task::Task;
 use crate::xen::Xen;
 use crate::xen::bus::Frontend;
@@ -157,9 +157,13 @@ impl phy::TxToken for Room<'_> {
         frame.clear();
         frame.resize(len, 0);
         let result = f(&mut frame);
-        let blank = self.vif.segmentation.get() && checksum::prepare_tcp(&mut frame);
+        let offload = Offload { v4: true, v6: self.vif.checksum6.get() };
+        let prepared = match self.vif.segmentation.get() {
+            true => checksum::prepare_tcp(&mut frame, offload),
+            false => Prepared::Whole,
+        };
         self.vif.with(|connection| {
-            connection.transmit.send(&frame, blank, self.segment);
+            connection.transmit.send(&frame, prepared, self.segment);
             Ok(())
         });
         self.vif.scratch.replace(frame);

@@ -64,9 +64,7 @@ impl Solo5 {
         // The disk answers at once, so that nothing is waited for.
         let ready = task::run(ready, || Ok::<_, String>(()))?;
         let ready = ready.map_err(|e| format!("the disk: {e}"))?;
-        if options.ipv4.is_none() {
-            warn!("no address: give --ipv4 and --ipv4-gateway");
-        }
+        machine::check_address(&options);
         machine::serve(self, &budget, options, ready, &disk, AnyNet::Solo5(net))
     }
 }

@@ -251,9 +251,7 @@ impl Vm {
             return Ok(());
         };
         let ready = ready.map_err(|e| format!("the disk: {e}"))?;
-        if options.ipv4.is_none() {
-            warn!("no address: give --ipv4 and --ipv4-gateway");
-        }
+        machine::check_address(&options);
         let net = AnyNet::Virtio(Box::new(net));
         machine::serve(self, &budget, options, ready, &AnyDisk::Virtio(disk), net)
     }

@@ -7,6 +7,7 @@ use crate::console;
 use crate::cpu::apic::Apic;
 use crate::cpu::{clock, watchdog};
 use crate::machine::{self, Machine, Server, Wanted};
+use ::qubes::qubesdb::Network;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -20,6 +21,7 @@ use drivers::xen::shutdown::Request;
 use drivers::xen::xenstore::StoreError;
 use drivers::{AnyDisk, AnyNet, Blkfront, Hypervisor, Netfront, Shutdown, Xen, XenError, Xenstore};
 use log::{error, info, warn};
+use net::tcp::Own;
 use server::{Now, Options};
 
 /// How long to wait for a disk that was not given to the guest from the start.
@@ -88,7 +90,7 @@ pub unsafe fn run(window: Range<u64>, options: Options, heap: u64) -> Result<(),
     // First of all: Qubes does not ask a guest to end that has not said it listens.
     let shutdown = Shutdown::start(&store);
     let qubes = Qubes::new(&xen, &store);
-    let address_of_qubesdb = options.ipv4.is_none();
+    let address_of_qubesdb = options.ipv4.is_none() && options.ipv6.is_none();
     let mut guest = Guest {
         xen: xen.clone(),
         store,
@@ -233,7 +235,9 @@ impl Machine for Guest {
         let moved = self.store.poll() | self.qubes.poll();
         let news = self.qubes.news();
         if let Some(network) = news.network.filter(|_| self.address_of_qubesdb) {
-            *wanted = Some(((network.ip, network.prefix), network.gateway));
+            let Network { ip, prefix, gateway, v6 } = network;
+            let v6 = v6.map(|(ip, gateway)| Own { ip, prefix: 128, gateway });
+            *wanted = Some(Wanted { v4: Some(Own { ip, prefix, gateway }), v6 });
         }
         if let Some(keys) = news.keys {
             server.set_told_keys(keys);

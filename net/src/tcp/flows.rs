@@ -2,11 +2,11 @@
 //! is on its way, what its other side may still send, and how much of our answers it has used up.
 use super::segment::{Segment, is_before};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use smoltcp::wire::EthernetAddress;
 
 /// A host and its port.
-pub type Peer = (Ipv4Addr, u16);
+pub type Peer = (IpAddr, u16);
 
 /// Acknowledgments without data that may be sent to a peer who says nothing, and for each frame of its:
 /// so many, and one more for each so many bytes. smoltcp 0.14 may repeat one without end.
@@ -181,7 +181,7 @@ impl Flows {
         self.all.iter_mut().find(|flow| flow.peer == peer)
     }
 
-    pub fn has_peer(&self, ip: Ipv4Addr) -> bool {
+    pub fn has_peer(&self, ip: IpAddr) -> bool {
         self.all.iter().any(|flow| flow.peer.0 == ip)
     }
 
@@ -221,7 +221,7 @@ impl Flows {
     }
 
     /// A host on our network has this hardware address now.
-    pub fn moved(&mut self, ip: Ipv4Addr, mac: EthernetAddress) {
+    pub fn moved(&mut self, ip: IpAddr, mac: EthernetAddress) {
         self.all.iter_mut().filter(|flow| flow.peer.0 == ip).for_each(|flow| flow.mac = mac);
     }
 }

@@ -4,24 +4,21 @@
 //! other side's frames come from, and nothing depends on ARP: some network VMs do not answer it, a
 //! gateway may lie outside of our network (Qubes gives A/32), and whoever else speaks on the link
 //! cannot push a connection's peer out of a table. smoltcp is told A/31, and that everybody is behind
-//! the other address of that pair.
+//! the other address of that pair; of IPv6 A/127, which is the same.
 use super::address::Address;
 use super::flows::{Flows, Verdict};
+use super::neighbours::{self, News, arp_reply, ip_frame, told};
 use super::paths::{Paths, TooLong};
 use super::segment::{self, Segment};
 use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use smoltcp::phy::{ChecksumCapabilities, PacketMeta};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol,
-    Ipv4Cidr, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Message, IpProtocol, IpRepr,
+    Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
 };
-
-/// An Ethernet frame with an ARP packet (RFC 826): 14 + 28 bytes.
-pub const ARP_FRAME: usize = 42;
 
 /// The hardware address that smoltcp puts into frames, and that stays in those which answer nobody.
 const NOBODY: EthernetAddress = EthernetAddress([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]);
@@ -33,14 +30,14 @@ const REMIND: Duration = Duration::from_secs(30);
 pub type Ready = (Vec<u8>, PacketMeta);
 
 pub struct Guard {
-    address: Option<Address>,
+    pub address: Option<Address>,
     port: u16,
     /// The longest IP packet that we send.
     pub mtu: u16,
     /// Whom the last frame came from.
-    from: (Ipv4Addr, EthernetAddress),
-    /// When smoltcp is to be told again of its neighbour.
-    tell: Instant,
+    from: (IpAddr, EthernetAddress),
+    /// When smoltcp is to be told again of its neighbours, IPv4's and IPv6's.
+    tell: [Instant; 2],
     pub flows: Flows,
     paths: Paths,
     /// No socket listens: a SYN waits here until one does.
@@ -67,8 +64,8 @@ impl Guard {
             address: None,
             port,
             mtu: 0,
-            from: (Ipv4Addr::UNSPECIFIED, NOBODY),
-            tell: Instant::ZERO,
+            from: (Ipv4Addr::UNSPECIFIED.into(), NOBODY),
+            tell: [Instant::ZERO; 2],
             flows: Flows::new(sockets),
             paths: Paths::new(sockets),
             is_full: false,
@@ -84,64 +81,65 @@ impl Guard {
         }
         self.address = address;
         self.mtu = mtu;
-        self.tell = Instant::ZERO;
+        self.tell = [Instant::ZERO; 2];
         self.ready.clear();
     }
 
-    /// An ARP reply for smoltcp, when it is time for one.
-    pub fn news(&mut self, now: Instant) -> Option<[u8; ARP_FRAME]> {
-        let address = self.address.as_ref().filter(|_| now >= self.tell)?;
-        self.tell = now + REMIND;
-        let ours = (EthernetAddress(address.mac), address.ip);
-        Some(arp_reply((NOBODY, other_of_pair(address.ip)), ours))
+    /// An answer of its neighbour's for smoltcp, when it is time for one.
+    pub fn news(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let Address { mac, v4, v6 } = self.address?;
+        let (mac, [tell4, tell6]) = (EthernetAddress(mac), &mut self.tell);
+        if let Some(own) = v4.filter(|_| now >= *tell4) {
+            *tell4 = now + REMIND;
+            return Some(arp_reply((NOBODY, other_of_pair(own.ip)), (mac, own.ip)));
+        }
+        let own = v6.filter(|_| now >= *tell6)?;
+        *tell6 = now + REMIND;
+        Some(told((NOBODY, other_of_pair6(own.ip)), (mac, own.ip)))
     }
 
     /// Whether smoltcp may see a frame that has come. `sums`: TCP's checksums are still to be checked.
     pub fn incoming(&mut self, bytes: &[u8], sums: bool, now: u64) -> bool {
         let Ok(frame) = EthernetFrame::new_checked(bytes) else { return false };
         let Some(address) = self.address else { return false };
+        let mac = frame.src_addr();
+        let to_us = frame.dst_addr() == EthernetAddress(address.mac);
         match frame.ethertype() {
             EthernetProtocol::Arp => {
-                self.arp(&address, frame.payload());
+                self.learn(neighbours::arp(&address, frame.payload()));
                 false
             }
             EthernetProtocol::Ipv4 => {
-                let ours = frame.dst_addr() == EthernetAddress(address.mac);
-                ours && frame.src_addr().is_unicast()
+                to_us
+                    && mac.is_unicast()
                     && Ipv4Packet::new_checked(frame.payload()).is_ok_and(|packet| {
-                        self.packet(&address, (bytes, &packet), frame.src_addr(), sums, now)
+                        self.packet4(&address, (bytes, &packet), mac, sums, now)
+                    })
+            }
+            EthernetProtocol::Ipv6 => {
+                mac.is_unicast()
+                    && Ipv6Packet::new_checked(frame.payload()).is_ok_and(|packet| {
+                        self.packet6(&address, (bytes, &packet), (mac, to_us), sums, now)
                     })
             }
             _ => false,
         }
     }
 
-    /// Answers who asks for us, and learns who has moved to another interface.
-    fn arp(&mut self, ours: &Address, packet: &[u8]) {
-        let packet = ArpPacket::new_checked(packet);
-        let Ok(ArpRepr::EthernetIpv4 {
-            operation,
-            source_hardware_addr: mac,
-            source_protocol_addr: ip,
-            target_protocol_addr: wanted,
-            ..
-        }) = packet.and_then(|packet| ArpRepr::parse(&packet))
-        else {
-            return;
-        };
-        if !mac.is_unicast() {
-            return;
-        }
-        if reaches(ours, ip) {
-            self.flows.moved(ip, mac);
-        }
-        if operation == ArpOperation::Request && wanted == ours.ip {
-            let reply = arp_reply((EthernetAddress(ours.mac), ours.ip), (mac, ip));
-            self.answer(reply.to_vec());
+    fn learn(&mut self, news: Option<News>) {
+        match news {
+            Some(News::Moved(host, mac)) => self.flows.moved(host, mac),
+            Some(News::Answer(host, mac, reply)) => {
+                if let Some(host) = host {
+                    self.flows.moved(host, mac);
+                }
+                self.answer(reply);
+            }
+            None => (),
         }
     }
 
-    fn packet(
+    fn packet4(
         &mut self,
         ours: &Address,
         (bytes, packet): (&[u8], &Ipv4Packet<&[u8]>),
@@ -149,14 +147,10 @@ impl Guard {
         sums: bool,
         now: u64,
     ) -> bool {
-        let from = packet.src_addr();
+        let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
         // smoltcp takes fragments for whole packets when it is built without reassembly.
         let whole = !packet.more_frags() && packet.frag_offset() == 0;
-        if !whole
-            || packet.dst_addr() != ours.ip
-            || !reaches(ours, from)
-            || !packet.verify_checksum()
-        {
+        if !whole || !ours.has(to) || !ours.reaches(from) || !packet.verify_checksum() {
             return false;
         }
         self.from = (from, mac);
@@ -168,30 +162,75 @@ impl Guard {
                 }
                 None => true,
             },
-            IpProtocol::Tcp => Segment::of(bytes).is_some_and(|segment| {
-                let pass =
-                    segment.to.1 != self.port || self.segment(&segment, (packet, sums), mac, now);
-                let waits = pass && self.is_full && self.flows.begins(&segment);
-                if waits {
-                    self.waiting = Some(bytes.to_vec());
-                }
-                pass && !waits
-            }),
+            IpProtocol::Tcp => self.tcp(bytes, packet.payload(), mac, sums, now),
             _ => true,
         }
+    }
+
+    fn packet6(
+        &mut self,
+        ours: &Address,
+        (bytes, packet): (&[u8], &Ipv6Packet<&[u8]>),
+        (mac, to_us): (EthernetAddress, bool),
+        sums: bool,
+        now: u64,
+    ) -> bool {
+        let kind = packet.payload().first().copied().map(Icmpv6Message::from);
+        let kind = kind.filter(|_| packet.next_header() == IpProtocol::Icmpv6);
+        if let Some(Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert) = kind {
+            // Also one that went to many.
+            self.learn(neighbours::discovery(ours, packet, mac));
+            return false;
+        }
+        let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+        if !to_us || !ours.has(to) || !ours.reaches(from) {
+            return false;
+        }
+        self.from = (from, mac);
+        match (kind, packet.next_header()) {
+            (Some(Icmpv6Message::PktTooBig), _) => {
+                if let Some(told) = TooLong::of6(packet) {
+                    self.too_long(ours, &told, now);
+                }
+                false
+            }
+            (Some(Icmpv6Message::EchoRequest), _) => true,
+            (_, IpProtocol::Tcp) => self.tcp(bytes, packet.payload(), mac, sums, now),
+            // What routers advertise, and headers before TCP's, those of fragments among them.
+            _ => false,
+        }
+    }
+
+    fn tcp(
+        &mut self,
+        bytes: &[u8],
+        packet: &[u8],
+        mac: EthernetAddress,
+        sums: bool,
+        now: u64,
+    ) -> bool {
+        Segment::of(bytes).is_some_and(|segment| {
+            let pass =
+                segment.to.1 != self.port || self.segment(&segment, (packet, sums), mac, now);
+            let waits = pass && self.is_full && self.flows.begins(&segment);
+            if waits {
+                self.waiting = Some(bytes.to_vec());
+            }
+            pass && !waits
+        })
     }
 
     fn segment(
         &mut self,
         segment: &Segment,
-        (packet, sums): (&Ipv4Packet<&[u8]>, bool),
+        (packet, sums): (&[u8], bool),
         mac: EthernetAddress,
         now: u64,
     ) -> bool {
         // What is answered here smoltcp does not check.
         if sums && (segment.syn || segment.rst) {
-            let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
-            let tcp = TcpPacket::new_checked(packet.payload());
+            let (from, to) = (segment.from.0.into(), segment.to.0.into());
+            let tcp = TcpPacket::new_checked(packet);
             if !tcp.is_ok_and(|tcp| tcp.verify_checksum(&from, &to)) {
                 return false;
             }
@@ -207,7 +246,8 @@ impl Guard {
     }
 
     fn too_long(&mut self, ours: &Address, told: &TooLong, now: u64) {
-        let true_to_us = told.from == (ours.ip, self.port)
+        let true_to_us = ours.has(told.from.0)
+            && told.from.1 == self.port
             && self.flows.find(told.peer).is_some_and(|flow| flow.is_in_flight(told.number));
         if true_to_us {
             self.paths.too_long(told, self.mtu, now, &self.flows);
@@ -231,27 +271,14 @@ impl Guard {
             timestamp: None,
             payload: &[],
         };
-        let ip = Ipv4Repr {
-            src_addr: to.to.0,
-            dst_addr: to.from.0,
-            next_header: IpProtocol::Tcp,
-            payload_len: tcp.buffer_len(),
-            hop_limit: 64,
-        };
-        let headers = EthernetFrame::<&[u8]>::header_len();
-        let mut bytes = vec![0; [headers, ip.buffer_len(), ip.payload_len].iter().sum()];
-        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
-        frame.set_dst_addr(mac);
-        frame.set_ethertype(EthernetProtocol::Ipv4);
-        if let Some(ours) = self.address {
-            frame.set_src_addr(EthernetAddress(ours.mac));
-        }
-        let sums = ChecksumCapabilities::default();
-        let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
-        ip.emit(&mut packet, &sums);
-        let mut packet = TcpPacket::new_unchecked(packet.payload_mut());
-        tcp.emit(&mut packet, &to.to.0.into(), &to.from.0.into(), &sums);
-        self.answer(bytes);
+        let Some(ours) = self.address else { return };
+        let (from, peer) = (to.to.0.into(), to.from.0.into());
+        let ip = IpRepr::new(from, peer, IpProtocol::Tcp, tcp.buffer_len(), 64);
+        let frame = ip_frame(EthernetAddress(ours.mac), mac, &ip, |payload| {
+            let mut packet = TcpPacket::new_unchecked(payload);
+            tcp.emit(&mut packet, &from, &peer, &ChecksumCapabilities::default());
+        });
+        self.answer(frame);
     }
 
     /// Sends a frame of our own, when the device has room.
@@ -307,12 +334,22 @@ impl Guard {
     /// Addresses what is not of a connection: it answers the last frame.
     fn address_answer(&mut self, bytes: &mut [u8]) -> bool {
         let mut frame = EthernetFrame::new_unchecked(bytes);
-        if frame.ethertype() != EthernetProtocol::Ipv4 {
-            // smoltcp asks for its neighbour.
-            self.tell = Instant::ZERO;
+        let [tell4, tell6] = &mut self.tell;
+        let to = match frame.ethertype() {
+            EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(frame.payload_mut())
+                .map(|packet| IpAddr::from(packet.dst_addr())),
+            EthernetProtocol::Ipv6 => Ipv6Packet::new_checked(frame.payload_mut())
+                .map(|packet| IpAddr::from(packet.dst_addr())),
+            _ => {
+                // smoltcp asks for its neighbour.
+                *tell4 = Instant::ZERO;
+                return false;
+            }
+        };
+        if to.is_ok_and(|to| to.is_ipv6() && to.is_multicast()) {
+            *tell6 = Instant::ZERO;
             return false;
         }
-        let to = Ipv4Packet::new_checked(frame.payload_mut()).map(|packet| packet.dst_addr());
         let known = to == Ok(self.from.0);
         if known {
             frame.set_dst_addr(self.from.1);
@@ -326,36 +363,12 @@ fn ip_length(segment: &Segment, data: usize) -> usize {
     segment.header.saturating_sub(EthernetFrame::<&[u8]>::header_len()).saturating_add(data)
 }
 
-/// Whether there are answers for a host: without a gateway, only for those of our network.
-fn reaches(ours: &Address, host: Ipv4Addr) -> bool {
-    let network = Ipv4Cidr::new(ours.ip, ours.prefix);
-    let one = host != ours.ip && !(host.is_unspecified() || host.is_multicast());
-    one && !host.is_broadcast()
-        && Some(host) != network.broadcast()
-        && (ours.gateway.is_some() || ours.prefix == 32 || network.contains_addr(&host))
-}
-
 /// The other of the two addresses of a /31 network (RFC 3021).
 pub fn other_of_pair(address: Ipv4Addr) -> Ipv4Addr {
     Ipv4Addr::from_bits(address.to_bits() ^ 1)
 }
 
-fn arp_reply(
-    from: (EthernetAddress, Ipv4Addr),
-    to: (EthernetAddress, Ipv4Addr),
-) -> [u8; ARP_FRAME] {
-    let mut bytes = [0; ARP_FRAME];
-    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
-    frame.set_src_addr(from.0);
-    frame.set_dst_addr(to.0);
-    frame.set_ethertype(EthernetProtocol::Arp);
-    let repr = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Reply,
-        source_hardware_addr: from.0,
-        source_protocol_addr: from.1,
-        target_hardware_addr: to.0,
-        target_protocol_addr: to.1,
-    };
-    repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-    bytes
+/// That of a /127 network (RFC 6164).
+pub fn other_of_pair6(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() ^ 1)
 }

@@ -1,8 +1,9 @@
 //! The interface: device, address and sockets, and the poll that moves packets between them.
 use super::address::{Address, BadAddress};
 use super::clock::{Clock, instant, millis};
-use super::guard::{Guard, other_of_pair};
+use super::guard::{Guard, other_of_pair, other_of_pair6};
 use super::link::Link;
+use super::paths::FLOOR6;
 use super::sockets::{Config, Sockets};
 use super::stream::Listener;
 use alloc::rc::Rc;
@@ -11,7 +12,7 @@ use log::{info, warn};
 use smoltcp::iface::{self, PollIngressSingleResult, PollResult};
 use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, EthernetFrame, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, EthernetFrame, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 /// Packets that one poll takes in, and rounds of one packet for each socket that it sends.
 const INGRESS: usize = 256;
@@ -68,8 +69,9 @@ impl<D: Device> Interface<D> {
         &mut self.device
     }
 
+    /// What it answers to: of the address that was set, what the device can do.
     pub fn address(&self) -> Option<Address> {
-        self.address
+        self.guard.borrow().address
     }
 
     /// Takes another address, or none. Connections to the old one end.
@@ -91,21 +93,42 @@ impl<D: Device> Interface<D> {
             self.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         self.capabilities = self.device.capabilities();
         let mtu = ip_mtu(&self.capabilities, self.mtu);
-        self.guard.get_mut().restart(self.address, mtu);
-        self.iface = start(&mut self.device, &self.guard, self.address.as_ref(), self.seed);
+        let mut address = self.address;
+        if let Some(Address { v6: v6 @ Some(_), .. }) = &mut address
+            && mtu < FLOOR6
+        {
+            warn!("no IPv6 with an MTU of {mtu}: it needs {FLOOR6}");
+            *v6 = None;
+        }
+        self.guard.get_mut().restart(address, mtu);
+        self.iface = start(&mut self.device, &self.guard, address.as_ref(), self.seed);
         self.due = Some(0);
-        let Some(address) = &self.address else { return };
+        let Some(address) = &address else { return };
         // Who is really on our network the guard knows.
+        let v4 = address.v4.map(|own| IpCidr::Ipv4(Ipv4Cidr::new(own.ip, 31)));
+        let v6 = address.v6.map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.ip, 127)));
+        let local = v6.map(|_| IpCidr::Ipv6(Ipv6Cidr::new(address.link_local(), 128)));
         self.iface.update_ip_addrs(|list| {
-            if list.push(IpCidr::Ipv4(Ipv4Cidr::new(address.ip, 31))).is_err() {
+            let own = [v4, v6, local].into_iter().flatten();
+            if own.map(|one| list.push(one)).any(|pushed| pushed.is_err()) {
                 warn!("no room for an address");
             }
         });
-        let gateway = other_of_pair(address.ip);
-        if self.iface.routes_mut().add_default_ipv4_route(gateway).is_err() {
-            warn!("no room for a route");
+        let routes = self.iface.routes_mut();
+        if let Some(own) = address.v4 {
+            let gateway = other_of_pair(own.ip);
+            if routes.add_default_ipv4_route(gateway).is_err() {
+                warn!("no room for a route");
+            }
+            info!("address {}/{}", own.ip, own.prefix);
         }
-        info!("address {}/{}", address.ip, address.prefix);
+        if let Some(own) = address.v6 {
+            let gateway = other_of_pair6(own.ip);
+            if routes.add_default_ipv6_route(gateway).is_err() {
+                warn!("no room for a route");
+            }
+            info!("address {}/{}, on this link also {}", own.ip, own.prefix, address.link_local());
+        }
     }
 
     /// Moves packets, a bounded number of them; true when something moved.

@@ -1,5 +1,5 @@
 //! The device as smoltcp sees it, with the guard in between.
-use super::guard::{ARP_FRAME, Guard, Ready, Way};
+use super::guard::{Guard, Ready, Way};
 use super::segment;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,9 +9,9 @@ use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetFrame;
 
-/// What is looked at before it is put into the device's memory: ARP, and TCP's segments without data,
-/// whose headers have 14 + 20 + 60 bytes at most.
-const SMALL: usize = 94;
+/// What is looked at before it is put into the device's memory: what smoltcp asks its neighbours, and TCP's
+/// segments without data, whose headers have 14 + 40 + 60 bytes at most.
+const SMALL: usize = 114;
 
 pub struct Link<'a, D> {
     pub device: &'a mut D,
@@ -56,7 +56,7 @@ impl<D: Device> Device for Link<'_, D> {
         let capabilities = device.capabilities();
         let sending = |token| Sending::new(token, guard, &capabilities, now);
         if let Some(news) = guard.borrow_mut().news(at) {
-            // Nobody answers an ARP reply.
+            // Nobody answers such news.
             return Some((Received::News(news), sending(None)));
         }
         // A SYN that has waited for a socket, and was judged before.
@@ -85,7 +85,7 @@ impl<D: Device> Device for Link<'_, D> {
 
 pub enum Received<'a, T> {
     Frame { token: T, guard: &'a RefCell<Guard>, sums: bool, now: u64 },
-    News([u8; ARP_FRAME]),
+    News(Vec<u8>),
     Waited(Vec<u8>),
 }
 
@@ -114,7 +114,7 @@ pub struct Sending<'a, T> {
     /// None when nothing will be sent.
     token: Option<T>,
     guard: &'a RefCell<Guard>,
-    /// The device cuts large frames into segments.
+    /// The device cuts large frames into segments, those of IPv4: smoltcp 0.14 drops large ones of IPv6.
     segmentation: bool,
     /// The device leaves TCP's checksum to us.
     sums: bool,
@@ -147,14 +147,15 @@ impl<'a, T: TxToken> Sending<'a, T> {
         let Way::Cut { segment, probe, size } = way else {
             return vec![(frame, self.meta)];
         };
-        let others = if self.segmentation { usize::MAX } else { size };
+        let by_device = self.segmentation && segment.to.0.is_ipv4();
+        let others = if by_device { usize::MAX } else { size };
         let pieces = segment::cut(&frame, &segment, probe.unwrap_or(others), others, self.sums);
         let segmentation = NonZeroU16::new(u16::try_from(size).unwrap_or(0));
         let ready = |(n, piece): (usize, Vec<u8>)| {
             let is_probe = n == 0 && probe.is_some();
             let large = piece.len().saturating_sub(segment.header) > size;
             let mut meta = PacketMeta::default();
-            if self.segmentation && large && !is_probe {
+            if by_device && large && !is_probe {
                 meta.segmentation_offload_size = segmentation;
             }
             (piece, meta)

@@ -1,28 +1,31 @@
-//! How long packets to each peer may be: path MTU discovery (RFC 1191, RFC 4821).
+//! How long packets to each peer may be: path MTU discovery (RFC 1191, RFC 8201, RFC 4821).
 //!
 //! smoltcp knows one MTU, the interface's. Where a path has a smaller one, `Guard` cuts what smoltcp
 //! sends, so it is known here, for each peer: from routers' messages, or from segments that get lost
 //! again and again. After a while one segment is sent whole, as a probe; what becomes of it tells.
 use super::flows::{Flows, Peer};
-use super::segment::is_before;
+use super::segment::{IPV6, is_before};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use log::info;
-use smoltcp::wire::{IpProtocol, Ipv4Packet};
+use smoltcp::wire::{Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet};
 
 /// The least MTU of a path in bytes. RFC 1191 (3) allows 68, with which anyone who can see a
 /// connection would make us send hundreds of packets for one; every host takes 576 (RFC 1122, 3.3.3).
-pub const FLOOR: u16 = 576;
+const FLOOR: u16 = 576;
+
+/// That of IPv6 (RFC 8200, 5).
+pub const FLOOR6: u16 = 1280;
 
 /// What is tried where nobody says the MTU: Ethernet's; IPv6's least, which tunnels have in common;
 /// and the floor.
-const STEPS: [u16; 3] = [1500, 1280, FLOOR];
+const STEPS: [u16; 3] = [1500, FLOOR6, FLOOR];
 
 /// Milliseconds after which a larger packet is tried (RFC 1191, 6.3).
 const AGE: u64 = 600_000;
 
 struct Path {
-    peer: Ipv4Addr,
+    peer: IpAddr,
     mtu: u16,
     /// When the next probe may be sent.
     again: u64,
@@ -56,12 +59,12 @@ impl Paths {
         self.all.is_empty()
     }
 
-    fn find(&mut self, peer: Ipv4Addr) -> Option<&mut Path> {
+    fn find(&mut self, peer: IpAddr) -> Option<&mut Path> {
         self.all.iter_mut().find(|path| path.peer == peer)
     }
 
     /// The MTU to a peer, the interface's being `mtu`.
-    pub fn mtu(&self, peer: Ipv4Addr, mtu: u16) -> u16 {
+    pub fn mtu(&self, peer: IpAddr, mtu: u16) -> u16 {
         let known = self.all.iter().find(|path| path.peer == peer);
         known.map_or(mtu, |path| path.mtu.min(mtu))
     }
@@ -75,8 +78,8 @@ impl Paths {
         });
         let fits = match told.mtu {
             0 if probed => current,
-            0 => below(current),
-            fits => fits.max(FLOOR),
+            0 => below(told.peer.0, current),
+            fits => fits.max(floor(told.peer.0)),
         };
         // Only a probe's fate makes an estimate larger.
         if fits < if probed { mtu } else { current } {
@@ -85,17 +88,17 @@ impl Paths {
     }
 
     /// Whether it may be for its length that a segment gets lost.
-    pub fn may_lose(&self, peer: Ipv4Addr, length: usize, mtu: u16) -> bool {
+    pub fn may_lose(&self, peer: IpAddr, length: usize, mtu: u16) -> bool {
         let path = self.mtu(peer, mtu);
-        length.min(path.into()) > below(path).into()
+        length.min(path.into()) > below(peer, path).into()
     }
 
     /// Such segments get lost again and again.
-    pub fn is_a_hole(&mut self, peer: Ipv4Addr, mtu: u16, now: u64, flows: &Flows) {
-        self.set(peer, below(self.mtu(peer, mtu)), now, flows);
+    pub fn is_a_hole(&mut self, peer: IpAddr, mtu: u16, now: u64, flows: &Flows) {
+        self.set(peer, below(peer, self.mtu(peer, mtu)), now, flows);
     }
 
-    fn set(&mut self, peer: Ipv4Addr, mtu: u16, now: u64, flows: &Flows) {
+    fn set(&mut self, peer: IpAddr, mtu: u16, now: u64, flows: &Flows) {
         info!("path MTU to {peer}: {mtu}");
         self.all.retain(|path| path.peer != peer);
         if self.all.len() >= self.most {
@@ -138,11 +141,16 @@ impl Paths {
 }
 
 /// The next of the steps, or the floor.
-fn below(mtu: u16) -> u16 {
-    STEPS.into_iter().find(|step| *step < mtu).unwrap_or(FLOOR)
+fn below(peer: IpAddr, mtu: u16) -> u16 {
+    STEPS.into_iter().find(|step| *step < mtu).unwrap_or(FLOOR).max(floor(peer))
 }
 
-/// ICMP's "fragmentation needed and DF set" (RFC 792, RFC 1191 4) about a TCP segment.
+fn floor(peer: IpAddr) -> u16 {
+    if peer.is_ipv6() { FLOOR6 } else { FLOOR }
+}
+
+/// ICMP's "fragmentation needed and DF set" (RFC 792, RFC 1191 4), or ICMPv6's "packet too big" (RFC 4443,
+/// 3.2), about a TCP segment.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// What the segment says of itself.
@@ -172,10 +180,33 @@ impl TooLong {
         {
             return None;
         }
-        let tcp = packet.get(header..header.saturating_add(8))?;
+        Self::about(packet.get(header..)?, ip.src_addr().into(), ip.dst_addr().into(), mtu)
+    }
+
+    /// Reads the message of an ICMPv6 packet: type, code, checksum, the MTU in four bytes; then the packet
+    /// as far as there was room. What tells of less than any path has is not true (RFC 8201, 4).
+    pub fn of6(packet: &Ipv6Packet<&[u8]>) -> Option<Self> {
+        let message = packet.payload();
+        let sum = Icmpv6Packet::new_checked(message).ok()?;
+        if message.get(..2)? != [2, 0]
+            || !sum.verify_checksum(&packet.src_addr(), &packet.dst_addr())
+        {
+            return None;
+        }
+        let mtu = u32::from(word(message, 4)?) << 16 | u32::from(word(message, 6)?);
+        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+        let quoted = message.get(8..)?;
+        let ip = Ipv6Packet::new_unchecked(quoted.get(..IPV6).map(|_| quoted)?);
+        if mtu < FLOOR6 || ip.version() != 6 || ip.next_header() != IpProtocol::Tcp {
+            return None;
+        }
+        Self::about(quoted.get(IPV6..)?, ip.src_addr().into(), ip.dst_addr().into(), mtu)
+    }
+
+    /// Of a segment of which at least the first 8 bytes are there.
+    fn about(tcp: &[u8], from: IpAddr, to: IpAddr, mtu: u16) -> Option<Self> {
         let number = u32::from(word(tcp, 4)?) << 16 | u32::from(word(tcp, 6)?);
-        let (from, to) = ((ip.src_addr(), word(tcp, 0)?), (ip.dst_addr(), word(tcp, 2)?));
-        Some(Self { from, peer: to, number, mtu })
+        Some(Self { from: (from, word(tcp, 0)?), peer: (to, word(tcp, 2)?), number, mtu })
     }
 }
 

@@ -1,15 +1,19 @@
 //! TCP segments in frames: what they say, and how a large one becomes several.
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpOption, TcpPacket, TcpSeqNumber,
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpOption,
+    TcpPacket, TcpSeqNumber,
 };
 
-/// A segment of TCP over IPv4.
+/// Bytes of IPv6's header.
+pub const IPV6: usize = 40;
+
+/// A segment of TCP.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
-    pub from: (Ipv4Addr, u16),
-    pub to: (Ipv4Addr, u16),
+    pub from: (IpAddr, u16),
+    pub to: (IpAddr, u16),
     pub number: u32,
     pub ack: Option<u32>,
     pub syn: bool,
@@ -27,19 +31,26 @@ impl Segment {
     /// The segment of a frame. Checksums are not looked at.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let frame = EthernetFrame::new_checked(bytes).ok()?;
-        if frame.ethertype() != EthernetProtocol::Ipv4 {
-            return None;
-        }
-        let ip = Ipv4Packet::new_checked(frame.payload()).ok()?;
-        if ip.next_header() != IpProtocol::Tcp {
-            return None;
-        }
-        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
-        let headers = [EthernetFrame::<&[u8]>::header_len(), ip.header_len().into()];
-        let headers = headers.iter().sum::<usize>();
+        let (header, payload, from, to) = match frame.ethertype() {
+            EthernetProtocol::Ipv4 => {
+                let ip = Ipv4Packet::new_checked(frame.payload()).ok()?;
+                let tcp = ip.next_header() == IpProtocol::Tcp;
+                let header = tcp.then(|| usize::from(ip.header_len()))?;
+                (header, ip.payload(), IpAddr::from(ip.src_addr()), IpAddr::from(ip.dst_addr()))
+            }
+            EthernetProtocol::Ipv6 => {
+                let ip = Ipv6Packet::new_checked(frame.payload()).ok()?;
+                let tcp = ip.next_header() == IpProtocol::Tcp;
+                let header = tcp.then(|| ip.header_len())?;
+                (header, ip.payload(), ip.src_addr().into(), ip.dst_addr().into())
+            }
+            _ => return None,
+        };
+        let tcp = TcpPacket::new_checked(payload).ok()?;
+        let headers = EthernetFrame::<&[u8]>::header_len().saturating_add(header);
         Some(Self {
-            from: (ip.src_addr(), tcp.src_port()),
-            to: (ip.dst_addr(), tcp.dst_port()),
+            from: (from, tcp.src_port()),
+            to: (to, tcp.dst_port()),
             number: tcp.seq_number().0 as u32,
             ack: tcp.ack().then(|| tcp.ack_number().0 as u32),
             syn: tcp.syn(),
@@ -100,13 +111,33 @@ pub fn cut(frame: &[u8], segment: &Segment, first: usize, size: usize, sum: bool
 /// Makes the headers of a piece its own. They were a segment's.
 fn finish(bytes: &mut [u8], number: u32, is_last: bool, sum: bool) {
     let mut frame = EthernetFrame::new_unchecked(bytes);
+    let kind = frame.ethertype();
     let payload = frame.payload_mut();
-    let length = payload.len();
-    let mut ip = Ipv4Packet::new_unchecked(payload);
-    ip.set_total_len(u16::try_from(length).unwrap_or(u16::MAX));
-    ip.fill_checksum();
-    let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
-    let mut tcp = TcpPacket::new_unchecked(ip.payload_mut());
+    let length = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+    if kind == EthernetProtocol::Ipv6 {
+        let data = length(payload.len().saturating_sub(IPV6));
+        let mut ip = Ipv6Packet::new_unchecked(payload);
+        ip.set_payload_len(data);
+        let addresses = (ip.src_addr().into(), ip.dst_addr().into());
+        finish_tcp(ip.payload_mut(), addresses, number, is_last, sum);
+    } else {
+        let total = length(payload.len());
+        let mut ip = Ipv4Packet::new_unchecked(payload);
+        ip.set_total_len(total);
+        ip.fill_checksum();
+        let addresses = (ip.src_addr().into(), ip.dst_addr().into());
+        finish_tcp(ip.payload_mut(), addresses, number, is_last, sum);
+    }
+}
+
+fn finish_tcp(
+    packet: &mut [u8],
+    (from, to): (IpAddress, IpAddress),
+    number: u32,
+    is_last: bool,
+    sum: bool,
+) {
+    let mut tcp = TcpPacket::new_unchecked(packet);
     tcp.set_seq_number(TcpSeqNumber(number as i32));
     if !is_last {
         tcp.set_fin(false);

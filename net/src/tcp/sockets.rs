@@ -4,11 +4,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt::Write;
+use core::net::SocketAddr;
 use log::debug;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 /// What the pool may use: all of it is allocated at the start, `sockets` times the two buffers.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +152,7 @@ impl Sockets {
                 }
                 (role, _) => role,
             };
-            let peer = socket.remote_endpoint().and_then(peer);
+            let peer = socket.remote_endpoint().map(peer);
             changed |= slot.peer != peer;
             slot.peer = peer;
         }
@@ -256,7 +257,7 @@ impl Sockets {
         let handle = slot.handle;
         if let Some(endpoint) = self.peer(handle) {
             // Writing to a string does not fail.
-            let _ = write!(peer, "{endpoint}");
+            let _ = write!(peer, "{}", SocketAddr::new(endpoint.addr.into(), endpoint.port));
         }
         Some((handle, peer))
     }
@@ -281,11 +282,8 @@ impl Sockets {
     }
 }
 
-fn peer(endpoint: IpEndpoint) -> Option<Peer> {
-    match endpoint.addr {
-        IpAddress::Ipv4(ip) => Some((ip, endpoint.port)),
-        IpAddress::Ipv6(_) => None,
-    }
+fn peer(endpoint: IpEndpoint) -> Peer {
+    (endpoint.addr.into(), endpoint.port)
 }
 
 /// The largest size, up to this one, with which smoltcp 0.14 takes no more than fits. It reads the

@@ -1,8 +1,10 @@
 //! The cable, with its devices and the routers on its way.
-use super::{Random, ip_frame};
+use super::{Random, ip_frame, transport};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::{Icmpv4Packet, IpProtocol, Ipv4Address, Ipv4Packet};
+use smoltcp::wire::{
+    Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Address, Ipv6Packet,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -195,17 +197,22 @@ impl TxToken for Slot<'_> {
 
 /// What a device makes of a large TCP frame.
 fn segments(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
-    let start = 34 + usize::from(frame[46] >> 4) * 4;
-    let number = u32::from_be_bytes(frame[38..42].try_into().unwrap());
+    let tcp = transport(frame);
+    let start = tcp + usize::from(frame[tcp + 12] >> 4) * 4;
+    let number = u32::from_be_bytes(frame[tcp + 4..tcp + 8].try_into().unwrap());
     let count = frame[start..].len().div_ceil(size);
     let cut = |(n, data): (usize, &[u8])| {
         let mut bytes = [&frame[..start], data].concat();
         let number = number.wrapping_add((n * size) as u32);
-        bytes[38..42].copy_from_slice(&number.to_be_bytes());
+        bytes[tcp + 4..tcp + 8].copy_from_slice(&number.to_be_bytes());
         if n + 1 < count {
-            bytes[47] &= !9; // FIN, PSH
+            bytes[tcp + 13] &= !9; // FIN, PSH
         }
         let length = (bytes.len() - 14) as u16;
+        if tcp > 34 {
+            Ipv6Packet::new_unchecked(&mut bytes[14..]).set_payload_len(length - 40);
+            return bytes;
+        }
         let mut ip = Ipv4Packet::new_unchecked(&mut bytes[14..]);
         ip.set_total_len(length);
         ip.fill_checksum();
@@ -214,14 +221,28 @@ fn segments(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
     frame[start..].chunks(size).enumerate().map(cut).collect()
 }
 
-/// A router's "fragmentation needed" (RFC 1191, 4) for a frame of the server's.
+/// A router's "fragmentation needed" (RFC 1191, 4), or "packet too big" (RFC 4443, 3.2), for a frame of the
+/// server's.
 pub fn too_big(frame: &[u8], mtu: u16) -> Vec<u8> {
+    if transport(frame) > 34 {
+        let to = Ipv6Packet::new_checked(&frame[14..]).unwrap().src_addr();
+        let router = Ipv6Address::from_bits(to.to_bits() ^ 0x40);
+        let mut message = vec![2, 0, 0, 0, 0, 0];
+        message.extend(mtu.to_be_bytes());
+        // As much as fits into the shortest packet.
+        message.extend(frame[14..].iter().take(1280 - 48));
+        let length = message.len();
+        return ip_frame(router.into(), to.into(), IpProtocol::Icmpv6, length, |payload| {
+            payload.copy_from_slice(&message);
+            Icmpv6Packet::new_unchecked(payload).fill_checksum(&router, &to);
+        });
+    }
     let ip = Ipv4Packet::new_checked(&frame[14..]).unwrap();
     let mut message = vec![3, 4, 0, 0, 0, 0];
     message.extend(mtu.to_be_bytes());
     message.extend(&frame[14..42]);
     let router = Ipv4Address::from_bits(ip.src_addr().to_bits() ^ 0x40);
-    ip_frame(router, ip.src_addr(), IpProtocol::Icmp, message.len(), |payload| {
+    ip_frame(router.into(), ip.src_addr().into(), IpProtocol::Icmp, message.len(), |payload| {
         payload.copy_from_slice(&message);
         Icmpv4Packet::new_unchecked(payload).fill_checksum();
     })

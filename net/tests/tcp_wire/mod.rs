@@ -7,7 +7,7 @@ mod stranger;
 pub use cable::*;
 pub use stranger::{Answer, Stranger};
 
-use net::tcp::{Address, Config, Interface, Listener, Stream};
+use net::tcp::{Address, Config, Interface, Listener, Own, Stream};
 use net::{Listener as _, Stream as _};
 use smoltcp::iface::{self, SocketHandle, SocketSet};
 use smoltcp::phy::ChecksumCapabilities;
@@ -15,9 +15,11 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    Icmpv4Packet, IpAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, TcpPacket,
+    Icmpv4Packet, Icmpv6Packet, IpCidr, IpProtocol, IpRepr, Ipv4Address, Ipv4Packet, Ipv6Address,
+    Ipv6Packet, TcpPacket,
 };
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 pub const PORT: u16 = 18022;
@@ -60,7 +62,7 @@ pub struct Client {
     iface: iface::Interface,
     pub set: SocketSet<'static>,
     next_port: u16,
-    pub server: Ipv4Address,
+    pub server: IpAddr,
 }
 
 pub fn config(sockets: usize, listening: usize) -> Config {
@@ -78,15 +80,39 @@ pub fn config(sockets: usize, listening: usize) -> Config {
 
 /// On one network, as on a bridge.
 pub fn lan() -> Address {
-    let ip = Ipv4Address::new(10, 0, 0, 2);
-    Address { mac: SERVER_MAC, ip, prefix: 24, gateway: None }
+    let own = Own { ip: Ipv4Address::new(10, 0, 0, 2), prefix: 24, gateway: None };
+    Address { mac: SERVER_MAC, v4: Some(own), v6: None }
 }
 
 /// As Qubes has it: the client is behind the gateway, which is not in our network.
 pub fn qube() -> Address {
     let ip = Ipv4Address::new(10, 137, 0, 20);
     let gateway = Some(Ipv4Address::new(10, 138, 3, 7));
-    Address { mac: SERVER_MAC, ip, prefix: 32, gateway }
+    Address { mac: SERVER_MAC, v4: Some(Own { ip, prefix: 32, gateway }), v6: None }
+}
+
+/// As `lan`, by IPv6.
+pub fn lan6() -> Address {
+    let own = Own { ip: host6(2), prefix: 64, gateway: None };
+    Address { mac: SERVER_MAC, v4: None, v6: Some(own) }
+}
+
+/// As `qube`, by IPv6: the gateway has a link-local address.
+pub fn qube6() -> Address {
+    let ip = Ipv6Address::new(0xfd09, 0x24ef, 0x4179, 0, 0, 0, 0xa89, 20);
+    let gateway = Some(Ipv6Address::new(0xfe80, 0, 0, 0, 0xfcff, 0xffff, 0xfeff, 0xffff));
+    Address { mac: SERVER_MAC, v4: None, v6: Some(Own { ip, prefix: 128, gateway }) }
+}
+
+/// A host of `lan6`'s network.
+pub fn host6(number: u16) -> Ipv6Address {
+    Ipv6Address::new(0xfd00, 0, 0, 7, 0, 0, 0, number)
+}
+
+/// The address that a client connects to.
+pub fn ip_of(address: &Address) -> IpAddr {
+    let v6 = address.v6.map(|own| IpAddr::V6(own.ip));
+    address.v4.map(|own| IpAddr::V4(own.ip)).or(v6).unwrap()
 }
 
 impl Net {
@@ -104,7 +130,7 @@ impl Net {
         let mut server = Interface::new(server_port, &config);
         server.set_address(Some(address)).unwrap();
         let listener = server.listener();
-        let client = Client::new(client_port, address.ip);
+        let client = Client::new(client_port, ip_of(&address));
         Self {
             now,
             server,
@@ -168,12 +194,19 @@ impl Net {
 }
 
 impl Client {
-    fn new(mut port: Port, server: Ipv4Address) -> Self {
+    fn new(mut port: Port, server: IpAddr) -> Self {
         let config = iface::Config::new(EthernetAddress(CLIENT_MAC).into());
         let mut iface = iface::Interface::new(config, &mut port, Instant::ZERO);
         iface.update_ip_addrs(|list| {
-            let own = Ipv4Address::from_bits(server.to_bits() ^ 0x7f);
-            list.push(IpCidr::new(IpAddress::Ipv4(own), 24)).unwrap();
+            let own = match server {
+                IpAddr::V4(ip) => {
+                    IpCidr::new(Ipv4Address::from_bits(ip.to_bits() ^ 0x7f).into(), 24)
+                }
+                IpAddr::V6(ip) => {
+                    IpCidr::new(Ipv6Address::from_bits(ip.to_bits() ^ 0x7f).into(), 64)
+                }
+            };
+            list.push(own).unwrap();
         });
         let set = SocketSet::new(Vec::new());
         Self { port, iface, set, next_port: 40000, server }
@@ -204,8 +237,8 @@ impl Client {
         at.map(|at| (at.total_millis() as u64).max(now + 1))
     }
 
-    pub fn ip(&self) -> Ipv4Address {
-        self.iface.ipv4_addr().unwrap()
+    pub fn ip(&self) -> IpAddr {
+        self.iface.ip_addrs()[0].address().into()
     }
 }
 
@@ -256,8 +289,23 @@ pub fn exchange(
     (at_server, at_client)
 }
 
+/// Where TCP's header, or ICMP's, begins in a frame.
+pub fn transport(frame: &[u8]) -> usize {
+    if frame[12..14] == [0x86, 0xdd] { 14 + 40 } else { 14 + 20 }
+}
+
 /// A frame whose bytes were changed, with the checksums that it would have.
 pub fn summed_again(mut frame: Vec<u8>) -> Vec<u8> {
+    if transport(&frame) > 34 {
+        let mut ip = Ipv6Packet::new_unchecked(&mut frame[14..]);
+        let (from, to) = (ip.src_addr(), ip.dst_addr());
+        let (is_tcp, payload) = (ip.next_header() == IpProtocol::Tcp, ip.payload_mut());
+        match is_tcp {
+            true => TcpPacket::new_unchecked(payload).fill_checksum(&from.into(), &to.into()),
+            false => Icmpv6Packet::new_unchecked(payload).fill_checksum(&from, &to),
+        }
+        return frame;
+    }
     let mut ip = Ipv4Packet::new_unchecked(&mut frame[14..]);
     ip.fill_checksum();
     let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
@@ -287,20 +335,33 @@ pub fn who_has(from: Ipv4Address, mac: [u8; 6], wanted: Ipv4Address) -> Vec<u8> 
 }
 
 pub fn ip_frame(
-    from: Ipv4Address,
-    to: Ipv4Address,
+    from: IpAddr,
+    to: IpAddr,
     next_header: IpProtocol,
     length: usize,
     emit: impl FnOnce(&mut [u8]),
 ) -> Vec<u8> {
-    let ip =
-        Ipv4Repr { src_addr: from, dst_addr: to, next_header, payload_len: length, hop_limit: 64 };
-    let mut bytes = vec![0; 14 + 20 + length];
+    hop_frame(from, to, (next_header, 64), length, emit)
+}
+
+/// As `ip_frame`, with a hop limit.
+pub fn hop_frame(
+    from: IpAddr,
+    to: IpAddr,
+    (next_header, hops): (IpProtocol, u8),
+    length: usize,
+    emit: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
+    let ip = IpRepr::new(from.into(), to.into(), next_header, length, hops);
+    let mut bytes = vec![0; 14 + ip.buffer_len()];
     let mut frame = EthernetFrame::new_unchecked(&mut bytes);
     frame.set_src_addr(EthernetAddress(CLIENT_MAC));
     frame.set_dst_addr(EthernetAddress(SERVER_MAC));
-    frame.set_ethertype(EthernetProtocol::Ipv4);
-    emit(&mut frame.payload_mut()[20..]);
-    ip.emit(&mut Ipv4Packet::new_unchecked(frame.payload_mut()), &ChecksumCapabilities::default());
+    frame.set_ethertype(match to {
+        IpAddr::V4(_) => EthernetProtocol::Ipv4,
+        IpAddr::V6(_) => EthernetProtocol::Ipv6,
+    });
+    emit(&mut frame.payload_mut()[ip.header_len()..]);
+    ip.emit(frame.payload_mut(), &ChecksumCapabilities::default());
     bytes
 }

@@ -1,14 +1,15 @@
 //! Hosts that say segment by segment what a test wants.
-use super::{Net, PORT, ip_frame};
+use super::{Net, PORT, host6, ip_frame, transport};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    IpProtocol, Ipv4Address, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
 };
+use std::net::IpAddr;
 
 /// A host that says what a test wants.
 #[derive(Clone, Copy)]
 pub struct Stranger {
-    pub ip: Ipv4Address,
+    pub ip: IpAddr,
     pub port: u16,
     /// Its next number, and the server's.
     pub next: TcpSeqNumber,
@@ -19,9 +20,16 @@ pub struct Stranger {
 impl Stranger {
     /// A host 10.0.0.N.
     pub fn new(host: u8, port: u16) -> Self {
-        let ip = Ipv4Address::new(10, 0, 0, host);
+        let ip = Ipv4Address::new(10, 0, 0, host).into();
         let next = TcpSeqNumber(1000 * i32::from(host));
         Self { ip, port, next, theirs: TcpSeqNumber(0), window: 65535 }
+    }
+
+    /// As `new`, a host of the client's kind of network.
+    pub fn beside(net: &Net, host: u8, port: u16) -> Self {
+        let v6 = net.client.server.is_ipv6().then(|| host6(host.into()).into());
+        let plain = Self::new(host, port);
+        Self { ip: v6.unwrap_or(plain.ip), ..plain }
     }
 
     pub fn syn(&self, net: &Net) -> Vec<u8> {
@@ -102,10 +110,16 @@ pub struct Answer {
 
 impl Answer {
     pub fn of(frame: &[u8], to: &Stranger) -> Option<Self> {
-        let ip = Ipv4Packet::new_checked(frame.get(14..)?).ok()?;
-        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
-        let ours = ip.next_header() == IpProtocol::Tcp
-            && (ip.dst_addr(), tcp.dst_port()) == (to.ip, to.port);
+        let packet = frame.get(14..)?;
+        let (next_header, dst) = if transport(frame) > 34 {
+            let ip = Ipv6Packet::new_checked(packet).ok()?;
+            (ip.next_header(), IpAddr::from(ip.dst_addr()))
+        } else {
+            let ip = Ipv4Packet::new_checked(packet).ok()?;
+            (ip.next_header(), IpAddr::from(ip.dst_addr()))
+        };
+        let tcp = TcpPacket::new_checked(&frame[transport(frame)..]).ok()?;
+        let ours = next_header == IpProtocol::Tcp && (dst, tcp.dst_port()) == (to.ip, to.port);
         ours.then(|| Self {
             number: tcp.seq_number(),
             ack: tcp.ack_number(),

@@ -115,6 +115,16 @@ fn addresses_of_guests() {
     for bad in ["10.0.2/24", "10.0.2.20/33", "10.0.2.20/", "x"] {
         assert_eq!(Options::parse(["--ipv4", bad]).1.len(), 1, "{bad}");
     }
+    let words = ["--ipv6", "fd00::2", "--ipv6-gateway=fe80::1"];
+    let (options, problems) = Options::parse(words);
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(options.ipv6, Some(("fd00::2".parse().unwrap(), 64)));
+    assert_eq!(options.ipv6_gateway, "fe80::1".parse().ok());
+    assert_eq!(Options::parse(["--ipv6", "fd00::2/128"]).0.ipv6.unwrap().1, 128);
+    for bad in ["fd00::2/129", "fd00::2/", "10.0.0.2/24", "fd00::2%1/64", "[fd00::2]/64"] {
+        assert_eq!(Options::parse(["--ipv6", bad]).1.len(), 1, "{bad}");
+        assert_eq!(Options::parse(["--ipv6-gateway", bad]).1.len(), 1, "{bad}");
+    }
     assert_eq!(Options::parse([]).0.watchdog(), 30);
     assert_eq!(Options::parse(["--watchdog=0"]).0.watchdog(), 0);
     for bad in ["181", "-1", "on"] {

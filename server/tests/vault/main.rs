@@ -110,14 +110,35 @@ struct Model {
     refused: usize,
 }
 
+/// A disk of 4 MiB with an empty volume.
+fn blank(is_exfat: bool) -> Ram {
+    let ram = Ram::zeros(4 << 20);
+    if !is_exfat {
+        wait(fat::format(&ram, &FormatOptions::default(), &mut |_, _| ())).unwrap();
+        return ram;
+    }
+    static MADE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("vault-{}.img", std::process::id()));
+        std::fs::write(&path, ram.0.borrow().as_slice()).unwrap();
+        let done = std::process::Command::new("mkfs.exfat").arg(&path).output();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let done = done.expect("mkfs.exfat of exfatprogs");
+        assert!(done.status.success(), "{done:?}");
+        bytes
+    });
+    Ram::new(made.clone())
+}
+
 fn mount(ram: &Ram) -> Rc<Volume<Ram>> {
     Rc::new(wait(Volume::mount(ram.clone(), &MountOptions::default())).unwrap())
 }
 
 impl Model {
     fn new(seed: u64) -> Self {
-        let ram = Ram::zeros(4 << 20);
-        wait(fat::format(&ram, &FormatOptions::default(), &mut |_, _| ())).unwrap();
+        // The seeds take turns between FAT and exFAT.
+        let ram = blank(seed.is_multiple_of(2));
         let volume = mount(&ram);
         volume.set_time(START - 1000);
         for folder in ["/in", "/in/d", "/d"] {

@@ -22,7 +22,7 @@ Usage: mirage-sshfs [OPTION]...
       --partition N        serve partition N of the disk; `whole` serves the disk as a whole.
                            [the volume that is found; where that is in doubt, read-only]
       --port N             the TCP port; 0 takes a free one [18022]
-      --listen ADDR        the address to listen on [0.0.0.0]
+      --listen ADDR        the address to listen on, as ::1; :: is all of IPv4 and IPv6 [0.0.0.0]
       --user NAME          the user of --key, named in messages [mirage]
       --key 'ssh-ed25519 AAAA...'
                            a public key for that user, besides those on the volume:
@@ -99,8 +99,10 @@ fn main() -> ExitCode {
     if !problems.is_empty() {
         return usage(&problems.join("; "));
     }
-    if options.ipv4.is_some() || options.ipv4_gateway.is_some() {
-        return usage("--ipv4 and --ipv4-gateway are for guests; use --listen");
+    let v4 = options.ipv4.is_some() || options.ipv4_gateway.is_some();
+    if v4 || options.ipv6.is_some() || options.ipv6_gateway.is_some() {
+        let name = if v4 { "--ipv4" } else { "--ipv6" };
+        return usage(&format!("{name} and {name}-gateway are for guests; use --listen"));
     }
     if options.mtu.is_some() {
         return usage("--mtu is for guests; here the system has it");
@@ -167,7 +169,11 @@ fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 
 fn listen(options: &Options) -> Result<Sockets, Box<dyn Error>> {
     let address = match &options.listen {
-        Some(text) => text.parse().map_err(|_| format!("--listen {text}: not an IP address"))?,
+        Some(text) => {
+            let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            let bare = bare.filter(|bare| bare.contains(':')).unwrap_or(text);
+            bare.parse().map_err(|_| format!("--listen {text}: not an IP address"))?
+        }
         None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
     let address = SocketAddr::new(address, options.port);

@@ -114,6 +114,33 @@ fn the_host_is_told_how_to_cut() {
     assert_eq!(requests[1].bytes()[HEADER + 50..][..2], [0x14, 0x81]);
 }
 
+/// A TCP frame over IPv6 with so many bytes of data.
+fn tcp6(data: usize) -> Vec<u8> {
+    let mut frame = vec![0; 74 + data];
+    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+    frame[14] = 0x60;
+    frame[18..20].copy_from_slice(&((20 + data) as u16).to_be_bytes());
+    frame[20] = 6;
+    frame[22..24].copy_from_slice(&[0xfd, 0]);
+    frame[37] = 1;
+    frame[38..40].copy_from_slice(&[0xfd, 0]);
+    frame[53] = 2;
+    frame[66] = 0x50;
+    frame
+}
+
+#[test]
+fn the_host_completes_checksums_of_ipv6() {
+    let (host, mut net) = start(MAC | CHECKSUM | HOST_TSO4);
+    assert!(net.capabilities().segmentation.tcpv6.is_none());
+    send(&mut net, &tcp6(100), None);
+    let requests = host.requests(TRANSMIT);
+    // NEEDS_CSUM; the checksum at 16 from 54 on.
+    assert_eq!(requests[0].bytes()[..HEADER], [1, 0, 0, 0, 0, 0, 54, 0, 16, 0, 0, 0]);
+    // The sum of fd00::1, fd00::2, protocol 6 and the length 120, folded.
+    assert_eq!(requests[0].bytes()[HEADER + 70..][..2], [0xfa, 0x82]);
+}
+
 #[test]
 fn without_the_host_nothing_is_left_to_it() {
     let (host, mut net) = start(MAC | CHECKSUM);

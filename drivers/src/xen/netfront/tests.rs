@@ -28,9 +28,13 @@ impl Bench {
 
     fn connected() -> Self {
         let mut bench = Self::new(1);
-        bench.back.borrow().attach(&mut bench.world.stored.borrow_mut());
-        bench.wait(|bench| bench.front.is_connected());
+        bench.attach();
         bench
+    }
+
+    fn attach(&mut self) {
+        self.back.borrow().attach(&mut self.world.stored.borrow_mut());
+        self.wait(|bench| bench.front.is_connected());
     }
 
     fn turn(&mut self) {

@@ -1,4 +1,5 @@
 //! The transmit ring: frames that the backend takes.
+use crate::checksum::Prepared;
 use crate::xen::ring::{Broken, Ring};
 use crate::xen::shared::Shared;
 use alloc::vec;
@@ -53,19 +54,19 @@ impl Transmit {
 
     /// Queues a frame; one that has no room or is too large is dropped, as on any network.
     ///
-    /// `blank`: the backend completes the TCP checksum. `segment`: it also cuts the frame into
+    /// `prepared`: whether the backend completes the TCP checksum. `segment`: it also cuts the frame into
     /// segments with so many bytes of data each.
-    pub fn send(&mut self, frame: &[u8], blank: bool, segment: Option<u16>) {
+    pub fn send(&mut self, frame: &[u8], prepared: Prepared, segment: Option<u16>) {
         let slots = frame.len().div_ceil(PAGE_SIZE);
         if slots == 0 || slots > self.most || slots > self.room() {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
         // Segmentation needs the checksum of every segment to be filled in.
-        let segment = segment.filter(|_| blank);
-        let mut flags = match blank {
-            true => TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED,
-            false => TxFlags::empty(),
+        let segment = segment.filter(|_| prepared == Prepared::Partial { v6: false });
+        let mut flags = match prepared {
+            Prepared::Whole => TxFlags::empty(),
+            Prepared::Partial { .. } => TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED,
         };
         for (index, bytes) in frame.chunks(PAGE_SIZE).enumerate() {
             let first = index == 0;

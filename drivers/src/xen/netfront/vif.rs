@@ -49,6 +49,8 @@ pub struct Vif {
     pub up: Cell<bool>,
     /// Whether the backend cuts large TCP frames and fills in checksums.
     pub segmentation: Cell<bool>,
+    /// Whether it fills in those of IPv6, too.
+    pub checksum6: Cell<bool>,
     connection: RefCell<Option<Connection>>,
     failed: Cell<bool>,
     /// A frame that is about to be sent.
@@ -66,6 +68,7 @@ impl Vif {
             mtu: Cell::new(MTU),
             up: Cell::new(false),
             segmentation: Cell::new(false),
+            checksum6: Cell::new(false),
             connection: RefCell::new(None),
             failed: Cell::new(false),
             scratch: RefCell::default(),
@@ -114,7 +117,8 @@ impl Vif {
             node("feature-rx-notify", 1),
             node("feature-sg", 1),
             node("feature-gso-tcpv4", 1),
-            node("feature-ipv6-csum-offload", 0),
+            node("feature-gso-tcpv6", 1),
+            node("feature-ipv6-csum-offload", 1),
         ];
         Ok((Connection { channel, transmit, receive }, nodes.into()))
     }
@@ -139,9 +143,11 @@ impl Frontend for Vif {
         }
         let scatter = backend.number(store, "feature-sg", 0u32).await? != 0;
         let large = backend.number(store, "feature-gso-tcpv4", 0u32).await? != 0;
+        let sums6 = backend.number(store, "feature-ipv6-csum-offload", 0u32).await? != 0;
         let (connection, nodes) = self.open(backend.domain, scatter)?;
         self.connection.replace(Some(connection));
         self.segmentation.set(scatter && large);
+        self.checksum6.set(sums6);
         Ok(nodes)
     }
 
@@ -160,6 +166,7 @@ impl Frontend for Vif {
         self.up.set(false);
         self.failed.set(false);
         self.segmentation.set(false);
+        self.checksum6.set(false);
         if let Some(connection) = self.connection.take() {
             let (transmit, receive) = (connection.transmit.dropped, connection.receive.dropped);
             debug!("network interface down, {transmit} and {receive} frames dropped");
