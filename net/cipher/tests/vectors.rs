@@ -93,6 +93,37 @@ fn what_is_too_short_for_a_packet_is_broken_and_nothing_else() {
     }
 }
 
+/// The key stream is made in pieces that depend on the length.
+#[test]
+fn chacha_packets_of_every_length_are_those_of_the_libraries_put_together() {
+    use chacha20::ChaCha20Legacy;
+    use cipher::{KeyIvInit, StreamCipher};
+    use poly1305::{Poly1305, universal_hash::KeyInit};
+    let keys = key(64, 1);
+    for length in (12..2400).step_by(8).chain([32_776, 34_988]) {
+        let sequence = (length as u32).wrapping_mul(0x0101_0101);
+        let nonce = u64::from(sequence).to_be_bytes();
+        let stream = |half: usize| {
+            ChaCha20Legacy::new_from_slices(&keys[half * 32..][..32], &nonce).unwrap()
+        };
+        let clear = plain(length, length);
+        let mut expected = clear.clone();
+        stream(1).apply_keystream(&mut expected[..LENGTH]);
+        let (mut body, mut first) = (stream(0), [0; 64]);
+        body.apply_keystream(&mut first);
+        body.apply_keystream(&mut expected[LENGTH..]);
+        let tag = Poly1305::new_from_slice(&first[..32]).unwrap().compute_unpadded(&expected);
+        expected.extend(tag);
+        let new = || packet_cipher::new(Name::ChaCha20Poly1305, None, &keys, &[], &[]).unwrap();
+        let mut packet = clear.clone();
+        packet.resize(length + 16, 0);
+        new().seal(sequence, &mut packet).unwrap();
+        assert!(packet == expected, "{length}");
+        assert_eq!(open(&mut *new(), sequence, &mut packet), Ok(length as u32 - 4));
+        assert!(packet[LENGTH..length] == clear[LENGTH..], "{length}");
+    }
+}
+
 #[test]
 fn names_are_found_and_keys_of_other_lengths_refused() {
     for name in Name::ALL {
