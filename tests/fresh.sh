@@ -50,6 +50,6 @@ fsck.fat -n "$there/disk.img" >"$work/said" || fail "the volume is not clean"
 
 say "without a network, from cargo vendor"
 cargo vendor --locked --manifest-path "$there/Cargo.toml" "$work/crates" >"$work/config" 2>"$work/said" || fail "cargo vendor"
-mkdir -p "$there/.cargo" && mv "$work/config" "$there/.cargo/config.toml"
+mkdir -p "$there/.cargo" && cat "$work/config" >>"$there/.cargo/config.toml"
 (cd "$there" && CARGO_HOME="$work/other-home" CARGO_NET_OFFLINE=true cargo check --quiet --locked --package net) || fail "offline"
 say "all three work"

@@ -44,8 +44,10 @@ impl ChaChaPoly {
 
     /// The key of a packet's tag, which is the beginning of its key stream.
     fn start(&self, sequence: u32) -> Result<Started, Broken> {
-        let (stream, ahead) = begun(&self.packet, sequence)?;
-        let tag = *ahead.first_chunk::<32>().ok_or(Broken)?;
+        let (stream, mut ahead) = begun(&self.packet, sequence)?;
+        let first = ahead.first_chunk_mut::<32>().ok_or(Broken)?;
+        let tag = *first;
+        first.zeroize();
         Ok(Started { tag, stream, ahead })
     }
 }
