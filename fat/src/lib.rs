@@ -39,6 +39,7 @@ pub use layout::posix::Posix;
 pub use tree::actor::Actor;
 pub use tree::dir::{Dir, DirEntry};
 pub use tree::link::Link;
+pub use tree::posix::Change;
 pub use volume::{MountOptions, Volume};
 pub use whole::check::{Problem, Summary, check, check_at};
 pub use whole::format::{FormatError, FormatOptions, format, volume_label};

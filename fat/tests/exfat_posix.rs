@@ -4,7 +4,7 @@ mod common;
 mod exfat_image;
 use common::*;
 use exfat_image::sign;
-use fat::{BlockDevice, Error, Geometry, OpenOptions, Posix, Volume};
+use fat::{BlockDevice, Change, Error, Geometry, OpenOptions, Posix, Volume};
 
 const PLAIN: Posix = Posix { mode: 0o100_644, nanoseconds: 0, uid: 1000, gid: 1000 };
 /// 04A783FA-FED6-4C0A-B8B9-7E19D5F695BE.
@@ -48,7 +48,7 @@ fn entries(disk: &Disk) -> u32 {
 }
 
 async fn chmod(volume: &Volume<Disk>, path: &str, mode: u32) {
-    volume.set_posix_by(path, Some(mode), None, PLAIN, None).await.unwrap();
+    volume.change_attributes(path, Change::posix(Some(mode), None, PLAIN), None).await.unwrap();
 }
 
 /// Permission bits, user and group.
@@ -72,7 +72,10 @@ fn a_mode_is_kept_by_one_entry_of_the_file_that_needs_it() {
         assert_eq!(shown(&volume, "/a").await, None, "as any file");
         chmod(&volume, "/script", 0o755).await;
         assert_eq!(shown(&volume, "/script").await, Some((0o755, 1000, 1000)));
-        volume.set_posix_by("/script", None, Some((7, 8)), PLAIN, None).await.unwrap();
+        volume
+            .change_attributes("/script", Change::posix(None, Some((7, 8)), PLAIN), None)
+            .await
+            .unwrap();
         chmod(&volume, "/z", 0o444).await;
         assert!(volume.metadata("/z").await.unwrap().read_only);
         assert_eq!(shown(&volume, "/z").await, None, "the attribute says it");
@@ -97,7 +100,14 @@ fn a_mode_is_kept_by_one_entry_of_the_file_that_needs_it() {
         put(&volume, "/other", b"other").await.unwrap();
         volume.rename("/dir/a name that needs more entries", "/other", true).await.unwrap();
         assert_eq!(shown(&volume, "/other").await, Some((0o755, 7, 8)));
-        volume.set_posix_by("/other", Some(0o644), Some((1000, 1000)), PLAIN, None).await.unwrap();
+        volume
+            .change_attributes(
+                "/other",
+                Change::posix(Some(0o644), Some((1000, 1000)), PLAIN),
+                None,
+            )
+            .await
+            .unwrap();
         assert_eq!(shown(&volume, "/other").await, None);
         put(&volume, "/a", b"a").await.unwrap();
         assert_eq!(get(&volume, "/other").await.unwrap(), b"/script");
@@ -116,14 +126,14 @@ fn an_open_file_gets_its_mode_under_any_name() {
         put(&volume, "/dir/behind", b"b").await.unwrap();
         volume.write(&file, 0, &pattern(1, 9000)).await.unwrap();
         volume.rename("/dir", "/moved", true).await.unwrap();
-        volume.set_file_posix(&file, Some(0o750), None, PLAIN).await.unwrap();
+        volume.change_file(&file, Change::posix(Some(0o750), None, PLAIN)).await.unwrap();
         volume.write(&file, 9000, &pattern(2, 500)).await.unwrap();
         volume.rename("/moved/file", "/renamed", true).await.unwrap();
-        volume.set_file_posix(&file, None, Some((0, 0)), PLAIN).await.unwrap();
+        volume.change_file(&file, Change::posix(None, Some((0, 0)), PLAIN)).await.unwrap();
         volume.set_file_times(&file, Some(NOW + 5), None).await.unwrap();
         let gone = volume.open("/gone", &WRITE).await.unwrap();
         volume.remove_file("/gone").await.unwrap();
-        volume.set_file_posix(&gone, Some(0o700), None, PLAIN).await.unwrap();
+        volume.change_file(&gone, Change::posix(Some(0o700), None, PLAIN)).await.unwrap();
         assert_eq!(volume.file_metadata(&gone).posix.unwrap().permissions(), 0o700);
     });
     let volume = again(volume, &disk);
@@ -250,7 +260,9 @@ fn the_mark_and_all_entries_are_taken_off() {
         assert_eq!(volume.unmark_posix().await, Ok(101));
         assert!(!volume.keeps_posix());
         assert_eq!(link(&volume, "/l", "x").await, Err(Error::NoLinks));
-        let owner = volume.set_posix_by("/dir/link", None, Some((1, 1)), PLAIN, None).await;
+        let owner = volume
+            .change_attributes("/dir/link", Change::posix(None, Some((1, 1)), PLAIN), None)
+            .await;
         assert_eq!(owner, Err(Error::NoLinks));
     });
     let volume = again(volume, &disk);

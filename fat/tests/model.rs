@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
 use common::*;
-use fat::{Error, File, Posix, Volume};
+use fat::{Change, Error, File, Posix, Volume};
 use std::collections::BTreeMap;
 
 const NAMES: [&str; 12] = [
@@ -194,8 +194,12 @@ impl Model<'_> {
         let by_handle = self.random.below(2) == 0;
         let volume = self.volume;
         let done = match self.open_here(&path).filter(|_| by_handle) {
-            Some((_, file, _)) => volume.set_file_posix(file, Some(mode), None, PLAIN).await,
-            None => volume.set_posix_by(&path, Some(mode), None, PLAIN, None).await,
+            Some((_, file, _)) => {
+                volume.change_file(file, Change::posix(Some(mode), None, PLAIN)).await
+            }
+            None => {
+                volume.change_attributes(&path, Change::posix(Some(mode), None, PLAIN), None).await
+            }
         };
         match there {
             None => assert!(done.is_err()),

@@ -2,7 +2,7 @@
 //! written, then mounted again, repaired and changed.
 #![no_main]
 use client::Ram;
-use fat::{MountOptions, OpenOptions, Posix, Volume};
+use fat::{Change, MountOptions, OpenOptions, Posix, Volume};
 use fuzz::exfat::{METADATA, populated, sign};
 use fuzz::wait;
 use libfuzzer_sys::fuzz_target;
@@ -83,11 +83,11 @@ fn change(ram: &Ram) {
                 let _ = volume.write(&file, 600, &[7; 1500]).await;
                 let _ = volume.set_len(&file, 900).await;
                 let _ = volume.append(&file, &[8; 600]).await;
-                let _ = volume.set_file_posix(&file, Some(0o711), None, plain).await;
+                let _ = volume.change_file(&file, Change::posix(Some(0o711), None, plain)).await;
             }
         }
         for path in ["/folder/script", "/folder/link", "/in pieces", "/folder"] {
-            let _ = volume.set_posix_by(path, Some(0o640), Some((1, 2)), plain, None).await;
+            let _ = volume.change_attributes(path, Change::posix(Some(0o640), Some((1, 2)), plain), None).await;
         }
         let _ = volume.create_link_by("/folder/new link", "a", (3, 4), None).await;
         let _ = volume.rename("/folder/link", "/folder/script", true).await;

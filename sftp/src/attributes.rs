@@ -30,6 +30,13 @@ impl Attributes {
         self.permissions.is_some_and(|mode| mode & S_IFMT == S_IFDIR)
     }
 
+    /// Whether SETSTAT with them is of a symbolic link itself: times and owners alone are, unlike in OpenSSH's
+    /// server. sshfs asks so, and tar and rsync through it would set those of what the link leads to.
+    pub(crate) fn are_a_links(&self) -> bool {
+        let others = self.size.is_some() || self.permissions.is_some();
+        !others && (self.owner.is_some() || self.times.is_some())
+    }
+
     /// Reads them, skipping extended attributes and, as OpenSSH does, flags that version 3 has not.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Status> {
         let flags = reader.u32()?;

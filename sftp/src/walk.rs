@@ -2,9 +2,9 @@
 //! slash, `.` or `..` at the end asks for a folder, as POSIX has it (XBD section 4.16). Symbolic links are
 //! followed here and nowhere below, so that what comes out is a plain path from the user's root: `..` ends
 //! there, and an absolute target begins there.
-use crate::attributes::Attributes;
-use crate::files::{Files, Link};
+use crate::files::{Files, Link, OpenFlags};
 use crate::give_way::give_way;
+use crate::request::Operation;
 use crate::request::path::{Ending, MAX_PATH, Path, TOO_LONG};
 use crate::server::Server;
 use crate::status::{Status, StatusCode};
@@ -23,6 +23,27 @@ const DOTS: Status = Status::new(StatusCode::Failure, "\".\" and \"..\" cannot b
 /// The code that OpenSSH has for ELOOP.
 const TOO_MANY_LINKS: Status =
     Status::new(StatusCode::NoSuchFile, "too many levels of symbolic links");
+
+/// What the path of a request is of. But for REALPATH's it may be missing when it ends with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Of what is there, behind a link that it ends with.
+    There,
+    /// Of a link itself, unless what stands behind its name asks for a folder.
+    Itself,
+    /// Of a name in its folder, also when that is a link's.
+    Entry,
+    /// Of a file that is made when it is missing; it must be if this is true.
+    NewFile(bool),
+    /// Of a link to be made: with a slash behind its name it must be there already, which is an error, too.
+    NewLink,
+    /// Of a folder to be made: a slash behind its name is right before it is there.
+    NewFolder,
+    /// Of a folder to be removed.
+    Removed,
+    /// Of what may be missing itself, but not what it is in.
+    Real,
+}
 
 /// What came of walking a path.
 struct Walked {
@@ -98,111 +119,80 @@ impl<F: Files> Server<F> {
         if self.files.stat(path).await?.is_folder() { Ok(()) } else { Err(NOT_A_FOLDER) }
     }
 
-    async fn place_as(&self, path: &Path, follow: bool) -> Result<String, Status> {
-        let walked = self.walk(path, follow).await?;
-        if walked.wants_folder && !walked.is_folder {
-            self.folder(&walked.at).await?;
+    /// The plain paths of a request; empty when it has none.
+    pub(crate) async fn places(&self, operation: &Operation) -> Result<(String, String), Status> {
+        let (path, what) = match operation {
+            Operation::Open { path, flags, .. } if flags.contains(OpenFlags::CREAT) => {
+                (path, For::NewFile(flags.contains(OpenFlags::EXCL)))
+            }
+            Operation::Open { path, .. }
+            | Operation::Opendir(path)
+            | Operation::Stat(path)
+            | Operation::Statvfs(path) => (path, For::There),
+            Operation::Setstat(path, attributes) => match attributes.are_a_links() {
+                true => (path, For::Itself),
+                false => (path, For::There),
+            },
+            Operation::Lstat(path) | Operation::Lsetstat(path, _) => (path, For::Itself),
+            Operation::Readlink(path) => {
+                self.files.has_links()?;
+                (path, For::Itself)
+            }
+            Operation::Symlink { path, .. } => {
+                self.files.has_links()?;
+                (path, For::NewLink)
+            }
+            Operation::Remove(path) => (path, For::Entry),
+            Operation::Mkdir(path, _) => (path, For::NewFolder),
+            Operation::Rmdir(path) => (path, For::Removed),
+            Operation::Realpath(path) => (path, For::Real),
+            Operation::Rename { from, to, .. } => return self.places_to_rename(from, to).await,
+            _ => return Ok((String::new(), String::new())),
+        };
+        Ok((self.place(path, what).await?, String::new()))
+    }
+
+    /// Where a path leads, when that is what `what` asks for.
+    async fn place(&self, path: &Path, what: For) -> Result<String, Status> {
+        let (ending, dots) = (path.ending(), has_dots(path));
+        let follow = match what {
+            For::There | For::Real => true,
+            For::Itself => ending != Ending::Name,
+            For::NewFile(new) => dots || !new && ending == Ending::Name,
+            For::Entry | For::NewLink | For::NewFolder | For::Removed => dots,
+        };
+        let Walked { at, is_folder, wants_folder } = self.walk(path, follow).await?;
+        let wants_folder = wants_folder && !is_folder;
+        let above = at.rsplit_once('/').map_or("", |(above, _)| above);
+        let names_folder = matches!(what, For::NewFile(_)) && wants_folder && !dots;
+        // What must be a folder.
+        let folder = match what {
+            For::NewFile(_) if names_folder => above,
+            For::NewFolder if !dots => "",
+            _ if wants_folder => at.as_str(),
+            For::Real if ending == Ending::Name => above,
+            _ => "",
+        };
+        if !folder.is_empty() {
+            match self.folder(folder).await {
+                // It is there, and no link is made.
+                Err(NOT_A_FOLDER) if what == For::NewLink => return Err(A_FOLDERS_NAME),
+                found => found?,
+            }
         }
-        Ok(walked.at)
-    }
-
-    /// Of what is there, behind a link that it ends with; when it ends with a name, also of what is missing.
-    pub(crate) async fn place(&self, path: &Path) -> Result<String, Status> {
-        self.place_as(path, true).await
-    }
-
-    /// As `place`, of a link itself, unless what stands behind its name asks for a folder.
-    pub(crate) async fn own_place(&self, path: &Path) -> Result<String, Status> {
-        self.place_as(path, path.ending() != Ending::Name).await
-    }
-
-    /// Of what SETSTAT changes. Times and owners alone are a link's own, unlike in OpenSSH's server: sshfs asks
-    /// so, and tar and rsync through it would set those of what the link leads to.
-    pub(crate) async fn place_to_set(
-        &self,
-        path: &Path,
-        attributes: &Attributes,
-    ) -> Result<String, Status> {
-        let Attributes { size, owner, permissions, times } = attributes;
-        match size.is_none() && permissions.is_none() && (owner.is_some() || times.is_some()) {
-            true => self.own_place(path).await,
-            false => self.place(path).await,
-        }
-    }
-
-    /// As `place`, of a link itself, which is no folder.
-    pub(crate) async fn place_of_entry(&self, path: &Path) -> Result<String, Status> {
-        self.place_as(path, has_dots(path)).await
-    }
-
-    /// Of what may be missing itself, but not what it is in (REALPATH).
-    pub(crate) async fn real_place(&self, path: &Path) -> Result<String, Status> {
-        let at = self.place(path).await?;
-        if path.ending() == Ending::Name {
-            self.above(&at).await?;
-        }
-        Ok(at)
-    }
-
-    /// Fails when what holds a plain path's last name is no folder.
-    async fn above(&self, path: &str) -> Result<(), Status> {
-        match path.rsplit_once('/') {
-            Some(("", _)) | None => Ok(()),
-            Some((folder, _)) => self.folder(folder).await,
-        }
-    }
-
-    /// Of a file that is made when it is missing; with `new` it must be.
-    pub(crate) async fn place_of_new_file(&self, path: &Path, new: bool) -> Result<String, Status> {
-        let follow = has_dots(path) || !new && path.ending() == Ending::Name;
-        let walked = self.walk(path, follow).await?;
-        let wants_folder = walked.wants_folder && !walked.is_folder;
-        if path.ending() == Ending::Slash || wants_folder && path.ending() == Ending::Name {
-            self.above(&walked.at).await?;
-            return Err(A_FOLDERS_NAME);
-        }
-        if wants_folder {
-            self.folder(&walked.at).await?;
-        }
-        Ok(walked.at)
-    }
-
-    /// Of a link to be made: with a slash behind its name it must be there already, which is an error, too.
-    pub(crate) async fn place_of_new_link(&self, path: &Path) -> Result<String, Status> {
-        if path.ending() != Ending::Slash {
-            return self.place_of_entry(path).await;
-        }
-        let at = self.walk(path, false).await?.at;
-        self.files.stat(&at).await.map(|_| at)
-    }
-
-    /// Of a folder to be made: a slash behind its name is right before it is there.
-    pub(crate) async fn place_of_new_folder(&self, path: &Path) -> Result<String, Status> {
-        match path.ending() {
-            Ending::Name | Ending::Slash => Ok(self.walk(path, false).await?.at),
-            Ending::Dot | Ending::DotDot => self.place(path).await,
-        }
-    }
-
-    /// Of a folder to be removed.
-    pub(crate) async fn place_to_remove(&self, path: &Path) -> Result<String, Status> {
-        let at = self.place_of_entry(path).await?;
-        match path.ending() {
-            Ending::Dot => Err(DOT),
-            Ending::DotDot => Err(NOT_EMPTY),
-            Ending::Name | Ending::Slash => Ok(at),
+        match (what, ending) {
+            _ if names_folder => Err(A_FOLDERS_NAME),
+            (For::Removed, Ending::Dot) => Err(DOT),
+            (For::Removed, Ending::DotDot) => Err(NOT_EMPTY),
+            _ => Ok(at),
         }
     }
 
     /// Of both ends of a RENAME.
-    pub(crate) async fn places_to_rename(
-        &self,
-        from: &Path,
-        to: &Path,
-    ) -> Result<(String, String), Status> {
-        let old = self.place_of_entry(from).await?;
+    async fn places_to_rename(&self, from: &Path, to: &Path) -> Result<(String, String), Status> {
+        let old = self.place(from, For::Entry).await?;
         if has_dots(to) {
-            self.place(to).await?;
+            self.place(to, For::There).await?;
         }
         if has_dots(from) || has_dots(to) {
             return Err(DOTS);
@@ -211,7 +201,7 @@ impl<F: Files> Server<F> {
         if !is_folder && to.ending() == Ending::Slash {
             // What comes there must be a folder, and what is there now, too.
             self.folder(&old).await?;
-            if self.files.stat(&new).await.is_ok_and(|there| !there.is_folder()) {
+            if self.folder(&new).await == Err(NOT_A_FOLDER) {
                 return Err(NOT_A_FOLDER);
             }
         }

@@ -1,12 +1,10 @@
 //! Changing time stamps and the read-only attribute, of a path or of an open file.
 use crate::file::node::{File, Node};
-use crate::layout::dirent::Dirent;
-use crate::layout::posix::Posix;
 use crate::tree::actor::By;
 use crate::tree::directory::Directory;
 use crate::tree::lookup::Found;
 use crate::tree::path::Parent;
-use crate::tree::posix;
+use crate::tree::posix::{Change, Edit};
 use crate::{BlockDevice, Error, Volume};
 use alloc::rc::Rc;
 
@@ -19,34 +17,29 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
-        self.set_times_by(path, modified, accessed, None).await
-    }
-
-    /// As `set_times`, on behalf of one who may change less than everything.
-    pub async fn set_times_by(
-        &self,
-        path: &str,
-        modified: Option<u64>,
-        accessed: Option<u64>,
-        by: By<'_>,
-    ) -> Result<(), Error> {
-        let stamp = |unix: Option<u64>| unix.map(|unix| self.to_stamp(unix));
-        self.edit(path, by, |entry| set_times(entry, stamp(modified), stamp(accessed))).await
+        self.change_attributes(path, Change::times(modified, accessed), None).await
     }
 
     /// Sets or clears the read-only attribute of a file or directory.
     pub async fn set_read_only(&self, path: &str, read_only: bool) -> Result<(), Error> {
-        self.set_read_only_by(path, read_only, None).await
+        let change = Change { read_only: Some(read_only), ..Change::default() };
+        self.change_attributes(path, change, None).await
     }
 
-    /// As `set_read_only`, on behalf of one who may change less than everything.
-    pub async fn set_read_only_by(
+    /// Sets times, the read-only attribute, permission bits and owners, on behalf of one who may change less
+    /// than everything. The root has nothing to set.
+    pub async fn change_attributes(
         &self,
         path: &str,
-        read_only: bool,
+        change: Change,
         by: By<'_>,
     ) -> Result<(), Error> {
-        self.edit(path, by, |entry| entry.set_read_only(read_only)).await
+        self.edit(path, by, Edit::Change(self.on_disk(change)?)).await
+    }
+
+    /// As `change_attributes`, of an open file; what is open for writing stays so.
+    pub async fn change_file(&self, file: &File, change: Change) -> Result<(), Error> {
+        self.edit_file(file, Edit::Change(self.on_disk(change)?)).await
     }
 
     /// As `set_times`, of an open file.
@@ -56,47 +49,19 @@ impl<D: BlockDevice> Volume<D> {
         modified: Option<u64>,
         accessed: Option<u64>,
     ) -> Result<(), Error> {
+        self.change_file(file, Change::times(modified, accessed)).await
+    }
+
+    /// With its times as stamps on the disk say them.
+    fn on_disk(&self, change: Change) -> Result<Change, Error> {
+        if change.posix.is_some() {
+            self.must_keep_posix()?;
+        }
         let stamp = |unix: Option<u64>| unix.map(|unix| self.to_stamp(unix));
-        self.edit_file(file, |entry| set_times(entry, stamp(modified), stamp(accessed))).await
+        Ok(Change { modified: stamp(change.modified), accessed: stamp(change.accessed), ..change })
     }
 
-    /// As `set_read_only`, of an open file; what is open for writing stays so.
-    pub async fn set_file_read_only(&self, file: &File, read_only: bool) -> Result<(), Error> {
-        self.edit_file(file, |entry| entry.set_read_only(read_only)).await
-    }
-
-    /// Sets permission bits and owners of a file, on a volume that keeps them; `plain` is what a file has
-    /// for which nothing is kept. Of a link only the owner is set, of a folder nothing.
-    pub async fn set_posix_by(
-        &self,
-        path: &str,
-        permissions: Option<u32>,
-        owner: Option<(u32, u32)>,
-        plain: Posix,
-        by: By<'_>,
-    ) -> Result<(), Error> {
-        self.must_keep_posix()?;
-        self.edit(path, by, |entry| posix::change(entry, permissions, owner, plain)).await
-    }
-
-    /// As `set_posix_by`, of an open file; what is open for writing stays so.
-    pub async fn set_file_posix(
-        &self,
-        file: &File,
-        permissions: Option<u32>,
-        owner: Option<(u32, u32)>,
-        plain: Posix,
-    ) -> Result<(), Error> {
-        self.must_keep_posix()?;
-        self.edit_file(file, |entry| posix::change(entry, permissions, owner, plain)).await
-    }
-
-    async fn edit(
-        &self,
-        path: &str,
-        by: By<'_>,
-        change: impl Fn(&mut Dirent),
-    ) -> Result<(), Error> {
+    async fn edit(&self, path: &str, by: By<'_>, change: Edit) -> Result<(), Error> {
         let _change = self.change_by(by).await?;
         let Some(Parent { directory, name, .. }) = self.parent(path).await? else {
             return Ok(());
@@ -112,19 +77,19 @@ impl<D: BlockDevice> Volume<D> {
         &self,
         directory: &Rc<Directory>,
         found: &Found,
-        change: impl Fn(&mut Dirent),
+        change: Edit,
     ) -> Result<(), Error> {
         match self.files.at(found.place) {
             Some(node) => self.edit_node(&node, Some((directory, found)), change).await,
             None => {
                 let mut entry = found.entry;
-                change(&mut entry);
+                change.apply(&mut entry);
                 self.rewrite(directory, found, entry).await.map(drop)
             }
         }
     }
 
-    async fn edit_file(&self, file: &File, change: impl Fn(&mut Dirent)) -> Result<(), Error> {
+    async fn edit_file(&self, file: &File, change: Edit) -> Result<(), Error> {
         // After the writes that are under way, whose time stamp would overwrite this one.
         let _lock = file.node.lock.exclusive().await;
         let _change = self.change_by(file.by.as_ref()).await?;
@@ -150,12 +115,12 @@ impl<D: BlockDevice> Volume<D> {
         &self,
         node: &Rc<Node>,
         there: Option<(&Rc<Directory>, &Found)>,
-        change: impl Fn(&mut Dirent),
+        change: Edit,
     ) -> Result<(), Error> {
         let (entry, has_posix) = {
             let state = node.state.borrow();
             let mut entry = state.entry;
-            change(&mut entry);
+            change.apply(&mut entry);
             (state.settled_as(entry), state.entry.has_posix())
         };
         let moved = match there {
@@ -169,21 +134,12 @@ impl<D: BlockDevice> Volume<D> {
         };
         let mut state = node.state.borrow_mut();
         // Once more: a write may have set the time meanwhile.
-        change(&mut state.entry);
+        change.apply(&mut state.entry);
         self.soil(node, &mut state);
         drop(state);
         if let Some((directory, found, new)) = moved {
             self.files.moved(found.place, new.place, &new.entry, self.home(directory));
         }
         Ok(())
-    }
-}
-
-fn set_times(entry: &mut Dirent, modified: Option<u64>, accessed: Option<u64>) {
-    if let Some(modified) = modified {
-        entry.set_modified(modified);
-    }
-    if let Some(accessed) = accessed {
-        entry.set_accessed(accessed);
     }
 }

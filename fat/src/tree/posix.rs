@@ -8,6 +8,71 @@ use crate::{BlockDevice, Error, Volume};
 use alloc::vec;
 use alloc::vec::Vec;
 
+/// What is to be changed of a file or directory; what is absent stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    /// Unix seconds.
+    pub modified: Option<u64>,
+    pub accessed: Option<u64>,
+    pub read_only: Option<bool>,
+    /// Permission bits and owners of a file, and what a file has for which nothing is kept; on a volume that
+    /// keeps them. Of a link only the owner is set, of a folder nothing.
+    pub posix: Option<SetPosix>,
+}
+
+/// Permission bits, user and group, and what a file has for which nothing is kept.
+pub type SetPosix = (Option<u32>, Option<(u32, u32)>, Posix);
+
+impl Change {
+    /// Of times alone.
+    pub fn times(modified: Option<u64>, accessed: Option<u64>) -> Self {
+        Self { modified, accessed, ..Self::default() }
+    }
+
+    /// Of permission bits and owners.
+    pub fn posix(permissions: Option<u32>, owner: Option<(u32, u32)>, plain: Posix) -> Self {
+        Self { posix: Some((permissions, owner, plain)), ..Self::default() }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_none(&self) -> bool {
+        let times = self.modified.or(self.accessed);
+        times.is_none() && self.read_only.is_none() && self.posix.is_none()
+    }
+
+    fn apply(&self, entry: &mut Dirent) {
+        if let Some(modified) = self.modified {
+            entry.set_modified(modified);
+        }
+        if let Some(accessed) = self.accessed {
+            entry.set_accessed(accessed);
+        }
+        if let Some(read_only) = self.read_only {
+            entry.set_read_only(read_only);
+        }
+        if let Some((permissions, owner, plain)) = self.posix {
+            change(entry, permissions, owner, plain);
+        }
+    }
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Copy)]
+pub(crate) enum Edit {
+    Change(Change),
+    /// What is kept for POSIX goes.
+    Plain,
+}
+
+impl Edit {
+    pub(crate) fn apply(&self, entry: &mut Dirent) {
+        match self {
+            Self::Change(change) => change.apply(entry),
+            Self::Plain => entry.set_posix(None),
+        }
+    }
+}
+
 /// The record that marks a volume.
 const POSIX: &str = "posix";
 /// What it says: the version of the entries.
@@ -69,7 +134,7 @@ impl<D: BlockDevice> Volume<D> {
                 let ancestors: Vec<u32> = stack.iter().map(|(above, _)| above.id).collect();
                 stack.push((self.enter(&found, &ancestors).await?, 0));
             } else if found.entry.has_posix() {
-                self.edit_found(directory, &found, |entry| entry.set_posix(None)).await?;
+                self.edit_found(directory, &found, Edit::Plain).await?;
                 taken = taken.saturating_add(1);
             }
             drop(change);

@@ -5,7 +5,7 @@
 //! Contents that were overwritten since may be old or new, sector by sector, but only of the same
 //! file.
 use crate::common::*;
-use fat::{File, Posix, Volume};
+use fat::{Change, File, Posix, Volume};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -157,7 +157,10 @@ impl<'a> Writer<'a> {
     /// Sets a file's mode; 0o644 is kept by nothing.
     pub async fn chmod(&self, path: &str, mode: u32) {
         self.may_have(path, mode);
-        self.volume.set_posix_by(&self.at(path), Some(mode), None, PLAIN, None).await.unwrap();
+        self.volume
+            .change_attributes(&self.at(path), Change::posix(Some(mode), None, PLAIN), None)
+            .await
+            .unwrap();
     }
 
     fn may_have(&self, path: &str, mode: u32) {
@@ -173,7 +176,7 @@ impl<'a> Writer<'a> {
         if let Some((path, _)) = named {
             self.may_have(&path, mode);
         }
-        self.volume.set_file_posix(&file, Some(mode), None, PLAIN).await.unwrap();
+        self.volume.change_file(&file, Change::posix(Some(mode), None, PLAIN)).await.unwrap();
     }
 
     /// Makes a symbolic link, of which no part may be met.

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
-use fat::{Actor, BlockDevice, Error, File, OpenOptions, Volume};
+use fat::{Actor, BlockDevice, Change, Error, File, OpenOptions, Volume};
 use log::{info, warn};
 use qubes::filecopy::{Event, Receiver, Refused, errno};
 use qubes::qrexec::exit;
@@ -164,7 +164,11 @@ impl<D: BlockDevice> Copy<'_, D> {
                     // As Qubes' own unpacker: after what is in it. One that was there keeps its times.
                     let times = (Some(u64::from(modified)), Some(u64::from(accessed)));
                     let by = Some(self.actor);
-                    match self.volume.set_times_by(&path, times.0, times.1, by).await {
+                    match self
+                        .volume
+                        .change_attributes(&path, Change::times(times.0, times.1), by)
+                        .await
+                    {
                         Err(Error::NotMade) => (),
                         result => result?,
                     }

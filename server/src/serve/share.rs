@@ -7,7 +7,9 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use fat::{Actor, BlockDevice, DirEntry, Error, FatKind, Metadata, OpenOptions, Posix, Volume};
+use fat::{
+    Actor, BlockDevice, Change, DirEntry, Error, FatKind, Metadata, OpenOptions, Posix, Volume,
+};
 use sftp::{Attributes, Files, Link, Name, OpenFlags, StatVfs, Status, StatusCode, give_way};
 
 const S_IFDIR: u32 = 0o040_000;
@@ -88,10 +90,18 @@ impl<D: BlockDevice> Share<D> {
         Ok(found)
     }
 
-    /// Whether there is an owner or mode to be set and the volume keeps them.
-    fn keeps(&self, attributes: &Attributes) -> bool {
-        let any = attributes.permissions.is_some() || attributes.owner.is_some();
-        any && self.volume.keeps_posix()
+    /// What is kept of attributes, but for a size. A volume that keeps no owner and no mode keeps the owner's
+    /// write bit: the rest is accepted, because clients take a refusal for a failed upload.
+    fn change(&self, attributes: &Attributes) -> Change {
+        let Attributes { owner, permissions, times, .. } = *attributes;
+        let keeps = self.volume.keeps_posix();
+        Change {
+            modified: times.map(|(_, modified)| modified.into()),
+            accessed: times.map(|(accessed, _)| accessed.into()),
+            read_only: permissions.filter(|_| !keeps).map(read_only),
+            posix: (keeps && (owner.is_some() || permissions.is_some()))
+                .then(|| (permissions, owner, self.plain())),
+        }
     }
 
     /// What a file has for which a volume that keeps modes keeps none.
@@ -242,29 +252,11 @@ impl<D: BlockDevice> Files for Share<D> {
             let file = self.volume.open_by(path, &options, by).await.map_err(status)?;
             self.volume.set_len(&file, size).await.map_err(status)?;
         }
-        if let Some((accessed, modified)) = attributes.times {
-            let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
-            self.volume.set_times_by(path, modified, accessed, by).await.map_err(status)?;
-        }
-        if self.keeps(attributes) {
-            let Attributes { permissions, owner, .. } = *attributes;
-            let plain = self.plain();
-            return self
-                .volume
-                .set_posix_by(path, permissions, owner, plain, by)
-                .await
-                .map_err(status);
-        }
-        // FAT keeps no owner and no mode but the owner's write bit: the rest is accepted, because
-        // clients take a refusal for a failed upload.
-        match attributes.permissions {
-            Some(mode) => {
-                self.volume.set_read_only_by(path, read_only(mode), by).await.map_err(status)
-            }
-            None if attributes.size.is_none() && attributes.times.is_none() => {
-                self.seen(shown).await.map(drop)
-            }
-            None => Ok(()),
+        let change = self.change(attributes);
+        match change.is_none() {
+            true if attributes.size.is_none() => self.seen(shown).await.map(drop),
+            true => Ok(()),
+            false => self.volume.change_attributes(path, change, by).await.map_err(status),
         }
     }
 
@@ -273,24 +265,10 @@ impl<D: BlockDevice> Files for Share<D> {
         if let Some(size) = attributes.size {
             self.volume.set_len(file, size).await.map_err(status)?;
         }
-        if let Some((accessed, modified)) = attributes.times {
-            let (modified, accessed) = (Some(modified.into()), Some(accessed.into()));
-            self.volume.set_file_times(file, modified, accessed).await.map_err(status)?;
-        }
-        if self.keeps(attributes) {
-            let Attributes { permissions, owner, .. } = *attributes;
-            let plain = self.plain();
-            return self
-                .volume
-                .set_file_posix(file, permissions, owner, plain)
-                .await
-                .map_err(status);
-        }
-        match attributes.permissions {
-            Some(mode) => {
-                self.volume.set_file_read_only(file, read_only(mode)).await.map_err(status)
-            }
-            None => Ok(()),
+        let change = self.change(attributes);
+        match change.is_none() {
+            true => Ok(()),
+            false => self.volume.change_file(file, change).await.map_err(status),
         }
     }
 
