@@ -39,7 +39,7 @@ class Ipv6(Case):
 
     def test_both_at_once(self):
         server = self.listen("::")
-        self.assertIn("mirage@127.0.0.1:/ mnt", server.log())
+        server.wait_log(r"mirage@127\.0\.0\.1:/ mnt")
         for host, shown in ("::1", r"\[::1\]"), ("127.0.0.1", r"127\.0\.0\.1"):
             self.at(host)
             self.sftp("ls")
