@@ -89,6 +89,11 @@ clients: build
 bench: build
 	$(PYTHON) bench/run.py
 
+# Processor time beside sshd's, into docs/performance.md and its plot.
+.PHONY: bench-cost
+bench-cost: build
+	$(PYTHON) bench/cost.py --write docs
+
 # One client beside a crowd of strangers.
 .PHONY: bench-crowd
 bench-crowd: build
