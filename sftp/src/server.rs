@@ -66,6 +66,15 @@ impl<F: Files> Server<F> {
 
     async fn answer(self: &Rc<Self>, request: &Request) -> Result<Vec<u8>, Status> {
         let (id, files) = (request.id(), &self.files);
+        match &request.operation {
+            Operation::Open { flags, .. }
+                if flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::WRITE) =>
+            {
+                return Err(TRUNC_TO_READ);
+            }
+            Operation::Open { .. } | Operation::Opendir(_) => self.handles.room()?,
+            _ => {}
+        }
         // In one place, for all that have one path: each takes thousands of instructions.
         let (place, other) = self.places(&request.operation).await?;
         match &request.operation {
@@ -76,17 +85,12 @@ impl<F: Files> Server<F> {
             }
             Operation::Refused(status) => return Err(*status),
             Operation::Open { flags, attributes, .. } => {
-                if flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::WRITE) {
-                    return Err(TRUNC_TO_READ);
-                }
-                self.handles.room()?;
                 let file = files.open(&place, *flags, attributes).await?;
                 let flags = *flags;
                 let open = Open::File(Rc::new(OpenFile { file, flags }));
                 return Ok(reply::handle(id, self.handles.insert(open)));
             }
             Operation::Opendir(_) => {
-                self.handles.room()?;
                 let dir = files.opendir(&place).await?;
                 let open =
                     Open::Dir(Rc::new(OpenDir { dir, path: place, ended: Cell::new(false) }));
