@@ -108,9 +108,13 @@ impl Keyring {
         if core::mem::replace(&mut self.named, true) || self.keys.is_empty() {
             return;
         }
-        let whose = authority.map(|blob| format!("s authority {}", fingerprint(&blob)));
-        let whose = whose.unwrap_or_default();
-        self.say(offered, &format!("it{whose} is not one of the user's"));
+        // A line that is too long loses its end.
+        match authority.map(|blob| fingerprint(&blob)) {
+            Some(key) => {
+                self.say(offered, &format!("its authority is not one of the user's: {key}"));
+            }
+            None => self.say(offered, "it is not one of the user's"),
+        }
     }
 
     fn say(&self, offered: &Offered<'_>, why: &str) {
