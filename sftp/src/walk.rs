@@ -176,7 +176,9 @@ impl<F: Files> Server<F> {
         if !folder.is_empty() {
             match self.folder(folder).await {
                 // It is there, and no link is made.
-                Err(NOT_A_FOLDER) if what == For::NewLink => return Err(A_FOLDERS_NAME),
+                Err(NOT_A_FOLDER) if what == For::NewLink && ending == Ending::Slash => {
+                    return Err(A_FOLDERS_NAME);
+                }
                 found => found?,
             }
         }
