@@ -61,11 +61,7 @@ impl Netfront {
     pub fn poll(&mut self) -> bool {
         let before = self.vif.up.get();
         self.bus.poll();
-        let freed = self.vif.with(|connection| {
-            connection.channel.take_pending();
-            connection.transmit.reclaim()
-        });
-        freed.unwrap_or(false) | (before != self.vif.up.get())
+        self.vif.reclaim() | (before != self.vif.up.get())
     }
 
     /// Shows the backend what was queued, with one event at most.

@@ -53,6 +53,11 @@ impl Ring {
         self.slots.saturating_sub(self.produced.wrapping_sub(self.consumed))
     }
 
+    /// Whether the other side has requests that it has not answered.
+    pub fn is_waiting(&self) -> bool {
+        self.published != self.consumed
+    }
+
     /// Puts a request in the next slot and says which one, counted from 0 to `slots`. None when
     /// the ring is full or the request longer than a slot. The other side does not see it before
     /// `publish`.

@@ -220,6 +220,29 @@ fn an_armed_interface_is_woken_by_a_frame() {
     assert_eq!(bench.receive(), Some(vec![7; 60]));
 }
 
+/// What it did not hear of it is told again, after a second and not before.
+#[test]
+fn a_backend_that_missed_an_event_is_told_again() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut bench = Bench::connected();
+    for round in 1..=2 {
+        bench.back.get_mut().misses = true;
+        assert!(bench.send(&[1; 60], None) && bench.turns_quietly());
+        assert!(bench.send(&[2; 60], None));
+        bench.world.xen.now.update(|now| now + SECOND - 1);
+        bench.turns_quietly();
+        assert_eq!(bench.back.get_mut().from_guest.len(), 2 * round - 2);
+        bench.world.xen.now.update(|now| now + 1);
+        bench.wait(|bench| bench.back.get_mut().from_guest.len() == 2 * round);
+    }
+    // One that has answered is left alone.
+    bench.turns_quietly();
+    let events = bench.back.get_mut().events;
+    bench.world.xen.now.update(|now| now + 10 * SECOND);
+    bench.turns_quietly();
+    assert_eq!(bench.back.get_mut().events, events);
+}
+
 impl Bench {
     fn turns_quietly(&mut self) -> bool {
         for _ in 0..10 {

@@ -124,6 +124,11 @@ impl Transmit {
         Ok(moved)
     }
 
+    /// Whether the backend has frames that it has not answered.
+    pub fn is_waiting(&self) -> bool {
+        self.ring.is_waiting()
+    }
+
     /// True when the backend wants an event.
     #[must_use]
     pub fn publish(&mut self) -> bool {

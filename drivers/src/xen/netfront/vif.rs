@@ -23,10 +23,28 @@ const MTU: usize = 1500;
 const MTU_MIN: usize = 576;
 const MTU_MAX: usize = 9000;
 
+/// Nanoseconds after which a backend that has frames and answers none is told again. Linux 6.12's has been seen to
+/// miss the first event of a connection, and then it waits for ever, since it has asked for no other.
+const REMIND_AFTER: u64 = 1_000_000_000;
+
 pub struct Connection {
     pub channel: Channel,
     pub transmit: Transmit,
     pub receive: Receive,
+    /// Since when the backend has answered nothing of what it has.
+    silent_since: Option<u64>,
+}
+
+impl Connection {
+    /// Tells the backend again that there are frames. `answered`: it has just taken some.
+    fn remind(&mut self, answered: bool, now: u64) {
+        if answered || !self.transmit.is_waiting() {
+            self.silent_since = None;
+        } else if now.saturating_sub(*self.silent_since.get_or_insert(now)) >= REMIND_AFTER {
+            self.silent_since = Some(now);
+            self.channel.notify();
+        }
+    }
 }
 
 /// What an interface may use, in pages of 4 KiB for each direction, at least 32 and at most 256.
@@ -90,6 +108,17 @@ impl Vif {
         result.ok()
     }
 
+    /// Takes what the backend has finished; true when there was something.
+    pub fn reclaim(&self) -> bool {
+        let freed = self.with(|connection| {
+            connection.channel.take_pending();
+            let freed = connection.transmit.reclaim()?;
+            connection.remind(freed, self.xen.now_ns());
+            Ok(freed)
+        });
+        freed.unwrap_or(false)
+    }
+
     /// The connection's shared memory, and the nodes that tell the backend about it.
     pub fn open(
         &self,
@@ -120,7 +149,8 @@ impl Vif {
             node("feature-gso-tcpv6", 1),
             node("feature-ipv6-csum-offload", 1),
         ];
-        Ok((Connection { channel, transmit, receive }, nodes.into()))
+        let silent_since = None;
+        Ok((Connection { channel, transmit, receive, silent_since }, nodes.into()))
     }
 }
 

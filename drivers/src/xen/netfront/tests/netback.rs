@@ -57,6 +57,9 @@ pub struct Netback {
     pub most_slots: usize,
     pub wrongs: usize,
     pub events: usize,
+    /// It misses the next event, and takes nothing until there is another.
+    pub misses: bool,
+    asleep: bool,
 }
 
 struct Link {
@@ -115,6 +118,8 @@ impl Netback {
             most_slots: 0,
             wrongs: 0,
             events: 0,
+            misses: false,
+            asleep: false,
         }
     }
 
@@ -204,7 +209,10 @@ impl Netback {
         let notified = self.xen.take_notified(link.port);
         self.events += usize::from(notified);
         let old = (link.tx.produced, link.rx.produced);
-        self.take_frames(&mut link.tx, notified);
+        self.asleep = if notified { std::mem::take(&mut self.misses) } else { self.asleep };
+        if !self.asleep {
+            self.take_frames(&mut link.tx, notified);
+        }
         let answers = if self.keeps { self.kept.len() / 2 } else { self.kept.len() };
         for _ in 0..answers {
             let any =
