@@ -48,17 +48,9 @@ pub fn add_xen(console: drivers::Console) {
     *XEN.lock() = Some(console);
 }
 
-/// Takes Xen's console before the drivers are there, for somebody who reads nothing but that.
-///
-/// # Safety
-/// In ring 0, with the low 4 GiB mapped to themselves and a heap.
-pub unsafe fn find_xen() {
-    if cpu::host() == Host::Xen && XEN.try_lock().is_some_and(|xen| xen.is_none()) {
-        // SAFETY: the caller's promise; it is the only one so far.
-        if let Some(console) = unsafe { drivers::Hypervisor::early_console() } {
-            add_xen(console);
-        }
-    }
+/// Whether Xen's console is not known yet, and nobody is writing to it.
+pub fn lacks_xen() -> bool {
+    cpu::host() == Host::Xen && XEN.try_lock().is_some_and(|xen| xen.is_none())
 }
 
 /// What is logged from here on.

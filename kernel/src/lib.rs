@@ -129,9 +129,13 @@ pub fn fail(why: &dyn core::fmt::Display) -> ! {
 
 /// Says why the machine cannot run, and ends it.
 fn stop(reason: &dyn core::fmt::Display) -> ! {
-    if heap::is_there() {
-        // SAFETY: this is ring 0, and the low 4 GiB have been mapped to themselves since boot.s.
-        unsafe { console::find_xen() }
+    // For somebody who reads nothing but Xen's console: the drivers may not be there yet.
+    if heap::is_there() && console::lacks_xen() {
+        // SAFETY: this is ring 0, and the low 4 GiB have been mapped to themselves since boot.s. It is the
+        // only console so far.
+        if let Some(console) = unsafe { drivers::Hypervisor::early_console() } {
+            console::add_xen(console);
+        }
     }
     console::print(format_args!("mirage-sshfs cannot run: {reason}\n"));
     power::fail()

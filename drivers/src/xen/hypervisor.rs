@@ -125,10 +125,8 @@ impl Hypervisor {
     }
 
     /// The console that the toolstack made. Ask once, and again in another domain.
-    #[allow(unsafe_code)]
     pub fn console(&self) -> Result<Console, XenError> {
-        // SAFETY: `start`'s caller promised what `console` needs.
-        unsafe { console(self.calls) }
+        console(self.calls)
     }
 
     /// The console for the last words of a kernel that does not come to `start`; None when there is none.
@@ -138,7 +136,8 @@ impl Hypervisor {
     #[allow(unsafe_code)]
     pub unsafe fn early_console() -> Option<Console> {
         // SAFETY: the caller's promise.
-        unsafe { Hypercalls::detect().and_then(|calls| console(calls).ok()) }
+        let calls = unsafe { Hypercalls::detect() };
+        calls.and_then(|calls| console(calls).ok())
     }
 
     /// Connects to xenstore again in another domain.
@@ -200,11 +199,9 @@ impl Hypervisor {
     }
 }
 
-/// # Safety
-/// As `Hypervisor::start`, but for the window.
 #[allow(unsafe_code)]
-unsafe fn console(calls: Hypercalls) -> Result<Console, XenError> {
-    // SAFETY: the parameter is the console's page, and its second user would be a second
+fn console(calls: Hypercalls) -> Result<Console, XenError> {
+    // SAFETY: who has `calls` has promised that the low 4 GiB are mapped to themselves. The parameter is the console's page, and its second user would be a second
     // console, which garbles the log and no more: the ring is never borrowed.
     let page = unsafe { calls.special_page(PARAM_CONSOLE_PFN)? };
     let port = port(calls.parameter(PARAM_CONSOLE_EVTCHN)?)?;
