@@ -17,7 +17,7 @@ from gdb import Gdb
 
 ELF, SYMBOLS = sys.argv[1:]
 QEMU = "qemu-system-x86_64"
-SIZE_MAX = 2 << 20
+SIZE_MAX = 2359296  # KERNEL_MAX of kernel.mk
 # Seconds. A boot takes well under one; emulation on a busy machine may take many times longer.
 TIME_OUT = 50
 # isa-debug-exit turns the value n that the kernel writes into the exit status 2n + 1.
