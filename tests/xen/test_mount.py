@@ -4,6 +4,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 
 from test_qrexec import Services    # first: it says where tests/clients is
@@ -21,6 +22,16 @@ if call.recv(1) != b"+":
 program = subprocess.Popen(sys.argv[3:], executable=sys.argv[3], stdin=call, stdout=call)
 call.close()
 sys.exit(program.wait())
+"""
+
+# A write may still be taken by sshfs; what it was told by then, fsync says.
+HOLDER = """
+import os, sys
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+print("open", flush=True)
+sys.stdin.readline()
+os.write(file, b"x")
+os.fsync(file)
 """
 
 
@@ -88,7 +99,7 @@ class Mount(Services):
         unit.start()
         self.until(lambda: f" {self.point} fuse.sshfs " in self.mount_table(), 60, "a mount")
         self.shell('echo kept > "$1/file"; sync "$1/file"', self.point)
-        holds = self.spawn(["/bin/sh", "-euc", 'exec 3>>"$1/held"; echo open; read go; echo x >&3', "sh", self.point],
+        holds = self.spawn([sys.executable, "-c", HOLDER, f"{self.point}/held"],
                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.assertEqual(holds.stdout.readline(), b"open\n")
         daemon, self.daemon = self.daemon, None
