@@ -165,9 +165,10 @@ on_crash = "destroy"
             raise AssertionError(f"xl save: {said.decode(errors='replace')}\n{self.details()}")
 
     def restore(self, path, seconds=150):
-        """`xl restore` of what `save` wrote: the guest goes on as another domain."""
+        """`xl restore` of what `save` wrote: the guest goes on as another domain. The file, which
+        lies in dom0's memory, goes."""
         paused = "-p" if self.prepare else ""
-        status, said = self.rig.call(f"xl restore {paused} {path} 2>&1 && xl domid {self.name}", seconds=seconds)
+        status, said = self.rig.call(f"xl restore {paused} {path} 2>&1 && rm {path} && xl domid {self.name}", seconds=seconds)
         said = said.decode(errors="replace")
         if status:
             raise AssertionError(f"xl restore: {said}\n{self.details()}")

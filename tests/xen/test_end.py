@@ -96,6 +96,7 @@ class Saved(Case):
         remote = self.paramiko_sftp()
         for turn in range(2 if LONG else 1):
             self.server.guest.save("/guests/saved", "-c")
+            self.server.rig.run("rm /guests/saved")
             with remote.open(f"file{turn}", "wb") as file:
                 file.write(content(100_000))
             self.expected[f"file{turn}"] = content(100_000)
