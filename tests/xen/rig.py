@@ -45,7 +45,7 @@ class Rig:
     """`with Rig() as rig:` or `start` and `close`. Its files are in `folder`. Memory is in MiB, dom0's files
     included."""
 
-    def __init__(self, memory=1024, dom0=384):
+    def __init__(self, memory=1088, dom0=448):
         self.memory, self.dom0 = memory, dom0
         self.folder = tempfile.mkdtemp(prefix="xen-")
         self.qemu = None
