@@ -3,7 +3,7 @@
 mod common;
 mod exfat_image;
 use common::*;
-use exfat_image::sign;
+use exfat_image::{find, sign};
 use fat::{BlockDevice, Change, Error, Geometry, OpenOptions, Posix, Volume};
 
 const PLAIN: Posix = Posix { mode: 0o100_644, nanoseconds: 0, uid: 1000, gid: 1000 };
@@ -329,19 +329,11 @@ fn edit(disk: &Disk, name: &str, change: impl FnOnce(&mut [[u8; 32]])) {
     let root = geometry.data_start as usize + (geometry.root_cluster as usize - 2) * size;
     let image = disk.image();
     let slots = image[root..root + size].as_chunks::<32>().0;
-    let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let is = |at: &usize| {
-        let set = &slots[*at..];
-        set[0][0] == 0x85
-            && set[1][0] == 0xC0
-            && usize::from(set[1][3]) * 2 == units.len()
-            && set[2][2..].iter().zip(&units).all(|(a, b)| a == b)
-    };
-    let at = (0..slots.len() - 2).rfind(is).unwrap();
-    let mut set = slots[at..=at + usize::from(slots[at][1])].to_vec();
+    let place = find(slots, name);
+    let mut set = slots[place.clone()].to_vec();
     change(&mut set);
     sign(&mut set);
-    disk.poke(root + at * 32, set.as_flattened());
+    disk.poke(root + place.start * 32, set.as_flattened());
 }
 
 /// Where the first byte of a file's is.

@@ -3,7 +3,7 @@
 mod common;
 mod exfat_image;
 use common::*;
-use exfat_image::{CHAINED, How, Image, PLAIN, entries, mkfs as mkfs_exfat, sign};
+use exfat_image::{CHAINED, How, Image, PLAIN, entries, find, mkfs as mkfs_exfat, sign};
 use fat::{BlockDevice, Error, MountOptions, Volume};
 
 fn problems(disk: &impl BlockDevice) -> Vec<String> {
@@ -45,20 +45,11 @@ fn large_sectors() -> Disk {
     Disk::new(image)
 }
 
-/// The set of a name that lies in one piece; the last one, since the journal may have copies.
+/// The set of a name.
 fn set(disk: &Disk, name: &str) -> Vec<[u8; 32]> {
     let image = disk.image();
     let slots = image.as_chunks::<32>().0;
-    let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let is = |at: &usize| {
-        let set = &slots[*at..];
-        set[0][0] == 0x85
-            && set[1][0] == 0xC0
-            && usize::from(set[1][3]) * 2 == units.len()
-            && set[2][2..].iter().zip(&units).all(|(a, b)| a == b)
-    };
-    let at = (0..slots.len() - 2).rfind(is).unwrap();
-    slots[at..=at + usize::from(slots[at][1])].to_vec()
+    slots[find(slots, name)].to_vec()
 }
 
 fn is_contiguous(disk: &Disk, name: &str) -> bool {

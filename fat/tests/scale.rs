@@ -2,8 +2,8 @@
 //! files in many pieces, directories with many entries.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
 mod common;
-use common::{Sparse, block_on};
-use fat::{BlockDevice, Error, FatKind, FormatOptions, MountOptions, OpenOptions, Volume};
+use common::{Sparse, WRITE, block_on};
+use fat::{BlockDevice, Error, FatKind, FormatOptions, MountOptions, Volume};
 use std::io::Write;
 use std::time::Instant;
 
@@ -17,15 +17,6 @@ fn formatted(size: u64) -> Sparse {
 fn mount(disk: &Sparse) -> Volume<Sparse> {
     block_on(Volume::mount(disk.clone(), &MountOptions::default())).unwrap()
 }
-
-const WRITE: OpenOptions = OpenOptions {
-    read: true,
-    write: true,
-    create: true,
-    create_new: false,
-    truncate: false,
-    posix: None,
-};
 
 #[test]
 fn a_file_of_4_gib_less_one_byte() {

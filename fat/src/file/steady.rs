@@ -1,20 +1,11 @@
 //! What is done for the n-th file since the last commit is what was done for the first.
 #[path = "../../tests/ground/mod.rs"]
 mod ground;
-use crate::file::node::{File, LOOKS, OpenOptions};
+use crate::file::node::{File, LOOKS};
 use crate::{FatKind, FormatOptions, MountOptions, Volume, format};
-use ground::{Sparse, block_on};
+use ground::{Sparse, WRITE, block_on};
 use std::format as text;
 use std::vec::Vec;
-
-const WRITE: OpenOptions = OpenOptions {
-    read: true,
-    write: true,
-    create: true,
-    create_new: false,
-    truncate: false,
-    posix: None,
-};
 
 /// A volume with so much memory for directories that nothing forces a commit.
 fn volume() -> (Sparse, Volume<Sparse>) {

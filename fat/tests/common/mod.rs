@@ -3,7 +3,7 @@
 use fat::{BlockDevice, DeviceError, File, MountOptions, OpenOptions, Volume};
 #[path = "../ground/mod.rs"]
 mod ground;
-pub use ground::{Random, Sparse, block_on};
+pub use ground::{READ, Random, Sparse, WRITE, block_on};
 #[path = "../sparse_exfat/mod.rs"]
 mod sparse;
 pub use sparse::sparse_exfat;
@@ -292,22 +292,6 @@ pub fn mount(disk: &Disk) -> Volume<Disk> {
     volume
 }
 
-pub const READ: OpenOptions = OpenOptions {
-    read: true,
-    write: false,
-    create: false,
-    create_new: false,
-    truncate: false,
-    posix: None,
-};
-pub const WRITE: OpenOptions = OpenOptions {
-    read: true,
-    write: true,
-    create: true,
-    create_new: false,
-    truncate: false,
-    posix: None,
-};
 pub const REWRITE: OpenOptions = OpenOptions { truncate: true, ..WRITE };
 
 pub async fn put(volume: &Volume<Disk>, path: &str, data: &[u8]) -> Result<(), fat::Error> {

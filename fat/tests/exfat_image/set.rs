@@ -73,3 +73,17 @@ pub fn sign(set: &mut [[u8; 32]]) {
     let sum = sum16(bytes.filter(|(at, _)| !matches!(at, 2 | 3)).map(|(_, byte)| *byte));
     set[0][2..4].copy_from_slice(&sum.to_le_bytes());
 }
+
+/// Where the set of a name lies that is in one piece; the last one, since the journal may have copies.
+pub fn find(slots: &[[u8; 32]], name: &str) -> std::ops::Range<usize> {
+    let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let is = |at: &usize| {
+        let set = &slots[*at..];
+        set[0][0] == 0x85
+            && set[1][0] == 0xC0
+            && usize::from(set[1][3]) * 2 == units.len()
+            && set[2][2..].iter().zip(&units).all(|(a, b)| a == b)
+    };
+    let at = (0..slots.len() - 2).rfind(is).unwrap();
+    at..at + 1 + usize::from(slots[at][1])
+}

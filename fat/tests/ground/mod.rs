@@ -1,7 +1,7 @@
 //! What tests and benches of the engine stand on: a disk that keeps only what is not zero and counts what
 //! it is asked, a random generator, and an executor.
 #![allow(dead_code)] // Each uses its part.
-use fat::{BlockDevice, DeviceError};
+use fat::{BlockDevice, DeviceError, OpenOptions};
 use std::boxed::Box; // The crate itself, which uses this too, has no prelude of std.
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -9,6 +9,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+
+pub const READ: OpenOptions = OpenOptions {
+    read: true,
+    write: false,
+    create: false,
+    create_new: false,
+    truncate: false,
+    posix: None,
+};
+pub const WRITE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
 
 const BLOCK: usize = 4096;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];

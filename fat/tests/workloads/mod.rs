@@ -3,8 +3,8 @@ use fat::{FatKind, File, FormatOptions, MountOptions, OpenOptions, Volume};
 
 #[path = "../ground/mod.rs"]
 mod ground;
-use ground::Random;
 pub use ground::{Count, Sparse as Disk, block_on as wait};
+use ground::{READ, Random, WRITE};
 #[path = "../sparse_exfat/mod.rs"]
 mod sparse;
 pub use sparse::sparse_exfat;
@@ -31,16 +31,6 @@ pub fn mount(disk: &Disk) -> Volume<Disk> {
     volume.set_time(1_700_000_000);
     volume
 }
-
-const READ: OpenOptions = OpenOptions {
-    read: true,
-    write: false,
-    create: false,
-    create_new: false,
-    truncate: false,
-    posix: None,
-};
-const WRITE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
 
 /// What something costs, and what it costs at least and costs drivers of Linux.
 pub struct Cost {
