@@ -17,6 +17,7 @@ mod plan;
 mod renumber;
 
 use crate::commit::state::set_fs_info;
+use crate::memory::lock::Guard;
 use crate::whole::check::table::{Link, Table};
 use crate::whole::reclaim::walk::{Stop, Walk};
 use crate::{BlockDevice, Volume};
@@ -47,14 +48,7 @@ impl<D: BlockDevice> Volume<D> {
         let Some(plan) = Plan::new(&self.geometry)? else {
             return Ok(None);
         };
-        if let Some(why) = self.read_only() {
-            return Err(GrowError::Refused(why));
-        }
-        self.unmount().await?;
-        let _lock = self.memory.lock.exclusive().await;
-        if self.found_dirty().await? {
-            return Err(GrowError::Refused("it needs a repair first, by fsck.fat"));
-        }
+        let _lock = self.rest("it needs a repair first, by fsck.fat").await?;
         let walk = Walk::take(&self.device, &self.geometry, self.memory.walk_bytes).await;
         let mut walk = walk.map_err(|stop| match stop {
             Stop::Device(error) => GrowError::Volume(error.into()),
@@ -67,6 +61,19 @@ impl<D: BlockDevice> Volume<D> {
         let boot = self.log_boot_sectors(&plan, free, &mut log).await?;
         self.complete(&boot, &log).await?;
         Ok(Some(Grown { from: self.geometry.size, to: plan.size, limited: plan.limited }))
+    }
+
+    /// Unmounts the volume and keeps everybody from it. `damaged` is why one that is not clean is not grown.
+    async fn rest(&self, damaged: &'static str) -> Result<Guard<'_>, GrowError> {
+        if let Some(why) = self.read_only() {
+            return Err(GrowError::Refused(why));
+        }
+        self.unmount().await?;
+        let lock = self.memory.lock.exclusive().await;
+        if self.found_dirty().await? {
+            return Err(GrowError::Refused(damaged));
+        }
+        Ok(lock)
     }
 
     /// Does what the log says. There is no way back.

@@ -89,14 +89,7 @@ impl<D: BlockDevice> Volume<D> {
         let Some(plan) = Plan::new(&self.geometry)? else {
             return Ok(None);
         };
-        if let Some(why) = self.read_only() {
-            return Err(GrowError::Refused(why));
-        }
-        self.unmount().await?;
-        let _lock = self.memory.lock.exclusive().await;
-        if self.found_dirty().await? {
-            return Err(GrowError::Refused("it needs a repair first, by fsck.exfat"));
-        }
+        let _lock = self.rest("it needs a repair first, by fsck.exfat").await?;
         self.write_bitmap(&plan).await?;
         let mut log = Log::new(&self.device, plan.log_start, plan.room_end);
         self.log_table(&plan, &mut log).await?;
