@@ -37,11 +37,7 @@ run: build
 	@test -e $(DISK) || { $(FAT) create $(DISK) && $(FAT) add $(DISK) mirage.pub; }
 	$(SERVER) --disk $(DISK) --port $(PORT)
 
-# The emulated Xen needs one core for the longest time: its tests run beside the others and are shown when both have ended.
-test: tools fmt clippy clippy-kernel layers supply build kernel xen-tools
-	@log=$$(mktemp); $(MAKE) test-xen >"$$log" 2>&1 & xen=$$!; \
-	$(MAKE) unit clients test-kernel test-fresh test-qubes test-vm test-hvt; rest=$$?; \
-	echo "waiting for the tests on Xen"; wait $$xen; xen=$$?; cat "$$log"; rm "$$log"; exit $$((rest | xen))
+test: tools fmt clippy clippy-kernel layers supply unit build clients test-kernel test-fresh test-qubes test-vm test-hvt test-xen
 
 # What is missing is installed as root; otherwise this says what to type.
 tools:

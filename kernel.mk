@@ -14,8 +14,7 @@ kernel:
 	@cargo fetch --quiet --locked --target $(KERNEL_TARGET)
 	$(KERNEL_CARGO) build --locked --release --package kernel --target $(KERNEL_TARGET)
 	@mkdir -p $(dir $(KERNEL))
-	@# Renamed to its place, since somebody may be booting the one that is there.
-	strip -o $(KERNEL).new "$(KERNEL_UNSTRIPPED)" && mv $(KERNEL).new $(KERNEL)
+	strip -o $(KERNEL) "$(KERNEL_UNSTRIPPED)"
 	@size=$$(stat -c %s $(KERNEL)); echo "$(KERNEL): $$size bytes"; \
 	test $$size -le $(KERNEL_MAX) || { echo "$(KERNEL) is larger than $(KERNEL_MAX) bytes" >&2; exit 1; }
 
