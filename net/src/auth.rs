@@ -20,7 +20,7 @@ pub trait Keys {
     /// Whether a key may log in, and what its signature must say; none when it may not.
     fn allow(&mut self, offered: &Offered<'_>) -> Option<Demand>;
 
-    /// Is told when a client has signed with a key that may log in, and the signature was not taken.
+    /// Is told when a client has a key that may log in, and its signature was not taken, or none of its kind is.
     fn refused(&mut self, blob: &[u8], why: &'static str);
 }
 
@@ -85,8 +85,12 @@ impl Auth {
         let Some(demand) = keys.allow(&Offered { blob: offer.key, key: &key }) else {
             return false;
         };
-        let Some(signature) = offer.signature else { return true };
-        match is_right(kind, &key, demand, signature, &signed(offer)) {
+        let result = match (kind.refused(), offer.signature) {
+            (Some(why), _) => Err(why),
+            (None, None) => return true,
+            (None, Some(signature)) => is_right(kind, &key, demand, signature, &signed(offer)),
+        };
+        match result {
             Ok(()) => {
                 self.accepted = Some(offer.key.to_vec());
                 true

@@ -62,15 +62,38 @@ class Rsa(Keys):
         self.configure(self.server, "bob", good, name="config-bob")
         self.sftp("ls", config="config-bob", options=["-o", "PubkeyAcceptedAlgorithms=ssh-rsa"], ok=False)
         module = paramiko()
-        transport = module.Transport(("127.0.0.1", self.server.port), disabled_algorithms={
-            "pubkeys": ["rsa-sha2-256", "rsa-sha2-512"]})
+
+        class Old(module.Transport):
+            """Looks at nothing that servers say of signatures (RFC 8308 3.1)."""
+            server_extensions = property(lambda _: {}, lambda *_: None)
+
+        transport = Old(("127.0.0.1", self.server.port), disabled_algorithms={"pubkeys": ["rsa-sha2-256", "rsa-sha2-512"]})
         self.addCleanup(transport.close)
         transport.start_client(timeout=15)
         with self.assertRaises(module.SSHException):
             transport.auth_publickey("bob", module.RSAKey.from_private_key_file(good))
+        self.server.wait_log(rf"bob from \S+: {re.escape(self.fingerprint(good))} is refused: it signs with SHA-1 \(ssh-rsa\)")
         self.configure(self.server, "carol", short, name="config-carol")
         self.sftp("ls", config="config-carol", options=["-o", "RequiredRSASize=1024"], ok=False)
         self.server.wait_log("carol.pub line 1: an RSA key of 1024 bits, not of 2048 to 8192; skipped")
+
+
+class Held(Keys):
+    def test_a_login_holds_no_more_than_it_may(self):
+        """Of a file of keys, however it is written, until it ends; a stranger who knows the name begins one."""
+        module, key = paramiko(), self.make_key("bob-key")
+        stranger = module.Ed25519Key.from_private_key_file(self.make_key("stranger"))
+        self.serves(bob_pub="\n".join(f'from="127.0.0.1{"," * length}" {self.public(key)}' for length in [16_000] * 60))
+        before = self.server.memory()
+        for _ in range(4):
+            transport = module.Transport(("127.0.0.1", self.server.port))
+            self.addCleanup(transport.close)
+            transport.start_client(timeout=15)
+            with self.assertRaises(module.AuthenticationException):
+                transport.auth_publickey("bob", stranger)
+        self.assertLess(self.server.memory() - before, 4 << 20)
+        self.server.wait_log("bob.pub: .* keys beyond the first .* left out")
+        self.log_in(key)
 
 
 class Tokens(Keys):

@@ -36,8 +36,10 @@ const RSA_256: &str = "rsa-sha2-256";
 const RSA_512: &str = "rsa-sha2-512";
 const RSA_CERTIFICATE: &str = "ssh-rsa-cert-v01@openssh.com";
 
-/// RSA with SHA-1, ssh-rsa, is not among them.
-const KINDS: [Kind; 12] = [
+/// RSA with SHA-1, of which none is taken: it is known so that who offers it can be told of.
+const SHA1: &str = "ssh-rsa";
+
+const KINDS: [Kind; 14] = [
     plain("ssh-ed25519"),
     plain("ecdsa-sha2-nistp256"),
     plain(SK_ED25519),
@@ -58,6 +60,8 @@ const KINDS: [Kind; 12] = [
         key: RSA_CERTIFICATE,
         signature: RSA_256,
     },
+    plain(SHA1),
+    certificate(RSA_CERTIFICATE, SHA1),
 ];
 
 impl Kind {
@@ -68,6 +72,12 @@ impl Kind {
             return None;
         }
         Some((kind, key_of(blob)?))
+    }
+
+    /// Why no signature of this kind is taken, if none is.
+    pub fn refused(&self) -> Option<&'static str> {
+        (self.signature == SHA1)
+            .then_some("it signs with SHA-1 (ssh-rsa), not as rsa-sha2-256 or -512")
     }
 }
 
@@ -85,6 +95,9 @@ pub fn is_right(
     /// Behind a token's signature: these flags, and a counter.
     const TRAILER: usize = 5;
 
+    if let Some(why) = kind.refused() {
+        return Err(why);
+    }
     if kind_of(signature) != Some(kind.signature.as_bytes()) {
         return Err("its signature is of another kind than was asked for");
     }

@@ -71,7 +71,7 @@ fn in_time(certificate: &Certificate, now: u64) -> Result<(), &'static str> {
 fn names(certificate: &Certificate, line: &AuthorizedKey, user: &str) -> Result<(), String> {
     let named = certificate.valid_principals();
     let found = match line.options.principals() {
-        Some(principals) => named.iter().any(|name| principals.contains(name)),
+        Some(mut principals) => principals.any(|wanted| named.iter().any(|name| name == wanted)),
         None => named.iter().any(|name| name.eq_ignore_ascii_case(user)),
     };
     match (found, named) {

@@ -4,7 +4,6 @@ use crate::keys::pattern::PatternList;
 use crate::time::timespec;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 use user_keys::Demand;
 
@@ -25,7 +24,7 @@ pub(crate) struct KeyOptions {
     /// It signs certificates, and does not log in itself.
     authority: bool,
     /// Of the certificate, instead of the user's name.
-    principals: Option<Vec<String>>,
+    principals: Option<String>,
     /// Nobody must touch the token that it is on.
     untouched: bool,
     /// The token must have made sure who did.
@@ -105,10 +104,7 @@ impl KeyOptions {
                 self.expiry = Some(self.expiry.map_or(time, |earlier| earlier.min(time)));
             }
             "principals" if self.principals.is_some() => return again(),
-            "principals" => {
-                let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-                self.principals = Some(names.map(String::from).collect());
-            }
+            "principals" => self.principals = Some(value.into()),
             name if NO_EFFECT_VALUE.contains(&name) => (),
             _ => return Err(unknown(name)),
         }
@@ -140,8 +136,9 @@ impl KeyOptions {
         self.authority
     }
 
-    pub(crate) fn principals(&self) -> Option<&[String]> {
-        self.principals.as_deref()
+    pub(crate) fn principals(&self) -> Option<impl Iterator<Item = &str> + Clone> {
+        let names = self.principals.as_ref()?.split(',').map(str::trim);
+        Some(names.filter(|name| !name.is_empty()))
     }
 
     /// What the signature of a hardware token must say.
@@ -253,7 +250,7 @@ mod tests {
         );
         let options = KeyOptions::parse("cert-authority,principals=\"me, you\"").unwrap();
         assert!(options.is_authority());
-        assert_eq!(options.principals().unwrap(), ["me", "you"]);
+        assert!(options.principals().unwrap().eq(["me", "you"]));
         assert!(!KeyOptions::parse("restrict").unwrap().is_authority());
     }
 

@@ -2,19 +2,18 @@
 //! ssh_config(5) and networks in CIDR notation.
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses that are allowed, and with `!` in front some that are not, whatever else matches.
+/// Addresses that are allowed, and with `!` in front some that are not, whatever else matches. The text is what
+/// is kept: read into its patterns it would take up to thirty times the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PatternList(Vec<(bool, Pattern)>);
+pub struct PatternList(String);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
+enum Pattern<'a> {
     /// An address and the length of its network's prefix in bits.
     Network(IpAddr, u8),
     /// Text in which `*` stands for any characters and `?` for one.
-    Text(String),
+    Text(&'a str),
 }
 
 impl PatternList {
@@ -24,12 +23,8 @@ impl PatternList {
     ///
     /// A network whose address has bits beyond its prefix, which is a slip of the pen to OpenSSH too.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let patterns = text.split(',').map(|part| {
-            let part = part.trim();
-            let (negated, part) = part.strip_prefix('!').map_or((false, part), |rest| (true, rest));
-            Ok((negated, Pattern::parse(part)?))
-        });
-        Ok(Self(patterns.collect::<Result<_, String>>()?))
+        parts(text).try_for_each(|(_, part)| Pattern::parse(part).map(|_| ()))?;
+        Ok(Self(text.to_ascii_lowercase()))
     }
 
     /// Whether `address` is allowed. Names of hosts never match: nothing here asks for names.
@@ -37,9 +32,9 @@ impl PatternList {
         let address = address.to_canonical();
         let text = address.to_string();
         let mut found = false;
-        for (negated, pattern) in &self.0 {
-            if pattern.matches(address, &text) {
-                if *negated {
+        for (negated, part) in parts(&self.0) {
+            if Pattern::parse(part).is_ok_and(|pattern| pattern.matches(address, &text)) {
+                if negated {
                     return false;
                 }
                 found = true;
@@ -49,12 +44,20 @@ impl PatternList {
     }
 }
 
-impl Pattern {
-    fn parse(text: &str) -> Result<Self, String> {
+/// The patterns of a list, and whether `!` stands in front of them.
+fn parts(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    text.split(',').map(|part| {
+        let part = part.trim();
+        part.strip_prefix('!').map_or((false, part), |rest| (true, rest))
+    })
+}
+
+impl<'a> Pattern<'a> {
+    fn parse(text: &'a str) -> Result<Self, String> {
         let (address, prefix) =
             text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let Ok(address) = address.parse::<IpAddr>() else {
-            return Ok(Self::Text(text.to_ascii_lowercase()));
+            return Ok(Self::Text(text));
         };
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Some(bits), |prefix| prefix.parse().ok());

@@ -13,8 +13,9 @@ const MOST_BYTES: u64 = 1 << 20;
 const PIECE: usize = 16 * 1024;
 /// A longer line is skipped.
 const LONGEST_LINE: usize = 16 * 1024;
-/// The most keys that one look-up keeps.
+/// The most keys that one look-up keeps, and the most bytes: of the lines that they come from, and what they are in.
 const MOST_KEYS: usize = 1000;
+const MOST_HELD: usize = 512 * 1024;
 
 /// The usable keys of a text that came from `place`. What is not usable is named in the log.
 pub fn keys_of_text(text: &str, place: &str) -> Vec<AuthorizedKey> {
@@ -87,6 +88,8 @@ struct Lines<'a> {
     more_skipped: usize,
     left_out: usize,
     keys: Vec<AuthorizedKey>,
+    /// Bytes of them.
+    held: usize,
 }
 
 impl<'a> Lines<'a> {
@@ -99,6 +102,7 @@ impl<'a> Lines<'a> {
             more_skipped: 0,
             left_out: 0,
             keys: Vec::new(),
+            held: 0,
         }
     }
 
@@ -110,14 +114,22 @@ impl<'a> Lines<'a> {
         }
         match AuthorizedKey::parse(line) {
             Ok(key) if !(self.wanted)(&key) => {}
-            Ok(_) if self.keys.len() >= MOST_KEYS => {
-                self.left_out = self.left_out.saturating_add(1)
-            }
-            Ok(key) => self.keys.push(key),
+            Ok(key) => self.keep(line, key),
             Err(_) if self.skipped.is_some() => {
                 self.more_skipped = self.more_skipped.saturating_add(1);
             }
             Err(e) => self.skipped = Some((self.number, format!("{e}"))),
+        }
+    }
+
+    /// Keeps a key of this line; after one that has no room, no other.
+    fn keep(&mut self, line: &str, key: AuthorizedKey) {
+        let held = self.held.saturating_add(line.len()).saturating_add(size_of::<AuthorizedKey>());
+        if self.left_out > 0 || self.keys.len() >= MOST_KEYS || held > MOST_HELD {
+            self.left_out = self.left_out.saturating_add(1);
+        } else {
+            self.held = held;
+            self.keys.push(key);
         }
     }
 
@@ -127,7 +139,8 @@ impl<'a> Lines<'a> {
             warn!("{} line {number}: {why}; skipped{more}", self.place);
         }
         if self.left_out > 0 {
-            warn!("{}: {} keys beyond the first {MOST_KEYS} left out", self.place, self.left_out);
+            let (place, out, kept) = (self.place, self.left_out, self.keys.len());
+            warn!("{place}: {out} keys beyond the first {kept} left out");
         }
         self.keys
     }
