@@ -95,16 +95,17 @@ class Restored(QubeCase):
 class Ipv6(QubeCase):
     serve = False
 
-    def reach(self, address, port):
-        """A port of the host that leads to the guest's address, from dom0 as the gateway on its link."""
+    def lead(self, address, port, host_port=None):
+        """Leads a port of the host to the guest's address, by a port of dom0, which is the gateway on its link."""
+        rig = self.server.rig
         # Linux makes the gateway's address of its hardware address.
-        self.server.rig.run(f"ip -6 route replace {address}/128 dev vif{self.server.guest.domid}.0")
+        rig.run(f"ip -6 route replace {address}/128 dev vif{self.server.guest.domid}.0")
         # As long as the connection is there.
-        leads = self.server.rig.connect(f"socat TCP4-LISTEN:{port},fork,reuseaddr 'TCP6:[{address}]:{case.PORT}'", 300)
+        leads = rig.connect(f"socat TCP4-LISTEN:{port},fork,reuseaddr 'TCP6:[{address}]:{case.PORT}'", 300)
         self.addCleanup(leads.close)
-        found = self.server.rig.forward("10.0.2.15", port)
-        self.addCleanup(self.server.rig.stop_forward, found)
-        return found
+        if host_port:
+            rig.stop_forward(host_port)
+        return rig.forward("10.0.2.15", port, host_port)
 
     def answers(self):
         """QEMU's network accepts a connection before dom0 does."""
@@ -114,24 +115,30 @@ class Ipv6(QubeCase):
             return False
 
     def test_addresses_from_qubesdb(self):
-        """sftp over IPv6, and over another address when QubesDB tells of one; IPv4 goes on beside."""
-        addresses = ["fd09:24ef:4179::a89:9", "fd09:24ef:4179::a89:10"]
+        """sshfs over IPv6; its mount goes on when QubesDB tells of another address, and IPv4 beside it."""
+        one, other = "fd09:24ef:4179::a89:9", "fd09:24ef:4179::a89:10"
         self.image = self.make_image("disk.img")
-        self.server = self.start(self.image, keys={"/qubes-ip6": addresses[0], "/qubes-gateway6": GATEWAY6})
+        self.server = self.start(self.image, keys={"/qubes-ip6": one, "/qubes-gateway6": GATEWAY6})
         beside, four = self.paramiko_sftp(), self.server.port
-        for number, address in enumerate(addresses):
-            if number:
-                self.server.database.write("/qubes-ip6", address)
-            self.server.wait_log(rf"listening on \[{address}\]:{case.PORT}\b")
-            self.server.port = self.reach(address, 7000 + number)
-            self.until(self.answers, 60, f"a banner at {address}")
-            self.configure(self.server)
-            self.write("up", content(200_000 + number))
-            self.sftp(f"put up file{number}", f"get file{number} down")
-            self.assertEqual(self.read("down"), content(200_000 + number))
-            self.expected[f"file{number}"] = content(200_000 + number)
-            self.server.wait_log(rf"logged in from \[{GATEWAY6}\]:\d+ with")
-            self.assertIn(f"file{number}", beside.listdir())
+        self.server.wait_log(rf"listening on \[{one}\]:{case.PORT}\b")
+        self.server.port = self.lead(one, 7000)
+        self.addCleanup(self.server.rig.stop_forward, self.server.port)
+        self.until(self.answers, 60, f"a banner at {one}")
+        self.configure(self.server)
+        point = self.mount("-o", "reconnect", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2")
+        self.server.wait_log(rf"logged in from \[{GATEWAY6}\]:\d+ with")
+        self.write("up", content(200_000))
+        self.run_program("cp", self.path("up"), f"{point}/before")
+        self.server.database.write("/qubes-ip6", other)
+        self.server.wait_log(rf"listening on \[{other}\]:{case.PORT}\b")
+        self.lead(other, 7001, self.server.port)
+        # sshfs answers what was underway with an error, and the next as soon as it is connected again.
+        self.until(lambda: self.run_program("cp", self.path("up"), f"{point}/after", ok=None).code == 0,
+                   60, f"a copy to {other}")
+        self.shell('cmp "$1" "$2/before"; cmp "$1" "$2/after"', self.path("up"), point)
+        self.assertIn("after", beside.listdir())
+        self.expected.update({"before": content(200_000), "after": content(200_000)})
+        self.unmount(point)
         self.server.port = four
 
 
