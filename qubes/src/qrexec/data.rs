@@ -268,8 +268,10 @@ mod tests {
     fn output_waits_for_hello_and_for_what_is_on_its_way() {
         let mut data = Data::new(false);
         data.sent(12);
+        assert!(!data.is_greeted());
         assert_eq!(data.stdout(b"early"), 0);
         let mut data = greeted(3);
+        assert!(data.is_greeted());
         assert_eq!(data.stdout(b"hello"), 5);
         assert_eq!(data.stderr(b"and"), 0);
         assert_eq!(data.output(), chunk(kind::DATA_STDOUT, b"hello"));
@@ -340,6 +342,7 @@ mod tests {
         let mut data = greeted(3);
         let bytes =
             [chunk(kind::DATA_STDIN, b"one"), chunk(kind::DATA_EXIT_CODE, &[0; 4])].concat();
+        assert!(!data.is_eof());
         assert_eq!(read(&mut data, &bytes, 5), Ok(b"one".to_vec()));
         assert!(data.is_eof() && !data.has_ended());
         assert_eq!(BadData::NoHello(7).to_string(), "a qrexec message of type 0x7 before HELLO");

@@ -215,3 +215,28 @@ impl<D: BlockDevice> Drop for Transfer<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::access::Access;
+
+    /// What `sftp` counts for every request is room enough for the future that it becomes here.
+    #[test]
+    fn the_future_of_a_request_is_counted() {
+        let ram = client::Ram::zeros(1 << 20);
+        client::ready(fat::format(&ram, &Default::default(), &mut |_, _| ())).unwrap().unwrap();
+        let volume = client::ready(Volume::mount(ram, &Default::default())).unwrap().unwrap();
+        let mut transfer = Transfer::new(
+            &Rc::new(volume),
+            &Access::default(),
+            &Options::default(),
+            &Rc::default(),
+        );
+        transfer.packets.push(&client::init());
+        let request = transfer.packets.next().unwrap().unwrap();
+        let cost = request.cost();
+        let future = size_of_val(&transfer.sftp.run(request));
+        assert!(future <= cost, "{future} bytes");
+    }
+}

@@ -92,9 +92,9 @@ impl Packets {
         self.packet.try_reserve_exact(self.missing()).map_err(|_| Fatal::OutOfMemory(length))
     }
 
-    /// Bytes of the packet that have not come; none while its length is not known or is refused.
+    /// Bytes of the packet that have not come, once its length is known; none when that is refused.
     fn missing(&self) -> usize {
-        if self.length_bytes < 4 || self.fatal.is_some() {
+        if self.fatal.is_some() {
             return 0;
         }
         usize::try_from(self.length).unwrap_or(usize::MAX).saturating_sub(self.packet.len())

@@ -73,3 +73,24 @@ fn long_paths_are_held_too() {
         assert!((3 * paths..=3 * (paths + 4096) + LITTLE + 64).contains(&cost), "{paths}: {cost}");
     }
 }
+
+#[test]
+fn a_path_holds_what_links_make_of_it() {
+    let mut s = Session::new();
+    let mut target = String::new();
+    for _ in 0..16 {
+        target = target + "/" + &"x".repeat(250);
+        assert_eq!(s.ask(MKDIR, string(&target).u32(0)).code(), OK);
+    }
+    s.files.link("/l", &target);
+    let (reply, cost, reply_cost) = run(&mut s, REALPATH, string("/l"));
+    assert!(reply > target.len() && reply <= reply_cost, "{reply} of {reply_cost}");
+    assert!(3 * target.len() <= cost, "{cost}");
+}
+
+/// The server's own future of a request has a little more than 4 KiB; `server/src/serve/transfer.rs` holds it to this.
+#[test]
+fn a_short_request_has_room_for_its_future() {
+    let mut s = Session::new();
+    assert!(s.build(FSTAT, string("12345678")).cost() >= 4 * 1024);
+}

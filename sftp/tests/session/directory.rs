@@ -97,6 +97,24 @@ fn long_names_look_like_ls() {
 }
 
 #[test]
+fn long_names_have_each_bit_of_the_mode() {
+    for (mode, shown) in [
+        (0o100_421, "-r---w---x"),
+        (0o100_356, "--wxr-xrw-"),
+        (0o100_000, "----------"),
+        (0o120_777, "lrwxrwxrwx"),
+        (0o040_311, "d-wx--x--x"),
+        (0o060_200, "?-w-------"),
+    ] {
+        let mut s = Session::new();
+        s.files.put("/f", b"");
+        s.files.inodes.borrow()["/f"].mode.set(mode);
+        let names = list(&mut s, "/").concat();
+        assert_eq!(names[2].1.split(' ').next(), Some(shown), "{mode:o}");
+    }
+}
+
+#[test]
 fn the_dates_of_long_names_are_right_at_the_edges() {
     let day = 86_400;
     for (seconds, date) in [
@@ -113,6 +131,9 @@ fn the_dates_of_long_names_are_right_at_the_edges() {
         (1_700_000_001, "Nov 14  2023"),
         (1_700_000_000 - 100 * day, "Aug  6 22:13"),
         (1_700_000_000 - 200 * day, "Apr 28  2023"),
+        // Half a year of 365.2425 days.
+        (1_700_000_000 - 15_778_475, "May 16 07:18"),
+        (1_700_000_000 - 15_778_476, "May 16  2023"),
     ] {
         let mut s = Session::new();
         s.files.put("/f", b"");

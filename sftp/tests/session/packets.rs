@@ -87,12 +87,15 @@ fn lengths_that_no_request_has_end_the_session() {
     assert_eq!(after_init(300_000), Some(Fatal::Length(300_000)));
     assert_eq!(after_init(u32::MAX), Some(Fatal::Length(u32::MAX)));
     assert_eq!(after_init(262_144), None);
+    let longest = sftp::MAX_PACKET + 1024;
+    assert_eq!(after_init(longest), None);
+    assert_eq!(after_init(longest + 1), Some(Fatal::Length(longest + 1)));
 }
 
 #[test]
 fn once_fatal_it_stays_so_and_takes_nothing() {
     let not_init = framed(&body(STAT, 1, &string("/")));
-    for stream in [vec![0; 4], not_init] {
+    for stream in [vec![0; 4], vec![0xff; 4], not_init] {
         let mut packets = Packets::new();
         packets.push(&stream);
         for _ in 0..2 {
@@ -109,4 +112,17 @@ fn packets_too_short_for_an_id_end_the_session() {
         assert_eq!(fatal_of(&[init(), short].concat()), Some(Fatal::NoId));
     }
     assert_eq!(fatal_of(&framed(&[INIT, 0, 0])), Some(Fatal::NoId));
+}
+
+#[test]
+fn the_log_says_why_a_session_ended() {
+    for (why, said) in [
+        (Fatal::Length(300_000), "300000 bytes"),
+        (Fatal::NoId, "request id"),
+        (Fatal::NotInit(STAT), "type 17, not INIT"),
+        (Fatal::InitAgain, "second SFTP INIT"),
+        (Fatal::OutOfMemory(70_000), "no memory for an SFTP packet of 70000 bytes"),
+    ] {
+        assert!(why.to_string().contains(said), "{why}");
+    }
 }

@@ -144,10 +144,17 @@ fn a_slash_behind_a_name_asks_for_a_folder() {
     let file = |s: &mut Session, request, fields: Fields| s.ask(request, fields).code();
     assert_eq!(file(&mut s, REMOVE, string("a/f/")), NO_SUCH_FILE);
     assert_eq!(file(&mut s, STAT, string("a/f/")), NO_SUCH_FILE);
+    assert_eq!(file(&mut s, OPEN, string("a/f/").u32(F_READ).u32(0)), NO_SUCH_FILE);
     assert_eq!(file(&mut s, OPEN, string("new/").u32(F_WRITE | F_CREAT).u32(0)), FAILURE);
+    assert_eq!(file(&mut s, OPEN, string("a/f/.").u32(F_WRITE | F_CREAT).u32(0)), NO_SUCH_FILE);
+    assert_eq!(file(&mut s, MKDIR, string("new/.").u32(0)), NO_SUCH_FILE);
     assert_eq!(file(&mut s, RENAME, string("a/f").string("new/")), NO_SUCH_FILE);
     assert_eq!(file(&mut s, RMDIR, string("a/b/.")), BAD_MESSAGE);
-    assert_eq!(file(&mut s, RENAME, string("a/b/.").string("new")), FAILURE);
+    assert_eq!(file(&mut s, RMDIR, string("a/b/..")), FAILURE);
+    for dots in ["a/b/.", "a/b/.."] {
+        assert_eq!(file(&mut s, RENAME, string(dots).string("new")), FAILURE);
+        assert_eq!(file(&mut s, RENAME, string("a/b").string(dots)), FAILURE);
+    }
     assert_eq!(file(&mut s, MKDIR, string("new/").u32(0)), OK);
     assert_eq!(file(&mut s, RENAME, string("new/").string("newer/")), OK);
     assert_eq!(file(&mut s, RMDIR, string("newer/")), OK);
