@@ -34,8 +34,12 @@ const CALLS: usize = 16;
 /// Of these, those of one qube.
 const CALLS_OF_ONE: usize = 8;
 
-/// How long the other side may take to say HELLO, and a call may wait for a place, in milliseconds.
-const WAIT: u64 = 10_000;
+/// How long the other side may take to say HELLO, in milliseconds. One of 60 callers at once in a slow dom0 has been
+/// seen to need more than ten seconds.
+const HELLO: u64 = 30_000;
+
+/// How long a call may wait for a place, in milliseconds.
+const PLACE: u64 = 10_000;
 
 /// How long the other side may take to read a call's end, in milliseconds.
 const LAST_WORDS: u64 = 30_000;
@@ -77,7 +81,7 @@ pub struct Calls<D: BlockDevice> {
 struct Waiting {
     line: Line,
     command: Command,
-    until: u64,
+    since: u64,
 }
 
 struct Running<D: BlockDevice> {
@@ -128,8 +132,7 @@ impl<D: BlockDevice + 'static> Calls<D> {
     /// Takes a call that has come.
     pub fn come(&mut self, call: Call, now: u64) {
         let line = Line::new(call.stream, call.detached);
-        let until = now.saturating_add(WAIT);
-        self.waiting.push(Waiting { line, command: call.command, until });
+        self.waiting.push(Waiting { line, command: call.command, since: now });
     }
 
     /// Looks at those that wait: who said HELLO, and who is gone.
@@ -137,7 +140,8 @@ impl<D: BlockDevice + 'static> Calls<D> {
         self.waiting.retain_mut(|call| {
             call.line.meter().begin_turn();
             call.line.poll();
-            let gone = call.line.is_closed() || now >= call.until && !call.line.is_greeted();
+            let late = now >= call.since.saturating_add(HELLO);
+            let gone = call.line.is_closed() || late && !call.line.is_greeted();
             if gone {
                 debug!("{}: its other side did not stay", name_of(&call.command));
             }
@@ -150,7 +154,8 @@ impl<D: BlockDevice + 'static> Calls<D> {
         let port = shared.options.port;
         let next = self.waiting.iter().position(|call| {
             let (_, source) = Service::of(&call.command, port);
-            call.line.is_greeted() && (now >= call.until || self.has_place(&source))
+            let late = now >= call.since.saturating_add(PLACE);
+            call.line.is_greeted() && (late || self.has_place(&source))
         })?;
         let Waiting { line, command, .. } = self.waiting.remove(next);
         let (service, source) = Service::of(&command, port);

@@ -45,8 +45,8 @@ impl Command {
         let mut words = call.split(' ');
         let (service, source) = (words.next()?, words.next()?);
         let (name, argument) = service.split_once('+').unwrap_or((service, ""));
-        // Names of qubes: a letter, then letters, digits, `_` and `-`, 31 at most.
-        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        // Names of qubes: a letter, then letters, digits, `_`, `.` and `-`, 31 at most.
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         if name.is_empty()
             || !(1..=31).contains(&source.len())
             || !source.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -81,6 +81,7 @@ mod tests {
                 service("qubes.ConnectTCP", "18022", "a-b_1"),
             ),
             ("user:QUBESRPC mirage.Sftp+a+b w", service("mirage.Sftp", "a+b", "w")),
+            ("user:QUBESRPC qubes.Filecopy debian-12.dev", service("qubes.Filecopy", "", "debian-12.dev")),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), expected);
         }
@@ -100,6 +101,7 @@ mod tests {
             "user:QUBESRPC  work",
             "user:QUBESRPC x ../y",
             "user:QUBESRPC x .",
+            "user:QUBESRPC x ..",
             "user:QUBESRPC x 1y",
             "user:QUBESRPC +y work",
         ] {
