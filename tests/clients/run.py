@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Runs the tests in several processes: run.py [-j PROCESSES] [MODULE[.CLASS[.TEST]]]...
+"""Runs the tests in several processes: run.py [-j PROCESSES] [--in FOLDER] [MODULE[.CLASS[.TEST]]]...
 
-Every test has a server, a port and a folder of its own, so any two of them may run at once. The ones that
-may take longest begin first. A test that fails is shown in full when it ends, and by name in the end.
+Every test has a server, a port and a folder of its own, so any two of them may run at once; those of tests/xen
+share a machine with what the same process runs before and after. The ones that may take longest begin first. A test
+that fails is shown in full when it ends, and by name in the end.
 """
 
 import argparse
@@ -47,13 +48,14 @@ def heed_no_signal():
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("-j", type=int, default=os.cpu_count(), dest="processes")
+    options.add_argument("--in", default=HERE, dest="folder", help="the folder of the tests [this one]")
     options.add_argument("names", nargs="*")
     options = options.parse_args()
-    sys.path.insert(0, HERE)
+    sys.path.insert(0, os.path.abspath(options.folder))
     # Told to end, it ends when the tests that run have cleaned up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     loader = unittest.defaultTestLoader
-    suite = loader.loadTestsFromNames(options.names) if options.names else loader.discover(HERE)
+    suite = loader.loadTestsFromNames(options.names) if options.names else loader.discover(options.folder)
     tests = sorted(each_test(suite), key=lambda test: -getattr(test, "seconds", 0))
     begin, failed = time.monotonic(), []
     with ProcessPoolExecutor(options.processes, initializer=heed_no_signal) as pool:

@@ -13,8 +13,9 @@ STDIN, STDOUT, STDERR, EXIT_CODE = 0x190, 0x191, 0x192, 0x193
 HEADER = struct.Struct("<II")   # type, length of what follows
 CHUNK = 65536
 SERVICE_NOT_FOUND, REFUSED, PROBLEM = 127, 126, 125
-# Seconds after which qrexec-client gives up a call that nobody answers, and a qube's qrexec-client-vm.
-PATIENCE, PATIENCE_OF_QUBE = 5, 120
+# Seconds after which a call that nobody answers is given up. Qubes' qrexec-client has 5, in which a machine that is
+# emulated, beside others, may not come so far; a qube's qrexec-client-vm has as many as here.
+PATIENCE, PATIENCE_OF_QUBE = 60, 120
 
 
 def message(kind, data=b""):

@@ -3,7 +3,7 @@
 The first start boots Xen and saves the machine's state (about 10 s); later ones go on from there
 (about 2 s). Nothing here needs root or virtualisation. All times out, and all ends with the process.
 """
-import atexit
+import fcntl
 import hashlib
 import os
 import re
@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
+from multiprocessing.util import Finalize
 
 import setup
 from guest import Guest
@@ -52,7 +53,8 @@ class Rig:
         self.guests = []
         self.disks = 0
         self.copied = set()
-        atexit.register(self.close)
+        # Also in a process of a pool, in which nothing of `atexit` is run.
+        self.at_exit = Finalize(None, self.close, exitpriority=0)
 
     def __enter__(self):
         return self.start()
@@ -67,8 +69,10 @@ class Rig:
             files = setup.prepare()
             command = self.command(files)
             state = f"{files}/state-{hashlib.sha256(shlex.join(command).encode()).hexdigest()[:16]}"
-            if not os.path.exists(state):
-                self.boot(command, state)
+            with open(f"{files}/lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)    # one is enough
+                if not os.path.exists(state):
+                    self.boot(command, state)
             self.agent = free_port()
             self.log = f"{self.folder}/log"
             self.qemu = Qemu([*command, "-serial", f"file:{self.log}", "-incoming", f"exec:cat {state}"], self.folder)
@@ -104,7 +108,7 @@ class Rig:
         os.rename(f"{state}.{os.getpid()}", state)
 
     def close(self):
-        atexit.unregister(self.close)
+        self.at_exit.cancel()
         for guest in self.guests:
             guest.forget()
         if self.qemu:
@@ -160,11 +164,12 @@ class Rig:
         except OSError:
             return False
 
-    def call(self, script, data=b"", seconds=30):
-        """Runs a bash script in dom0 with `data` as its input: exit status and output, in bytes."""
+    def call(self, script, data=b"", seconds=30, agent=None):
+        """Runs a bash script in dom0, or in what else takes commands at a port of the host, with `data` as its input:
+        exit status and output, in bytes."""
         received = bytearray()
         try:
-            with self.connect(script, seconds) as connection:
+            with self.connect(script, seconds, agent) as connection:
                 connection.sendall(data)
                 connection.shutdown(socket.SHUT_WR)
                 while piece := connection.recv(1 << 16):
