@@ -76,12 +76,15 @@ class Qube(case.Server):
         """`qvm-prefs QUBE netvm OTHER` in the order in which dom0 does it, here with another address."""
         self.rig.stop_forward(self.port)
         self.guest.detach_network()
+        self.give_network()
+        self.rig.forward(self.address, self.inside, self.port)
+
+    def give_network(self):
         self.address = f"10.0.2.{next(case.hosts)}"
         for path, value in network_keys(self.address).items():
             self.database.write(path, value)
         self.guest.vif = vif(self.address)
         self.guest.attach_network()
-        self.rig.forward(self.address, self.inside, self.port)
 
     def end(self):
         for forward in self.forwards:
@@ -117,22 +120,25 @@ class QubeCase(case.Case):
 class Caller:
     """Another qube, with Linux in it: its own end of a vchan, for calls that do not come from dom0."""
 
-    def __init__(self, test, image):
+    def __init__(self, test, image, memory=160, files="linux.cpio", line=""):
         self.rig = case.rig()
         self.address = f"10.0.2.{next(case.hosts)}"
-        self.guest = self.rig.guest(f"{self.rig.files}/vmlinuz", memory=160, ramdisk=f"{self.rig.files}/linux.cpio",
-                                    command_line=f"console=hvc0 quiet panic=-1 address={self.address}/24", disks=[image])
+        self.guest = self.rig.guest(f"{self.rig.files}/vmlinuz", memory=memory, ramdisk=f"{self.rig.files}/{files}",
+                                    command_line=f"console=hvc0 quiet panic=-1 address={self.address}/24 {line}", disks=[image])
         self.port = None
         test.addCleanup(self.end)
 
-    def start(self):
-        self.guest.wait_console("guest ready", 180)
+    def start(self, said="guest ready"):
+        self.guest.wait_console(said, 180)
         self.port = self.rig.forward(self.address, 9)
         self.rig.until(lambda: self.rig.answers(self.port), 60, "the calling qube to take commands")
         return self
 
     def connect(self, script, seconds):
         return self.rig.connect(script, seconds, self.port)
+
+    def call(self, script, data=b"", seconds=30):
+        return self.rig.call(script, data, seconds, self.port)
 
     def end(self):
         if self.rig.alive():

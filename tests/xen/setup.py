@@ -31,7 +31,7 @@ if DEBIAN not in DEBIANS:
 XEN, LINUX, SUITE = DEBIANS[DEBIAN]
 XEN_BIN = f"/usr/lib/xen-{XEN}/bin"
 PACKAGES = [f"xen-hypervisor-{XEN}-amd64", f"xen-utils-{XEN}", "xenstore-utils", "bash", "busybox-static",
-            "coreutils", "libc-bin", "socat", "libxen-dev", "kmod", "zstd"]
+            "coreutils", "libc-bin", "socat", "libxen-dev", "kmod", "zstd", "systemd", "sshfs", "fuse3"]
 PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "libxl-save-helper", "xenstored", "xenconsoled", "xenconsole",
                                               "xen-init-dom0")] + [
     f"/usr/bin/xenstore-{name}" for name in ("read", "write", "ls", "list", "exists", "rm", "watch")] + [
@@ -39,8 +39,11 @@ PROGRAMS = [f"{XEN_BIN}/{name}" for name in ("xl", "libxl-save-helper", "xenstor
 MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-netback", "xen-blkback",
            "bridge", "virtio_pci", "virtio_net", "virtio_scsi", "sd_mod"]
 # Of the Linux guest that tests the rig itself, and is another qube.
-GUEST_MODULES = ["xen-netfront", "xen-blkfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc"]
+GUEST_MODULES = ["xen-netfront", "xen-blkfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "fuse"]
 GUEST_PROGRAMS = ["/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/xenstore-exists"]
+# Of the Linux guest that mounts by packaging/qube.
+MOUNTING_PROGRAMS = ["/lib/systemd/systemd", "/bin/systemctl", "/usr/bin/sshfs", "/bin/fusermount3"]
+QUBE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "packaging", "qube")
 # Later ones misread a guest's access to CR2 when they emulate AMD's virtualisation.
 QEMU_VERSION = "7.2"
 QEMU_PACKAGES = ["qemu-system-x86", "qemu-system-common", "qemu-system-data"]
@@ -89,9 +92,10 @@ def kernel_package(ask):
 def key(versions):
     """Changes when any input does."""
     digest = hashlib.sha256()
-    for name in ("setup.py", "linux/init", *sorted(f"dom0/{file}" for file in os.listdir(f"{HERE}/dom0"))):
-        with open(f"{HERE}/{name}", "rb") as file:
-            digest.update(name.encode() + b"\0" + file.read() + b"\0")
+    inputs = [f"{folder}/{name}" for folder in (f"{HERE}/dom0", f"{HERE}/linux", QUBE) for name in sorted(os.listdir(folder))]
+    for name in (f"{HERE}/setup.py", *inputs):
+        with open(name, "rb") as file:
+            digest.update(os.path.basename(name).encode() + b"\0" + file.read() + b"\0")
     digest.update("".join(f"{name}={version}\n" for name, version in sorted(versions.items())).encode())
     return digest.hexdigest()[:16]
 
@@ -121,7 +125,8 @@ def run_in(root, program, *args, **options):
 
 
 def libraries(root):
-    return ":".join(f"{root}{path}" for path in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"))
+    return ":".join(f"{root}{path}" for path in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
+                                                 "/usr/lib/x86_64-linux-gnu/systemd"))
 
 
 def vmlinux(root, image):
@@ -224,8 +229,33 @@ def build(versions, folder):
     guest.add(f"{HERE}/linux/init", "/init")
     guest.add_modules(version, GUEST_MODULES)
     guest.write(f"{folder}/linux.cpio")
+    add_mounting(guest)
+    guest.write(f"{folder}/mounting.cpio")
     for unpacked in (root, f"{folder}/tree", f"{folder}/guest"):
         shutil.rmtree(unpacked)
+
+
+def add_mounting(guest):
+    """systemd, sshfs and packaging/qube as docs/qubes.md installs it; the user's systemd mounts when it begins."""
+    for program in MOUNTING_PROGRAMS:
+        guest.add_program(program)
+    os.chmod(f"{guest.folder}/bin/fusermount3", 0o4755)     # as its package does when it is installed
+    shutil.copytree(f"{guest.root}/usr/lib/systemd/user", f"{guest.folder}/usr/lib/systemd/user", symlinks=True)
+    for name in ("default.target", "user.service"):
+        guest.add(f"{HERE}/linux/{name}", f"/etc/systemd/system/{name}")
+    # There is no journal.
+    guest.add(f"{HERE}/linux/log.conf", "/etc/systemd/user/mirage-mount@.service.d/log.conf")
+    guest.add(f"{HERE}/linux/qrexec-client-vm", "/usr/bin/qrexec-client-vm")
+    guest.add(f"{QUBE}/mirage-mount", "/usr/bin/mirage-mount")
+    guest.add(f"{QUBE}/mirage-mount@.service", "/usr/lib/systemd/user/mirage-mount@.service")
+    wants = f"{guest.folder}/home/user/.config/systemd/user/default.target.wants"
+    os.makedirs(wants)
+    os.symlink("/usr/lib/systemd/user/mirage-mount@.service", f"{wants}/mirage-mount@mirage-sshfs.service")
+    os.symlink("/proc/self/mounts", f"{guest.folder}/etc/mtab")
+    for name, text in (("passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n"),
+                       ("group", "root:x:0:\nuser:x:1000:\n"), ("machine-id", "0" * 31 + "1\n")):
+        with open(f"{guest.folder}/etc/{name}", "w") as file:
+            file.write(text)
 
 
 def build_dom0(root, version, tree):

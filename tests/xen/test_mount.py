@@ -1,61 +1,30 @@
-"""packaging/qube over the service itself: mirage-mount of this system, with the tests' dom0 in qrexec's place."""
-import os
-import re
-import shutil
+"""packaging/qube in another qube: the real systemd of its user, sshfs and mirage-mount in a Linux guest, with the tests'
+dom0 in qrexec's place."""
+import shlex
 import socket
-import subprocess
-import sys
 import threading
 
-from test_qrexec import Services    # first: it says where tests/clients is
-from tools import ROOT
+from qube import Caller
+from test_qrexec import Services
 
-QUBE = os.path.join(ROOT, "packaging", "qube")
-# A call by the words of Qubes' own program, which looks for the local one in no PATH.
-CLIENT = """#!/usr/bin/python3
-import socket, subprocess, sys
-call = socket.socket(socket.AF_UNIX)
-call.connect({path!r})
-call.sendall(sys.argv[2].encode() + b"\\n")
-if call.recv(1) != b"+":
-    sys.exit("Request refused")
-program = subprocess.Popen(sys.argv[3:], executable=sys.argv[3], stdin=call, stdout=call)
-call.close()
-sys.exit(program.wait())
-"""
-
-# A write may still be taken by sshfs; what it was told by then, fsync says.
-HOLDER = """
-import os, sys
-file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-print("open", flush=True)
-sys.stdin.readline()
-os.write(file, b"x")
-os.fsync(file)
-"""
+POINT = "/home/user/mirage-sshfs"
+UNIT = "mirage-mount@mirage-sshfs"
+# From the start of the share, or from its end, to what is promised, in seconds of the qube.
+BACK = 10
 
 
 class Mount(Services):
-    seconds = 300
+    seconds = 400
 
     def setUp(self):
         super().setUp()
-        folder, self.point = self.path("bin"), self.path("mirage-sshfs")
-        os.makedirs(folder)
-        shutil.copy(os.path.join(QUBE, "mirage-mount"), folder)
-        os.chmod(self.write("bin/qrexec-client-vm", CLIENT.format(path=self.path("calls"))), 0o755)
-        self.environment = dict(os.environ, HOME=self.scratch, PATH=f"{folder}:{os.environ['PATH']}")
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path("calls"))
-        self.listener.listen()
+        self.listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.listener.close)
         self.addCleanup(self.listener.shutdown, socket.SHUT_RDWR)
         threading.Thread(target=self.take_calls, daemon=True).start()
-        with open(os.path.join(QUBE, "mirage-mount@.service"), encoding="utf-8") as unit:
-            self.rest = int(re.search(r"Restart=always\nRestartSec=(\d+)", unit.read())[1])
-        self.over = threading.Event()
-        self.addCleanup(self.over.set)
-        self.mounts.append(self.point)
+        self.write("linux.img", bytes(1 << 20))
+        self.qube = Caller(self, self.path("linux.img"), memory=256, files="mounting.cpio",
+                           line=f"calls={self.listener.getsockname()[1]}").start("the user may log in")
 
     def take_calls(self):
         try:
@@ -68,7 +37,7 @@ class Mount(Services):
     def serve_call(self, plain):
         with plain:
             service = plain.makefile("rb", buffering=0).readline().decode().strip()
-            # dom0 refuses a call of a qube that is off.
+            # dom0 refuses a call of a qube that is off, where the policy says autostart=no.
             if daemon := self.daemon:
                 call = daemon.call(service)
                 plain.sendall(b"+")
@@ -76,48 +45,63 @@ class Mount(Services):
                 call.done.wait()
                 call.close()
 
-    def follow_unit(self):
-        """What systemd does by the unit."""
-        while not self.over.is_set():
-            with open(self.path("mount.log"), "ab") as log:
-                self.spawn(["mirage-mount", "mirage-sshfs"], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                           stderr=log).wait()
-            self.over.wait(self.rest)
+    def details(self):
+        said = self.qube.call("cat /home/user/log")[1].decode(errors="replace")
+        return f"{self.qube.guest.console()[-2000:]}\n{said[-3000:]}\n{self.server.log()[-3000:]}"
 
-    def reads(self, name):
-        return self.run_program("cat", f"{self.point}/{name}", ok=None, seconds=15).code == 0
+    def user(self, script, data=b"", seconds=60, ok=True):
+        """Runs a script as the user of the qube; its output."""
+        line = f"export XDG_RUNTIME_DIR=/run/user/1000; cd; exec su user -c {shlex.quote(script)}"
+        status, said = self.qube.call(line, data, seconds)
+        if (status == 0) != ok:
+            self.fail(f"{script}: exit {status}\n{said.decode(errors='replace')}\n{self.details()}")
+        return said.decode().strip()
 
-    def wait_for(self, name, seconds=60):
-        try:
-            self.until(lambda: self.reads(name), seconds, f"{name} in the mount")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.read('mount.log')[-2000:]}\n{self.server.log()[-3000:]}") from None
+    def wait_for(self, condition, seconds=60):
+        """Until a condition of the shell is true in the qube; the seconds that it took there."""
+        begin, end = map(float, self.user(
+            f"read begin _ < /proc/uptime; until {condition}; do usleep 100000; done 2>/dev/null; "
+            f"read end _ < /proc/uptime; echo $begin $end", seconds=seconds).split())
+        return end - begin
 
-    def test_the_share_is_destroyed_and_started_again(self):
-        """What is open gets an error, and the mount comes back by itself."""
-        unit = threading.Thread(target=self.follow_unit, daemon=True)
-        unit.start()
-        self.until(lambda: f" {self.point} fuse.sshfs " in self.mount_table(), 60, "a mount")
-        self.shell('echo kept > "$1/file"; sync "$1/file"', self.point)
-        holds = self.spawn([sys.executable, "-c", HOLDER, f"{self.point}/held"],
-                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.assertEqual(holds.stdout.readline(), b"open\n")
+    def wait_mounted(self):
+        return self.wait_for(f"grep -q ' {POINT} fuse.sshfs ' /proc/mounts")
+
+    def boot_share(self):
+        self.server = self.boot_qube(self.image, network=False)
+        self.daemon = self.server.connect()
+
+    def test_the_unit(self):
+        """Mounted from the start; back when the share is, after its restart and after its sudden death, which who has
+        a file open is told of; and unmounted for good by `systemctl stop`."""
+        self.wait_mounted()
+        self.user(f"echo kept > {POINT}/file; sync {POINT}/file")
+
+        daemon, self.daemon = self.daemon, None
+        self.server.stop()
+        daemon.close()
+        self.boot_share()
+        self.assertLess(self.wait_for(f"grep -q kept {POINT}/file"), BACK, self.details())
+
+        # What it was told is written may still be taken by sshfs; fsync says.
+        holds = self.qube.connect(f"su user -c 'dd of={POINT}/held conv=fsync'", 120)
+        self.addCleanup(holds.close)
+        self.wait_for(f"[ -e {POINT}/held ]")
         daemon, self.daemon = self.daemon, None
         self.server.kill()
         # Qubes' side of a vchan looks each second whether the other domain is there.
         daemon.close()
-        holds.communicate(b"go\n", timeout=60)
-        self.assertNotEqual(holds.returncode, 0)
-        self.assertFalse(self.reads("file"))
-        self.server = self.boot_qube(self.image, network=False)
-        self.daemon = self.server.connect()
-        self.wait_for("file")
-        self.shell('echo back > "$1/again"', self.point)
-        # `systemctl stop`.
-        self.over.set()
-        self.run_program(self.path("bin/mirage-mount"), "--unmount", "mirage-sshfs")
-        unit.join(30)
-        self.assertFalse(unit.is_alive())
-        self.assertNotIn(f" {self.point} ", self.mount_table())
-        self.mounts.remove(self.point)
+        holds.sendall(b"x")
+        holds.shutdown(socket.SHUT_WR)
+        said = holds.makefile("rb").read()
+        self.assertNotEqual(said.rpartition(b"\n")[2], b"0", said)
+        self.user(f"grep kept {POINT}/file", ok=False)
+        self.boot_share()
+        self.assertLess(self.wait_for(f"grep -q kept {POINT}/file"), BACK, self.details())
+        self.user(f"echo back > {POINT}/again")
+
+        self.assertEqual(self.user(f"systemctl --user is-active {UNIT}"), "active")
+        self.user(f"systemctl --user stop {UNIT}")
+        self.user(f"grep {POINT} /proc/mounts", ok=False)
+        self.user(f"systemctl --user is-active {UNIT}", ok=False)
         self.expected.update({"file": b"kept\n", "again": b"back\n"})
