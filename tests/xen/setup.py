@@ -43,6 +43,7 @@ GUEST_MODULES = ["xen-netfront", "xen-blkfront", "xen-evtchn", "xen-gntdev", "xe
 GUEST_PROGRAMS = ["/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/xenstore-exists"]
 # Of the Linux guest that mounts by packaging/qube.
 MOUNTING_PROGRAMS = ["/lib/systemd/systemd", "/bin/systemctl", "/usr/bin/sshfs", "/bin/fusermount3"]
+EXECUTOR = "/usr/lib/systemd/systemd-executor"
 QUBE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "packaging", "qube")
 # Later ones misread a guest's access to CR2 when they emulate AMD's virtualisation.
 QEMU_VERSION = "7.2"
@@ -239,6 +240,9 @@ def add_mounting(guest):
     """systemd, sshfs and packaging/qube as docs/qubes.md installs it; the user's systemd mounts when it begins."""
     for program in MOUNTING_PROGRAMS:
         guest.add_program(program)
+    # Later versions begin each process by it.
+    if os.path.exists(f"{guest.root}{EXECUTOR}"):
+        guest.add_program(EXECUTOR)
     os.chmod(f"{guest.folder}/bin/fusermount3", 0o4755)     # as its package does when it is installed
     shutil.copytree(f"{guest.root}/usr/lib/systemd/user", f"{guest.folder}/usr/lib/systemd/user", symlinks=True)
     for name in ("default.target", "user.service"):

@@ -2,7 +2,9 @@
 import shutil
 import subprocess
 import time
+import unittest
 
+import setup
 from case import CRASHED, LONG, Case     # first: it says where tests/clients is
 import test_kill
 from tools import big_file, content, tool
@@ -10,7 +12,8 @@ from tools import big_file, content, tool
 
 class Shutdown(Case):
     size = "160M"
-    options = ("--watchdog", "6")      # less than what `test_pause` takes
+    # All less than what `test_pause` takes.
+    options = ("--watchdog", "6", "--client-alive-interval", "2", "--client-alive-count-max", "2")
 
     def test_announced(self):
         """Xen's tools ask politely only a guest that says it listens."""
@@ -39,16 +42,24 @@ class Shutdown(Case):
         self.expected["file"] = b"x\n"
 
     def test_pause(self):
-        """A paused guest goes on where it was: the connection, and the clock."""
+        """A paused guest goes on where it was, the connection too; its clock is dom0's, which went on by an hour. A copy
+        of its volume that is made meanwhile has what was synced."""
         remote = self.paramiko_sftp()
         with remote.open("before", "wb") as file:
             file.write(b"x")
-        self.server.guest.xl("pause")
+            remote._request(200, "fsync@openssh.com", file.handle)
+        rig, guest = self.server.rig, self.server.guest
+        guest.xl("pause")
+        copy = self.path("copy.img")
+        shutil.copyfile(self.image, copy)
+        self.check_bytes_of_exfat(copy, "before", b"x")
+        rig.run(f"date -s @{time.time() + 3600:.0f}")
+        self.addCleanup(lambda: rig.run(f"date -s @{time.time():.0f}"))
         time.sleep(60 if LONG else 8)
-        self.server.guest.xl("unpause")
+        guest.xl("unpause")
         with remote.open("after", "wb") as file:
             file.write(b"y")
-        self.assertLess(abs(remote.stat("after").st_mtime - time.time()), 60)
+        self.assertLess(abs(remote.stat("after").st_mtime - time.time() - 3600), 60)
         self.expected.update(before=b"x", after=b"y")
 
 
@@ -86,6 +97,21 @@ class Saved(Case):
             self.assertTrue(begun - 2 <= self.paramiko_sftp().stat(f"now{turn}").st_mtime <= ended + 1)
             self.expected[f"after{turn}"] = self.expected[f"now{turn}"] = content(300_000)
         self.expected.update(file=content(300_000), unsynced=b"x\n")
+
+    @unittest.skipUnless(setup.DEBIAN == "13", "Xen 4.17 has no `xl suspend`")
+    def test_suspend_and_resume(self):
+        """To memory alone: the same domain goes on, with the clock of then."""
+        remote, guest = self.paramiko_sftp(), self.server.guest
+        guest.xl("suspend", seconds=150)
+        guest.xl("resume")
+        with remote.open("file", "wb") as file:
+            file.write(content(100_000))
+        self.assertLess(abs(remote.stat("file").st_mtime - self.date()), 60)
+        self.expected["file"] = content(100_000)
+        # As below.
+        guest.xl("shutdown")
+        self.server.wait_log("the machine ends", 60)
+        self.server.kill()
 
     def date(self):
         """dom0's, in seconds since 1970."""

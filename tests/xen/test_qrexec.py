@@ -310,3 +310,16 @@ class Copies(Services):
         self.assertEqual(self.copy(longest, end=b"")[0], errno.ENAMETOOLONG)
         self.assertEqual(self.copy(entry("after", b"x"))[0], 0)
         self.expected.update({"QubesIncoming/work/half": None, "QubesIncoming/work/after": b"x"})
+
+    def test_killed(self):
+        """`qvm-kill` in a copy: what was copied before and synced is there, and of the rest no half under its name."""
+        self.assertEqual(self.copy(entry("before", b"x"))[0], 0)
+        self.assertEqual(self.daemon.call("qubes.VMShell", source="dom0").send(b"sync\nexit $?\n").end().wait()[0], 0)
+        self.daemon.call("qubes.Filecopy").send(entry("half", content(4 * MIB), size=8 * MIB))
+        self.server.kill()
+        self.daemon.close()
+        self.server = self.boot_qube(self.image, network=False)
+        self.daemon = self.server.connect()
+        self.assertEqual(self.copy(entry("after", b"x"))[0], 0)
+        self.expected.update({"QubesIncoming/work/before": b"x", "QubesIncoming/work/half": None,
+                              "QubesIncoming/work/after": b"x"})

@@ -70,6 +70,23 @@ class Networked(QubeCase):
         self.sftp("ls", config="bob-config")
 
 
+class Deferred(QubeCase):
+    serve = False
+
+    def test_a_network_that_comes_later(self):
+        """`apply_deferred_netvm`: started without, then given one while it runs."""
+        self.image = self.make_image("disk.img")
+        self.server = qube = self.boot_qube(self.image, network=False)
+        qube.connect()
+        qube.give_network()
+        self.assertEqual(qube.daemon.call("qubes.WaitForNetworkUplink", source="dom0", user="root").end().wait()[0], 0)
+        qube.wait_listening()
+        self.configure(qube)
+        self.write("up", content(100_000))
+        self.sftp("put up file")
+        self.expected["file"] = content(100_000)
+
+
 class Restored(QubeCase):
     def test_daemons_and_calls_after_a_restore(self):
         """QubesDB is asked anew, with the keys and the address that it has then, and calls go on."""
