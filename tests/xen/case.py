@@ -58,7 +58,7 @@ class Server(harness.Booted):
         """As a user would wait: for the line on the console, then for SSH's banner."""
         self.guest.wait_console(rf"listening on {self.address}:{self.inside}\b", seconds)
         self.port = self.rig.forward(self.address, self.inside)
-        self.rig.until(self.answers, 60, "a banner", self.log)
+        self.rig.until(self.answers, 60, "a banner", lambda: f"{self.log()}\n{self.rig.rings()}")
         return self
 
     def answers(self):

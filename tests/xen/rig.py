@@ -143,6 +143,11 @@ class Rig:
         """What Xen and dom0 said on the serial line since the start, without what `xl create` logs."""
         return re.sub(r"\(XEN\) HVM ?\w* (save|restore): .*\n", "", self.text(self.log))
 
+    def rings(self):
+        """What dom0's network backend says of the rings that it shares with guests."""
+        return self.call("mkdir -p /debug; mount -t debugfs debug /debug 2>/dev/null; tail -n +1 /debug/xen-netback/*/io_ring_q*; "
+                         "grep vif /proc/interrupts; dmesg | tail -n 5")[1].decode(errors="replace")
+
     # Commands and files
 
     def connect(self, script, seconds, agent=None):
