@@ -81,7 +81,10 @@ mod tests {
                 service("qubes.ConnectTCP", "18022", "a-b_1"),
             ),
             ("user:QUBESRPC mirage.Sftp+a+b w", service("mirage.Sftp", "a+b", "w")),
-            ("user:QUBESRPC qubes.Filecopy debian-12.dev", service("qubes.Filecopy", "", "debian-12.dev")),
+            (
+                "user:QUBESRPC qubes.Filecopy debian-12.dev",
+                service("qubes.Filecopy", "", "debian-12.dev"),
+            ),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), expected);
         }
