@@ -81,7 +81,7 @@ supply:
 	$(PYTHON) tests/test_supply.py
 
 unit:
-	cargo test --workspace --exclude kernel --locked
+	NEWER_FSCK_EXFAT=$$($(PYTHON) tests/clients/newer.py)/fsck.exfat cargo test --workspace --exclude kernel --locked
 
 clients: build
 	$(PYTHON) tests/clients/run.py

@@ -40,7 +40,7 @@ soak: soak-fat soak-model build kernel xen-tools
 
 # Power cuts by the million.
 soak-fat:
-	POWER_CUT_SECONDS=$(POWER_CUT_SECONDS) cargo test --release --locked -p fat --test power_cut
+	NEWER_FSCK_EXFAT=$$($(PYTHON) tests/clients/newer.py)/fsck.exfat POWER_CUT_SECONDS=$(POWER_CUT_SECONDS) cargo test --release --locked -p fat --test power_cut
 
 # The SFTP server against a plain tree in memory.
 soak-model:

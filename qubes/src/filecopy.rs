@@ -1,5 +1,7 @@
 //! The receiver of `qubes.Filecopy`, which `qvm-copy` calls (qubes-rpc's libqubes-rpc-filecopy.h):
-//! bytes in, files and directories out, and the result for the sender.
+//! bytes in, files, directories and links out, and the result for the sender.
+mod names;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,8 +14,8 @@ const HEADER: usize = 32;
 /// The longest name, its NUL included (`MAX_PATH_LENGTH` - 1).
 const MAX_NAME: usize = 16383;
 
-/// Directories in one name.
-const MAX_DEPTH: usize = 64;
+/// The longest target of a link, as Linux has it and volumes keep it (`PATH_MAX` - 1).
+const MAX_TARGET: u64 = 4095;
 
 /// CRC-32 as zlib has it.
 static CRC: Crc<u32> = Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
@@ -22,10 +24,14 @@ const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
+const PERMISSIONS: u32 = 0o7777;
 
 /// Why a link is refused, and what the sender's user can do.
 const NO_LINKS: &str =
     "the volume keeps no symbolic links; `qvm-copy --ignore-symlinks` copies the rest";
+
+const TARGET_TOO_LONG: Refused =
+    Refused { errno: errno::ENAMETOOLONG, why: "where it leads is too long" };
 
 /// Errors as the sender knows them: Linux' numbers (errno.h).
 pub mod errno {
@@ -41,6 +47,8 @@ pub mod errno {
     pub const ENOSPC: u32 = 28;
     pub const EROFS: u32 = 30;
     pub const ENAMETOOLONG: u32 = 36;
+    /// A link that may lead elsewhere.
+    pub const ENOLINK: u32 = 67;
     pub const EILSEQ: u32 = 84;
     /// The sender went away before the end.
     pub const EREMOTEIO: u32 = 121;
@@ -67,8 +75,11 @@ impl core::error::Error for Refused {}
 pub enum Event {
     /// A directory: made when there is none. It comes again after what is in it, and its times are those of then.
     Directory { path: String, accessed: u32, modified: u32 },
-    /// A new file of `length` bytes; `data` shows them. Times are in seconds since 1970.
-    File { path: String, length: u64, accessed: u32, modified: u32 },
+    /// A new file of `length` bytes; `data` shows them. Times are in seconds since 1970, and `mode` is
+    /// the permission bits.
+    File { path: String, length: u64, mode: u32, accessed: u32, modified: u32 },
+    /// A new symbolic link, in a directory that was sent and not leading out of the outermost one.
+    Link { path: String, target: String },
     /// All bytes of the file have come.
     FileEnd,
     /// Everything has come: `result` says so to the sender.
@@ -80,30 +91,29 @@ enum State {
     Header,
     /// The name, after a header.
     Name,
+    /// The target of a link, after its name: so many bytes.
+    Target(usize),
     /// So many bytes of a file.
     Data(u64),
     Ended,
 }
 
-/// One copy. Holds no more than one header and name.
+/// One copy. Holds no more than one header, name and target.
 pub struct Receiver {
     state: State,
-    /// The header and the name that are being read.
+    /// Whether links are taken.
+    links: bool,
+    /// The header, the name and the target that are being read.
     record: Vec<u8>,
     crc: Digest<'static, u32>,
     last_name: String,
 }
 
-impl Default for Receiver {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Receiver {
-    pub fn new() -> Self {
+    /// One for a place that keeps symbolic links, or for one that does not.
+    pub fn new(links: bool) -> Self {
         let (record, last_name) = Default::default();
-        Self { state: State::Header, record, crc: CRC.digest(), last_name }
+        Self { state: State::Header, links, record, crc: CRC.digest(), last_name }
     }
 
     /// Bytes of the current file at the start of `bytes`; `took` says that they were taken.
@@ -135,6 +145,9 @@ impl Receiver {
             let wanted = match self.state {
                 State::Header => HEADER,
                 State::Name => HEADER.saturating_add(self.name_length()),
+                State::Target(length) => {
+                    HEADER.saturating_add(self.name_length()).saturating_add(length)
+                }
                 State::Data(_) | State::Ended => {
                     return Ok((bytes.len().saturating_sub(rest.len()), None));
                 }
@@ -162,7 +175,7 @@ impl Receiver {
         self.field(0) as usize
     }
 
-    /// A header or a name is complete.
+    /// A header, a name or a target is complete.
     fn complete(&mut self) -> Result<Option<Event>, Refused> {
         if let State::Header = self.state {
             return match self.name_length() {
@@ -177,14 +190,30 @@ impl Receiver {
                 _ => Err(Refused { errno: errno::ENAMETOOLONG, why: "its name is too long" }),
             };
         }
+        if let State::Target(length) = self.state {
+            let start = self.record.len().saturating_sub(length);
+            let target = self.record.get(start..).unwrap_or_default();
+            let (path, target) = (self.last_name.clone(), names::target(&self.last_name, target)?);
+            self.record.clear();
+            self.state = State::Header;
+            return Ok(Some(Event::Link { path, target }));
+        }
         let name = self.record.get(HEADER..).unwrap_or_default();
         // A refused one is not told back.
         self.last_name.clear();
         let kind = self.field(4) & S_IFMT;
-        let path = checked(name, kind == S_IFDIR)?;
+        let path = names::path(name, kind == S_IFDIR)?;
         self.last_name.clone_from(&path);
         let length = u64::from(self.field(12)) << 32 | u64::from(self.field(8));
         let (accessed, modified) = (self.field(16), self.field(24));
+        let mode = self.field(4) & PERMISSIONS;
+        if kind == S_IFLNK && self.links {
+            let length = usize::try_from(length).ok().filter(|_| length <= MAX_TARGET);
+            let length = length.ok_or(TARGET_TOO_LONG)?;
+            self.state = State::Target(length);
+            // One without bytes is complete.
+            return if length == 0 { self.complete() } else { Ok(None) };
+        }
         self.record.clear();
         match kind {
             S_IFDIR if length == 0 => {
@@ -193,7 +222,7 @@ impl Receiver {
             }
             S_IFREG => {
                 self.state = State::Data(length);
-                Ok(Some(Event::File { path, length, accessed, modified }))
+                Ok(Some(Event::File { path, length, mode, accessed, modified }))
             }
             S_IFLNK => Err(Refused { errno: errno::EPERM, why: NO_LINKS }),
             _ => Err(Refused { errno: errno::EINVAL, why: "neither a file nor a directory" }),
@@ -223,29 +252,6 @@ impl Receiver {
     }
 }
 
-/// The path of a name, which another qube chose.
-fn checked(name: &[u8], is_directory: bool) -> Result<String, Refused> {
-    let refused = |errno, why| Err(Refused { errno, why });
-    let Some((0, name)) = name.split_last() else {
-        return refused(errno::EINVAL, "its name has no end");
-    };
-    let Ok(name) = core::str::from_utf8(name) else {
-        return refused(errno::EILSEQ, "its name is not UTF-8");
-    };
-    if name.chars().any(char::is_control) {
-        return refused(errno::EILSEQ, "its name has control characters in it");
-    }
-    // As a shell completes the names of directories.
-    let path = name.strip_suffix('/').filter(|_| is_directory).unwrap_or(name);
-    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return refused(errno::EILSEQ, "its name leads elsewhere");
-    }
-    if path.split('/').count() > MAX_DEPTH {
-        return refused(errno::ENAMETOOLONG, "its name has too many directories");
-    }
-    Ok(path.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,7 +268,7 @@ mod tests {
 
     /// Events and contents of what came in pieces of `size`.
     fn receive(bytes: &[u8], size: usize) -> Result<(Vec<Event>, Vec<u8>, Receiver), Refused> {
-        let mut receiver = Receiver::new();
+        let mut receiver = Receiver::new(true);
         let (mut events, mut contents) = (Vec::new(), Vec::new());
         for mut piece in bytes.chunks(size) {
             while !piece.is_empty() {
@@ -288,14 +294,17 @@ mod tests {
             record(b"d\0", S_IFDIR | 0o755, 0),
             record("d/ä\0".as_bytes(), S_IFREG | 0o644, 5),
             b"hello".to_vec(),
-            record(b"d/empty\0", S_IFREG | 0o644, 0),
+            record(b"d/empty\0", S_IFREG | 0o4711, 0),
+            record(b"d/link\0", S_IFLNK | 0o777, 4),
+            "./ä".into(),
             record(b"d/\0", S_IFDIR | 0o755, 0),
             vec![0; HEADER],
         ]
         .concat();
-        let file = |path: &str, length| Event::File {
+        let file = |path: &str, length, mode| Event::File {
             path: path.into(),
             length,
+            mode,
             accessed: 111,
             modified: 222,
         };
@@ -303,9 +312,10 @@ mod tests {
         let directory = || Event::Directory { path: "d".into(), accessed, modified };
         for size in 1..bytes.len() + 1 {
             let (events, contents, receiver) = receive(&bytes, size).unwrap();
-            let (first, second) = (file("d/ä", 5), file("d/empty", 0));
+            let (first, second) = (file("d/ä", 5, 0o644), file("d/empty", 0, 0o4711));
+            let link = Event::Link { path: "d/link".into(), target: "./ä".into() };
             let end = Event::FileEnd;
-            let all = [directory(), first, end.clone(), second, end, directory(), Event::End];
+            let all = [directory(), first, end.clone(), second, end, link, directory(), Event::End];
             assert_eq!(events, all, "{size}");
             assert_eq!(contents, b"hello");
             let result = receiver.result(0);
@@ -348,21 +358,74 @@ mod tests {
         let name = |depth| ["a/".repeat(depth - 1).as_bytes(), b"b\0"].concat();
         let events =
             |depth| receive(&record(&name(depth), S_IFREG, 3), 7).map(|(events, ..)| events.len());
-        assert_eq!(events(MAX_DEPTH), Ok(1));
+        assert_eq!(events(names::MAX_DEPTH), Ok(1));
         assert_eq!(
-            events(MAX_DEPTH + 1).map_err(|refused| refused.errno),
+            events(names::MAX_DEPTH + 1).map_err(|refused| refused.errno),
             Err(errno::ENAMETOOLONG)
         );
     }
 
     #[test]
-    fn links_and_devices_are_refused() {
-        for (mode, errno) in
-            [(S_IFLNK, errno::EPERM), (0o060_000, errno::EINVAL), (0, errno::EINVAL)]
-        {
+    fn devices_are_refused() {
+        for mode in [0o060_000, 0] {
             let result = receive(&record(b"a\0", mode, 3), 100).map(|(events, ..)| events);
-            assert_eq!(result.unwrap_err().errno, errno);
+            assert_eq!(result.unwrap_err().errno, errno::EINVAL);
         }
+    }
+
+    #[test]
+    fn links_are_refused_where_none_are_kept() {
+        let refused = Receiver::new(false).push(&record(b"d/a\0", S_IFLNK, 3)).unwrap_err();
+        assert_eq!((refused.errno, refused.why), (errno::EPERM, NO_LINKS));
+    }
+
+    /// What comes of a link.
+    fn link(path: &str, target: &[u8]) -> Result<Vec<Event>, u32> {
+        let header = record(&[path.as_bytes(), b"\0"].concat(), S_IFLNK, target.len() as u64);
+        let result = receive(&[&header, target].concat(), 5);
+        result.map(|(events, ..)| events).map_err(|refused| refused.errno)
+    }
+
+    #[test]
+    fn links_do_not_lead_out_of_the_folder_that_is_copied() {
+        for (path, target) in [
+            ("d/l", "file"),
+            ("d/l", "e/f//g/"),
+            ("d/l", "./."),
+            ("d/e/l", "../file"),
+            ("d/e/l", ".//../e"),
+            ("d/e/f/l", "../../x/..y"),
+            ("d/l", "..."),
+        ] {
+            let event = Event::Link { path: path.into(), target: target.into() };
+            assert_eq!(link(path, target.as_bytes()), Ok(vec![event]));
+        }
+        for (path, target) in [
+            ("l", "file"),
+            ("d/l", ".."),
+            ("d/l", "../d/file"),
+            ("d/e/l", "../../d"),
+            ("d/e/l", "x/../../../y"),
+            ("d/e/f/l", "x/.."),
+            ("d/e/f/l", "../x/../y"),
+            ("d/l", "/etc/passwd"),
+            ("d/l", "/"),
+        ] {
+            assert_eq!(link(path, target.as_bytes()), Err(errno::ENOLINK), "{path}: {target}");
+        }
+    }
+
+    #[test]
+    fn links_lead_somewhere_in_words() {
+        assert_eq!(link("d/l", b""), Err(errno::ENOENT));
+        for target in [b"a\0b".as_slice(), b"a\0", b"\xff", b"a\nb"] {
+            assert_eq!(link("d/l", target), Err(errno::EILSEQ));
+        }
+        let long = |length| link("d/l", &[b'a'].repeat(length));
+        assert!(long(MAX_TARGET as usize).is_ok());
+        assert_eq!(long(MAX_TARGET as usize + 1), Err(errno::ENAMETOOLONG));
+        let header = record(b"d/l\0", S_IFLNK, u64::MAX);
+        assert_eq!(receive(&header, 9).map(|_| ()).unwrap_err().errno, errno::ENAMETOOLONG);
     }
 
     #[test]
@@ -371,7 +434,7 @@ mod tests {
             receive(&record(b"a\0", S_IFDIR, 1), 100).map(|(events, ..)| events).unwrap_err();
         assert_eq!((refused.errno, refused.to_string()), (errno::EINVAL, refused.why.into()));
         assert!(!refused.why.is_empty());
-        let mut receiver = Receiver::new();
+        let mut receiver = Receiver::new(true);
         assert_eq!(receiver.last_name(), "");
         receiver.push(&record(b"a\0", S_IFREG, 3)).unwrap();
         assert_eq!(receiver.last_name(), "a");
@@ -380,7 +443,7 @@ mod tests {
     #[test]
     fn a_file_may_be_longer_than_4_gib() {
         let length = (5 << 32) + 7;
-        let (_, event) = Receiver::new().push(&record(b"a\0", S_IFREG, length)).unwrap();
+        let (_, event) = Receiver::new(true).push(&record(b"a\0", S_IFREG, length)).unwrap();
         let Some(Event::File { length: told, .. }) = event else { panic!("{event:?}") };
         assert_eq!(told, length);
     }

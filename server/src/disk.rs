@@ -152,6 +152,7 @@ async fn open_volume<D: BlockDevice>(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Volume<D>, OpenError> {
     let read = Geometry::read_at(&device, options.place).await;
+    let mut is_new_exfat = false;
     if read.err() == Some(MountError::Blank) {
         if options.if_blank == IfBlank::Refuse || options.read_only {
             return Err(OpenError::Blank);
@@ -162,7 +163,8 @@ async fn open_volume<D: BlockDevice>(
             return Err(OpenError::NotBlank(at));
         }
         let format = new_volume(&device, options.if_blank, volume_id, time);
-        let fat = if format.kind == Some(FatKind::ExFat) { "exFAT" } else { "FAT" };
+        is_new_exfat = format.kind == Some(FatKind::ExFat);
+        let fat = if is_new_exfat { "exFAT" } else { "FAT" };
         info!("the disk is blank: formatting {} MiB with {fat}", device.size() >> 20);
         fat::format(&device, &format, progress).await.map_err(OpenError::Format)?;
     }
@@ -197,6 +199,9 @@ async fn open_volume<D: BlockDevice>(
         && let Err(e) = volume.keep_journal().await
     {
         warn!("no journal, so that a power cut can undo part of a change: {e}");
+    }
+    if is_new_exfat && let Err(e) = volume.mark_posix().await {
+        warn!("the new volume keeps no modes, owners and links: {e}");
     }
     Ok(volume)
 }

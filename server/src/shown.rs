@@ -1,6 +1,7 @@
 //! Owners and modes, which FAT does not keep.
 use alloc::format;
 use alloc::string::String;
+use fat::Posix;
 
 /// What attributes show of what FAT does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,11 @@ impl Shown {
     /// As `--umask` alone would have it.
     pub fn with_umask(self, umask: u32) -> Self {
         Self { umask, fmask: None, dmask: None, ..self }
+    }
+
+    /// What a file has for which a volume that keeps modes keeps none.
+    pub fn plain(self) -> Posix {
+        Posix::file(0o666 & !self.fmask.unwrap_or(self.umask), self.uid, self.gid)
     }
 }
 

@@ -18,6 +18,7 @@ import threading
 import time
 import unittest
 
+import newer
 from tools import content, kill_group, paramiko, program, sha256, tool
 
 USER = "mirage"
@@ -252,7 +253,9 @@ class Case(unittest.TestCase):
 
     def check_image(self, image):
         if self.fat == "posix":
-            # Debian 12's fsck.exfat does not know the entries that stand behind names.
+            # Debian 12's fsck.exfat does not know the entries that stand behind names, Debian 13's does.
+            fsck = self.run_program(os.path.join(newer.prepare(), "fsck.exfat"), "-n", image)
+            self.assertRegex(fsck.text, r"clean\. directories \d+, files \d+\s*$")
             self.run_program(program("fat"), "check", image)
             plain = self.path("plain.img")
             self.run_program("cp", "--sparse=always", image, plain)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""OpenSSH's and sshfs' clients of Debian 13, beside the installed ones: unpacked into a cache folder with their
-own libraries and loader, not installed. `make tools` fetches them from the mirror that apt uses here.
+"""OpenSSH's and sshfs' clients and exFAT's judge of Debian 13, beside the installed ones: unpacked into a cache folder
+with their own libraries and loader, not installed. `make tools` fetches them from the mirror that apt uses here.
 
     tests/clients/newer.py      prints the folder of the programs
 """
@@ -14,8 +14,8 @@ import tempfile
 from debian import Apt, Problem, closure, output
 
 SUITE = "trixie"
-PACKAGES = ["openssh-client", "sshfs"]
-PROGRAMS = ["ssh", "sftp", "scp", "sshfs"]
+PACKAGES = ["openssh-client", "sshfs", "exfatprogs"]
+PROGRAMS = ["ssh", "sftp", "scp", "sshfs", "fsck.exfat"]
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mirage-sshfs", "clients")
 
 
@@ -35,9 +35,10 @@ def wrap(folder):
     os.makedirs(new, exist_ok=True)
     extra = {"sftp": f"-S {bin}/ssh", "scp": f"-S {bin}/ssh", "sshfs": f"-o ssh_command={bin}/ssh"}
     for program in PROGRAMS:
+        (path,) = glob.glob(f"{root}/*bin/{program}")
         with open(f"{new}/{program}", "w") as file:
             file.write(f"#!/bin/sh\nexec {root}/lib64/ld-linux-x86-64.so.2 --library-path {root}/lib/x86_64-linux-gnu "
-                       f'{root}/bin/{program} {extra.get(program, "")} "$@"\n')
+                       f'{path} {extra.get(program, "")} "$@"\n')
         os.chmod(f"{new}/{program}", 0o755)
     output(f"{new}/ssh", "-V")
     os.rename(new, bin)
@@ -45,12 +46,12 @@ def wrap(folder):
 
 def prepare():
     """The folder with the programs; made once."""
-    folder = os.path.join(CACHE, SUITE)
+    folder = os.path.join(CACHE, "-".join([SUITE, *PACKAGES]))
     os.makedirs(CACHE, exist_ok=True)
     with open(f"{CACHE}/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.isdir(f"{folder}/bin"):
-            print(f"fetching Debian 13's ssh and sshfs into {folder}", file=sys.stderr, flush=True)
+            print(f"fetching Debian 13's ssh, sshfs and fsck.exfat into {folder}", file=sys.stderr, flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             work = tempfile.mkdtemp(dir=CACHE, prefix="new-")
             try:

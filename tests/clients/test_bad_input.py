@@ -57,9 +57,16 @@ class Start(Case):
             with self.subTest(words=words, size=size):
                 blank = self.path(f"blank{size}.img")
                 os.truncate(self.write(os.path.basename(blank), b""), size)
-                self.start(blank, *words, "--key", self.public(self.key)).stop()
+                server = self.start(blank, *words, "--key", self.public(self.key))
+                server.stop()
                 with open(blank, "rb") as file:
                     self.assertEqual(file.read(128)[starts:starts + 8], fat)
+                # exFAT keeps modes and links then, at the next start too.
+                again = self.start(blank, "--key", self.public(self.key))
+                again.stop()
+                for log in (server.log(), again.log()):
+                    self.assertEqual("which keeps modes, owners and links" in log, fat == b"EXFAT   ", log)
+                self.run_program(program("fat"), "check", blank)
                 os.unlink(blank)
 
     def test_noise_is_never_formatted(self):

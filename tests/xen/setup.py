@@ -40,6 +40,8 @@ MODULES = ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "
            "bridge", "virtio_pci", "virtio_net", "virtio_scsi", "sd_mod"]
 # Of the Linux guest that tests the rig itself, and is another qube.
 GUEST_MODULES = ["xen-netfront", "xen-blkfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "fuse"]
+# Of the Linux that tests/vm has judge exFAT volumes.
+JUDGE_MODULES = ["virtio_pci", "virtio_blk", "exfat"]
 GUEST_PROGRAMS = ["/bin/bash", "/bin/vchan", "/usr/bin/socat", "/usr/bin/xenstore-exists"]
 # Of the Linux guest that mounts by packaging/qube.
 MOUNTING_PROGRAMS = ["/lib/systemd/systemd", "/bin/systemctl", "/usr/bin/sshfs", "/bin/fusermount3"]
@@ -210,7 +212,8 @@ class Initramfs:
 
 
 def build(versions, folder):
-    """Fills `folder`: xen, vmlinux and dom0.cpio; vmlinuz and linux.cpio for a Linux guest."""
+    """Fills `folder`: xen, vmlinux and dom0.cpio; vmlinuz and linux.cpio for a Linux guest; judge.cpio for vmlinux
+    without Xen."""
     root = f"{folder}/root"
     with apt() as ask:
         unpack(ask, [f"{name}={version}" for name, version in versions.items()], root)
@@ -232,7 +235,12 @@ def build(versions, folder):
     guest.write(f"{folder}/linux.cpio")
     add_mounting(guest)
     guest.write(f"{folder}/mounting.cpio")
-    for unpacked in (root, f"{folder}/tree", f"{folder}/guest"):
+    judge = Initramfs(root, f"{folder}/judge")
+    judge.add(f"{root}/bin/busybox", "/bin/busybox")
+    judge.add(f"{HERE}/linux/judge", "/init")
+    judge.add_modules(version, JUDGE_MODULES)
+    judge.write(f"{folder}/judge.cpio")
+    for unpacked in (root, f"{folder}/tree", f"{folder}/guest", f"{folder}/judge"):
         shutil.rmtree(unpacked)
 
 

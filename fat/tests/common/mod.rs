@@ -258,14 +258,10 @@ pub fn kinds() -> [(&'static str, Disk); 3] {
 
 /// What fsck.fat or fsck.exfat says that is not just its banner; nothing for a clean volume.
 pub fn fsck(image: &[u8]) -> String {
-    let file = TempFile::new(image);
     if image[3..11] == *b"EXFAT   " {
-        let output = command("fsck.exfat", &["-n", file.text()]);
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).replace(file.text(), "IMAGE");
-        let banner = |line: &&str| !line.starts_with("exfatprogs") && !line.contains(": clean. ");
-        return text.lines().filter(banner).map(|line| format!("{line}\n")).collect();
+        return fsck_exfat("fsck.exfat", image);
     }
+    let file = TempFile::new(image);
     let output = command("fsck.fat", &["-n", file.text()]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
@@ -275,6 +271,16 @@ pub fn fsck(image: &[u8]) -> String {
         })
         .map(|line| line.replace(file.text(), "IMAGE") + "\n")
         .collect()
+}
+
+/// The same of another fsck.exfat.
+pub fn fsck_exfat(program: &str, image: &[u8]) -> String {
+    let file = TempFile::new(image);
+    let output = command(program, &["-n", file.text()]);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).replace(file.text(), "IMAGE");
+    let banner = |line: &&str| !line.starts_with("exfatprogs") && !line.contains(": clean. ");
+    text.lines().filter(banner).map(|line| format!("{line}\n")).collect()
 }
 
 pub fn mtools(program: &str, image: &[u8], arguments: &[&str]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
-use fat::{Actor, BlockDevice, Change, Error, File, OpenOptions, Volume};
+use fat::{Actor, BlockDevice, Change, Error, FatKind, File, OpenOptions, Posix, Volume};
 use log::{info, warn};
 use qubes::filecopy::{Event, Receiver, Refused, errno};
 use qubes::qrexec::exit;
@@ -77,16 +77,17 @@ struct Partial {
 }
 
 /// Receives from `source`, whose name dom0 vouches for. What has come is on the disk when the sender
-/// is told so.
+/// is told so. `plain` is what files have for which nothing is kept.
 pub async fn receive<D: BlockDevice>(
     line: &SharedLine,
     volume: &Volume<D>,
     source: &str,
     actor: &Rc<Actor>,
+    plain: Posix,
 ) -> i32 {
-    let mut receiver = Receiver::new();
+    let mut receiver = Receiver::new(volume.keeps_posix());
     let folder = format!("{INCOMING}/{source}");
-    let mut copy = Copy { volume, actor, folder, partial: None, files: 0 };
+    let mut copy = Copy { volume, actor, plain, folder, partial: None, files: 0 };
     let result = match copy.run(line, &mut receiver).await {
         Ok(()) => volume.sync().await.map_err(Failure::Volume),
         Err(failure) => {
@@ -123,6 +124,7 @@ struct Copy<'v, D: BlockDevice> {
     volume: &'v Volume<D>,
     /// It changes nothing but what it made.
     actor: &'v Rc<Actor>,
+    plain: Posix,
     folder: String,
     partial: Option<Partial>,
     files: u64,
@@ -174,17 +176,26 @@ impl<D: BlockDevice> Copy<'_, D> {
                     }
                 }
             }
-            Event::File { path, length, accessed, modified } => {
+            Event::File { path, length, mode, accessed, modified } => {
                 self.check_room(length).await?;
                 let path = format!("{}/{path}", self.folder);
+                // As Qubes' own unpacker, the mode as it was sent.
+                let posix = Posix::file(mode, self.plain.uid, self.plain.gid);
                 let options = OpenOptions {
                     write: true,
                     create: true,
                     create_new: true,
+                    posix: Some((posix, self.plain)),
                     ..OpenOptions::default()
                 };
                 let file = self.volume.open_by(&path, &options, Some(self.actor)).await?;
                 self.partial = Some(Partial { file, path, written: 0, accessed, modified });
+            }
+            Event::Link { path, target } => {
+                let path = format!("{}/{path}", self.folder);
+                let owner = (self.plain.uid, self.plain.gid);
+                self.volume.create_link_by(&path, &target, owner, Some(self.actor)).await?;
+                self.files = self.files.saturating_add(1);
             }
             Event::FileEnd => {
                 if let Some(Partial { file, accessed, modified, .. }) = &self.partial {
@@ -209,7 +220,7 @@ impl<D: BlockDevice> Copy<'_, D> {
 
     /// Refuses what will not fit before it is sent.
     async fn check_room(&self, length: u64) -> Result<(), Failure> {
-        if length > LARGEST {
+        if length > LARGEST && self.volume.geometry().kind != FatKind::ExFat {
             return Err(Error::TooLarge.into());
         }
         let space = self.volume.space().await?;

@@ -97,7 +97,8 @@ pub async fn run<D: BlockDevice>(
     match service {
         Service::Filecopy => {
             let actor = host.options.reserve.actor(&host.volume, true);
-            filecopy::receive(&line, &host.volume, &source, &actor).await
+            let plain = host.options.shown.plain();
+            filecopy::receive(&line, &host.volume, &source, &actor, plain).await
         }
         Service::Shell(text) => shell::run(&line, text, &host).await,
         Service::Date => {

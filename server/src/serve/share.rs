@@ -100,19 +100,13 @@ impl<D: BlockDevice> Share<D> {
             accessed: times.map(|(accessed, _)| accessed.into()),
             read_only: permissions.filter(|_| !keeps).map(read_only),
             posix: (keeps && (owner.is_some() || permissions.is_some()))
-                .then(|| (permissions, owner, self.plain())),
+                .then(|| (permissions, owner, self.shown.plain())),
         }
-    }
-
-    /// What a file has for which a volume that keeps modes keeps none.
-    fn plain(&self) -> Posix {
-        let Shown { uid, gid, umask, fmask, .. } = self.shown;
-        Posix::file(0o666 & !fmask.unwrap_or(umask), uid, gid)
     }
 
     /// What a file that is made gets, as open(2) has it, and what it would have without.
     fn new_posix(&self, attributes: &Attributes) -> (Posix, Posix) {
-        let plain = self.plain();
+        let plain = self.shown.plain();
         let Shown { umask, fmask, .. } = self.shown;
         let mode = attributes.permissions.unwrap_or(0o666) & !fmask.unwrap_or(umask);
         let (uid, gid) = attributes.owner.unwrap_or((plain.uid, plain.gid));

@@ -422,23 +422,77 @@ fn copies_arrive_whole_or_not_at_all() {
 
 #[test]
 fn who_copies_a_link_learns_what_to_type() {
-    let mut rig = rig(&[]);
-    let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
-    caller.input(&[file_header("tree/link", 0o120_777, 3), b"abc".to_vec()].concat());
-    caller.run(&mut rig);
-    let said = "mirage-sshfs: tree/link: the volume keeps no symbolic links; \
-                `qvm-copy --ignore-symlinks` copies the rest\n";
-    assert_eq!((caller.error.as_str(), caller.code), (said, Some(1)));
+    for mut rig in [rig(&[]), Rig::exfat(false, &[])] {
+        let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
+        caller.input(&link("tree/link", "abc"));
+        caller.run(&mut rig);
+        let said = "mirage-sshfs: tree/link: the volume keeps no symbolic links; \
+                    `qvm-copy --ignore-symlinks` copies the rest\n";
+        assert_eq!((caller.error.as_str(), caller.code), (said, Some(1)));
+    }
 }
 
 #[test]
 fn a_large_file_that_is_refused_need_not_come() {
-    let mut rig = rig(&[]);
-    let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
-    caller.input(&file_header("huge", FILE, 5 << 30));
-    caller.run(&mut rig);
-    assert_eq!((caller.out[0], caller.code), (27, Some(1)));
-    assert!(!caller.is_open());
+    // exFAT has files so large, and this volume no room for one.
+    for (mut rig, errno) in [(rig(&[]), 27), (Rig::exfat(false, &[]), 28)] {
+        let mut caller = Caller::new(&mut rig, service("qubes.Filecopy", "", "work"));
+        caller.input(&file_header("huge", FILE, 5 << 30));
+        caller.run(&mut rig);
+        assert_eq!((caller.out[0], caller.code), (errno, Some(1)));
+        assert!(!caller.is_open());
+    }
+}
+
+const LINK: u32 = 0o120_777;
+
+fn link(path: &str, target: &str) -> Vec<u8> {
+    [&file_header(path, LINK, target.len() as u64), target.as_bytes()].concat()
+}
+
+#[test]
+fn copies_keep_modes_and_links_where_the_volume_does() {
+    let mut rig = Rig::exfat(true, &["--uid", "7", "--gid", "8", "--umask", "027"]);
+    let file = |name, mode: u32| [file_header(name, 0o100_000 | mode, 1), b"x".to_vec()].concat();
+    let tree = [
+        file_header("d", DIRECTORY, 0),
+        file("d/script", 0o4755),
+        file("d/secret", 0o400),
+        file("d/plain", 0o640),
+        link("d/up", "./script"),
+        file_header("d", DIRECTORY, 0),
+    ]
+    .concat();
+    assert_eq!(copy(&mut rig, &[tree, END.to_vec()].concat()).0, 0);
+    for (bytes, errno, last) in [
+        (link("d/up", "x"), 17, "d/up"),
+        (link("d/script", "x"), 17, "d/script"),
+        (link("d/out", "../x"), 67, "d/out"),
+        (link("d/root", "/authorized_keys"), 67, "d/root"),
+        (link("alone", "d/script"), 67, "alone"),
+        (link("none/x", "y"), 2, "none/x"),
+        // No path leads through a link, and no folder is what one leads to.
+        ([link("d/to", "."), file("d/to/new", 0o644)].concat(), 20, "d/to/new"),
+        (file_header("d/to", DIRECTORY, 0), 17, "d/to"),
+        (file("d/to", 0o644), 17, "d/to"),
+    ] {
+        let (got, _, name, code) = copy(&mut rig, &bytes);
+        assert_eq!((got, name.as_str(), code), (errno, last, Some(1)));
+    }
+    let volume = rig.stop();
+    let found = |name| wait(volume.metadata(&format!("/QubesIncoming/work/d/{name}"))).unwrap();
+    let posix = |name| found(name).posix.map(|p| (p.permissions(), p.uid, p.gid));
+    assert_eq!(posix("script"), Some((0o4755, 7, 8)));
+    assert_eq!(posix("secret"), Some((0o400, 7, 8)));
+    assert_eq!((posix("plain"), found("plain").read_only), (None, false));
+    assert_eq!(found("script").modified, TIME - 100);
+    let link = |name| wait(volume.read_link(&format!("/QubesIncoming/work/d/{name}"))).unwrap();
+    assert_eq!((link("up").target.as_str(), link("to").target.as_str()), ("./script", "."));
+    let names = wait(async {
+        let dir = volume.open_dir("/QubesIncoming/work").await.unwrap();
+        volume.read_dir(&dir, 100).await.unwrap().len()
+    });
+    assert_eq!(names, 1);
 }
 
 #[test]

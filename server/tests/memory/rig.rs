@@ -1,6 +1,6 @@
 //! A server over a disk in memory, and clients that ask it.
 use client::{Client, End, Failed, Once, Ram, Reply, init, pair, ready, request};
-use fat::{BlockDevice, DeviceError, FormatOptions, MountOptions, OpenOptions, Volume};
+use fat::{BlockDevice, DeviceError, FatKind, FormatOptions, MountOptions, OpenOptions, Volume};
 use server::{HostKey, Limits, Now, Options, Server, Turn, ed25519_blob};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -159,6 +159,29 @@ impl Rig {
         wait(fat::format(&disk, &FormatOptions::default(), &mut |_, _| ())).unwrap();
         let mount = MountOptions { data_bytes, ..MountOptions::default() };
         let volume = wait(Volume::mount(disk.clone(), &mount)).unwrap();
+        Self::serving(disk, volume, files, ends, limits, words)
+    }
+
+    /// Over exFAT that keeps modes and links, or does not.
+    pub fn exfat(posix: bool, words: &[&str]) -> Self {
+        let disk = Late::new(8 << 20);
+        let exfat = FormatOptions { kind: Some(FatKind::ExFat), ..FormatOptions::default() };
+        wait(fat::format(&disk, &exfat, &mut |_, _| ())).unwrap();
+        let volume = wait(Volume::mount(disk.clone(), &MountOptions::default())).unwrap();
+        if posix {
+            wait(volume.mark_posix()).unwrap();
+        }
+        Self::serving(disk, volume, &[], Vec::new(), LIMITS, words)
+    }
+
+    fn serving(
+        disk: Late,
+        volume: Volume<Late>,
+        files: &[(&str, &str)],
+        ends: Vec<End>,
+        limits: Limits,
+        words: &[&str],
+    ) -> Self {
         for (path, text) in files {
             for (slash, _) in path.match_indices('/').skip(1) {
                 let made = wait(volume.create_dir(&path[..slash]));

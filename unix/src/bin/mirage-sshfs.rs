@@ -58,7 +58,8 @@ Usage: mirage-sshfs [OPTION]...
                            unanswered questions that end a connection; 0 is no number [3]
       --reserve SIZE|N%    the last part of the volume, that only keys without restrictions may fill [0]
       --format-if-blank[=exfat|fat]
-                           format the image if it holds nothing but zeros [exfat]
+                           format the image if it holds nothing but zeros [exfat, which keeps
+                           modes, owners and links then]
       --grow               grow the volume if its disk or partition has become larger
   -l, --logs LEVELS        what to log: quiet, error, warning, info, debug, trace, or for one
                            source as in 'sftp:debug,*:info' [info]; also from MIRAGE_LOGS
