@@ -1,7 +1,10 @@
 """The guest as a qube, with the tests' own dom0: see qube.py."""
+import errno
 import itertools
 
 import case
+import filecopy
+from filecopy import DIRECTORY, END, LINK, REGULAR, entry
 from qube import GATEWAY, GATEWAY6, LINUX_OPTIONS, QubeCase
 from tools import content
 
@@ -162,6 +165,7 @@ class Ipv6(QubeCase):
 class Blank(QubeCase):
     """No image at all: a blank private volume, and a key of QubesDB."""
     serve = False
+    fat = "posix"       # what becomes of it
 
     def test_blank_volume(self):
         self.image = self.path("blank.img")
@@ -172,6 +176,20 @@ class Blank(QubeCase):
         self.write("up", "x")
         self.sftp("put up file")
         self.expected["file"] = b"x"
+        # qvm-copy brings modes there, and links that do not lead out of what is copied.
+        daemon = self.server.connect()
+
+        def copy(*entries):
+            _, answer, said = daemon.call("qubes.Filecopy", source="work").send(b"".join(entries) + END).end().wait()
+            return filecopy.result(answer)[0], said
+        tree, run = entry("tree", mode=DIRECTORY), entry("tree/run", b"#!", REGULAR | 0o111)
+        self.assertEqual(copy(tree, run, entry("tree/link", b"./run", LINK), tree), (0, b""))
+        self.assertEqual(copy(entry("tree/out", b"../run", LINK))[0], errno.ENOLINK)
+        listed = self.sftp("ls -l QubesIncoming/work/tree").out
+        self.assertRegex(listed, "(?m)^-rwxr-xr-x .* 2 .* run$")
+        self.assertRegex(listed, "(?m)^lrwxrwxrwx .* 5 .* link$")
+        self.assertNotIn("out", listed)
+        self.expected["QubesIncoming/work/tree/run"] = b"#!"
 
 
 class Ends(QubeCase):

@@ -62,19 +62,6 @@ impl State {
             Class::Directory => &mut self.dirty_directory,
         }
     }
-
-    /// Marks the line as just used. Moving it in the order is worth it only when it has aged.
-    fn touch(&mut self, offset: u64, ageing: u64) {
-        let now = self.tick();
-        if let Some(line) = self.lines.get_mut(&offset)
-            && line.dirty.is_none()
-            && now.wrapping_sub(line.used) > ageing
-        {
-            self.clean.remove(&line.used);
-            line.used = now;
-            self.clean.insert(now, offset);
-        }
-    }
 }
 
 impl Cache {
@@ -92,11 +79,22 @@ impl Cache {
         self.state.borrow().lines.contains_key(&offset)
     }
 
-    /// Calls `f` with the line, if it is there.
-    pub(crate) fn with<R>(&self, offset: u64, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// Calls `f` with the line, which is the last to go then; gives `f` back when the line is not there.
+    pub(crate) fn with<R, F: FnOnce(&[u8]) -> R>(&self, offset: u64, f: F) -> Result<R, F> {
+        let ageing = self.capacity as u64 / 8;
         let mut state = self.state.borrow_mut();
-        state.touch(offset, self.capacity as u64 / 8);
-        state.lines.get(&offset).map(|line| f(&line.data))
+        let state = &mut *state;
+        let now = state.tick();
+        let Some(line) = state.lines.get_mut(&offset) else {
+            return Err(f);
+        };
+        // Moving it in the order is worth it only when it has aged.
+        if line.dirty.is_none() && now.wrapping_sub(line.used) > ageing {
+            state.clean.remove(&line.used);
+            line.used = now;
+            state.clean.insert(now, offset);
+        }
+        Ok(f(&line.data))
     }
 
     /// Calls `f` with the line, if it is there, and marks it dirty.
@@ -210,7 +208,7 @@ mod tests {
         for line in 1..200 {
             cache.insert(line * 512, &[1; 512]);
         }
-        assert_eq!(cache.with(0, |line| line[0]), Some(9));
+        assert_eq!(cache.with(0, |line| line[0]).ok(), Some(9));
         assert!(!cache.contains(512));
         assert!(cache.contains(199 * 512));
         assert_eq!(cache.dirty(Class::Table, 0, 10).len(), 1);

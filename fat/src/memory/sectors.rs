@@ -61,8 +61,14 @@ impl<D: BlockDevice> Volume<D> {
         ahead: u64,
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, Error> {
-        self.load(base, ahead).await?;
-        self.memory.cache.with(base, f).ok_or(Error::Device(DeviceError::OutOfRange))
+        match self.memory.cache.with(base, f) {
+            Ok(result) => Ok(result),
+            Err(f) => {
+                self.load(base, ahead).await?;
+                let result = self.memory.cache.with(base, f);
+                result.map_err(|_| Error::Device(DeviceError::OutOfRange))
+            }
+        }
     }
 
     /// Calls `f` with the line at `base` to change it. The lock is held exclusively.
