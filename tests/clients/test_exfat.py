@@ -1,6 +1,7 @@
 """exFAT volumes: what goes otherwise than on FAT, and the rest as there."""
 
 import os
+import time
 
 import test_fsx
 import test_sftp
@@ -73,3 +74,25 @@ class Mounted(Case):
         self.assertEqual(self.read("down"), content(300_000))
         self.expected["other/file2"] = content(300_000)
         self.expected["other/file"] = None
+
+
+class Holes(Case):
+    fat = "exfat"
+    size = "300G"
+
+    def test_100_gib_of_zeros_take_no_time(self):
+        """By SFTP itself and on a mount, with what makes it last on the disk."""
+        point, sftp = self.mount(), self.paramiko_sftp()
+        sftp.open("/asked", "w").close()
+        for name, grow in (("asked", lambda: sftp.truncate("/asked", 100 * GIB)),
+                           ("mounted", lambda: self.shell('truncate -s 100G "$1/mounted"; sync -f "$1"', point))):
+            start = time.monotonic()
+            grow()
+            with open(os.path.join(point, name), "rb+") as file:
+                os.fsync(file)
+            self.assertLess(time.monotonic() - start, 1, name)
+            with open(os.path.join(point, name), "rb") as file:
+                self.assertEqual(os.fstat(file.fileno()).st_size, 100 * GIB)
+                file.seek(99 * GIB)
+                self.assertEqual(file.read(100_000), bytes(100_000))
+        self.assertLess(os.stat(self.image).st_blocks * 512, 64 << 20, "zeros were written")

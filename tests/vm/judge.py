@@ -27,7 +27,7 @@ def built(debian):
     return setup.prepare()
 
 
-def run(debian, given, images, folder, seconds=60):
+def run(debian, given, images, folder, seconds=150):
     """Runs the script `given`/script on the images, which are its disks from /dev/vdc on; the kernel's version, and
     what the script left in /out, file by file."""
     begin, end, console = (os.path.join(folder, name) for name in ("given.tar", "left.tar", "console"))

@@ -56,7 +56,7 @@ judge() {
 
 class Linux(Case):
     serve = False
-    seconds = 120
+    seconds = 240
     options = ("--uid", str(os.getuid()), "--gid", str(os.getgid()))
 
     def volume(self, kind, large):

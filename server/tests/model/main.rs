@@ -5,7 +5,7 @@
 mod tree;
 
 use client::{Ram, Reply, init, ready, request};
-use fat::{FormatOptions, MountOptions, Volume};
+use fat::{FatKind, FormatOptions, MountOptions, Volume};
 use server::{Access, Share, Shown};
 use sftp::StatusCode;
 use std::cell::RefCell;
@@ -105,7 +105,8 @@ fn code(reply: &Reply) -> StatusCode {
         1 => StatusCode::Eof,
         2 => StatusCode::NoSuchFile,
         3 => StatusCode::PermissionDenied,
-        4 => StatusCode::Failure,
+        // 14, no space: of what FAT cannot hold exFAT has no room for.
+        4 | 14 => StatusCode::Failure,
         5 => StatusCode::BadMessage,
         8 => StatusCode::OpUnsupported,
         other => panic!("status {other}"),
@@ -136,9 +137,12 @@ fn of_file(file: &File) -> (u64, u32, u32) {
 }
 
 impl Model {
+    /// On FAT, with an even seed on exFAT.
     fn new(seed: u64) -> Self {
         let ram = Ram::zeros(24 << 20);
-        wait(fat::format(&ram, &FormatOptions::default(), &mut |_, _| ())).unwrap();
+        let kind = seed.is_multiple_of(2).then_some(FatKind::ExFat);
+        let options = FormatOptions { kind, ..FormatOptions::default() };
+        wait(fat::format(&ram, &options, &mut |_, _| ())).unwrap();
         let served = mount(&ram, START);
         let tree = Tree { root: tree::Dir::new(), now: START };
         let random = Random(seed | 1);
