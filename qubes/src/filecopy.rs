@@ -1,10 +1,12 @@
 //! The receiver of `qubes.Filecopy`, which `qvm-copy` calls (qubes-rpc's libqubes-rpc-filecopy.h):
 //! bytes in, files, directories and links out, and the result for the sender.
 mod names;
+mod refused;
+
+pub use refused::{Refused, errno};
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use crc::{Crc, Digest};
 
 /// `struct file_header`: u32 length of the name with its NUL, u32 mode, u64 length of the data, u32
@@ -32,42 +34,6 @@ const NO_LINKS: &str =
 
 const TARGET_TOO_LONG: Refused =
     Refused { errno: errno::ENAMETOOLONG, why: "where it leads is too long" };
-
-/// Errors as the sender knows them: Linux' numbers (errno.h).
-pub mod errno {
-    pub const EPERM: u32 = 1;
-    pub const ENOENT: u32 = 2;
-    pub const EIO: u32 = 5;
-    pub const EACCES: u32 = 13;
-    pub const EEXIST: u32 = 17;
-    pub const ENOTDIR: u32 = 20;
-    pub const EISDIR: u32 = 21;
-    pub const EINVAL: u32 = 22;
-    pub const EFBIG: u32 = 27;
-    pub const ENOSPC: u32 = 28;
-    pub const EROFS: u32 = 30;
-    pub const ENAMETOOLONG: u32 = 36;
-    /// A link that may lead elsewhere.
-    pub const ENOLINK: u32 = 67;
-    pub const EILSEQ: u32 = 84;
-    /// The sender went away before the end.
-    pub const EREMOTEIO: u32 = 121;
-}
-
-/// What a sender sent that is refused: the number for `result` and the words for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub errno: u32,
-    pub why: &'static str,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.why)
-    }
-}
-
-impl core::error::Error for Refused {}
 
 /// What has come. Paths have components that are neither empty, `.` nor `..`, without control
 /// characters, and `/` between them.

@@ -1,5 +1,5 @@
 //! Names and targets of links, which another qube chose.
-use super::{Refused, errno};
+use super::refused::{Refused, errno};
 use alloc::string::String;
 
 /// Directories in one name.
