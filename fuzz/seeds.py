@@ -52,11 +52,22 @@ def sessions():
                    ["statvfs@openssh.com", "limits@openssh.com", "expand-path@openssh.com", "home-directory"])
 
 
+def copies():
+    """Trees as qvm-copy sends them: each entry's name, mode and bytes, and the end."""
+    def tree(*entries):
+        return b"".join(struct.pack("<IIQIIII", len(name) + 1, mode, len(data), 1, 2, 3, 4) + name + b"\0" + data
+                        for name, mode, data in entries) + bytes(32)
+    folder = (b"d", 0o040755, b"")
+    yield tree(folder, (b"d/a", 0o100644, b"hello"), (b"d/e", 0o040755, b""), (b"d/e/l", 0o120777, b"../a"), folder)
+    yield tree((b"a", 0o100755, b""), (b"d/l", 0o120777, b"./e//f/"), (b"d/x", 0o120777, b"/etc"))
+
+
 def seeds():
     yield "key", [KEY.encode()] + [f"{options} {KEY}".encode() for options in OPTIONS]
     yield "authorized_key", [options.encode() for options in OPTIONS]
     yield "certificate", [base64.b64decode(word) for word in words("../server/tests/certificates.txt", 1)]
     yield "signature", [base64.b64decode(word) for word in words("../net/keys/tests/vectors.txt", 2)]
+    yield "filecopy", list(copies())
     yield "options", ["\n".join(words).encode() for words in COMMAND_LINES]
     yield "sftp", list(sessions())
     # The size of the pieces comes first.
