@@ -59,6 +59,12 @@ class Linux(Case):
     seconds = 240
     options = ("--uid", str(os.getuid()), "--gid", str(os.getgid()))
 
+    @classmethod
+    def setUpClass(cls):
+        # They may have to be fetched first, which takes longer than the tests.
+        for debian in ("12", "13"):
+            judge.built(debian)
+
     def volume(self, kind, large):
         """Writes what there is of kinds of files and names to a new volume; the image, and all files' content."""
         image = self.path(f"{kind}.img")
