@@ -1,6 +1,5 @@
 //! chacha20-poly1305@openssh.com (OpenSSH's PROTOCOL.chacha20poly1305): the length is encrypted with a key
 //! of its own, and the tag covers it. The nonce is the sequence number, so keys may serve 2^32 packets.
-use crate::poly1305;
 use crate::{Broken, Cipher, LENGTH, Shape, clear_length, split};
 use chacha20::ChaCha20Legacy;
 use cipher::{KeyIvInit, StreamCipher};
@@ -8,7 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub const KEY: usize = 64;
-const TAG: usize = poly1305::BLOCK;
+const TAG: usize = packet_mac::BLOCK;
 
 /// A block of the key stream.
 const BLOCK: usize = 64;
@@ -61,7 +60,7 @@ struct Started {
 
 impl Started {
     fn tag(&self, body: &[u8]) -> [u8; TAG] {
-        poly1305::tag(&self.tag, body)
+        packet_mac::tag(&self.tag, body)
     }
 
     /// Encrypts or decrypts what follows the length field, with the key stream from its second block on.

@@ -15,7 +15,6 @@ mod clear;
 mod ctr;
 mod gcm;
 mod name;
-mod poly1305;
 
 use crate::chacha::ChaChaPoly;
 use crate::ctr::AesCtr;

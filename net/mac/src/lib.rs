@@ -1,6 +1,17 @@
-//! Poly1305 (RFC 8439 2.5) of a whole message, in limbs of 44, 44 and 42 bits. No step depends on a secret but
-//! through products and sums. The crate `poly1305` takes as long for a packet of 64 bytes as this does for one of
-//! 4 KiB, and a third longer for one of 32 KiB; the tests compare what comes out.
+//! Poly1305 (RFC 8439 2.5) of a whole message: eight blocks at a time where the processor multiplies and adds numbers
+//! of 52 bits in vectors, else four. The crate `poly1305` takes as long for a packet of 64 bytes as this does for one
+//! of 4 KiB, and a third longer for one of 32 KiB without those vectors; the tests compare what comes out.
+#![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(test)]
+extern crate alloc;
+
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod number;
+
+use crate::number::{Factor, Number, carried, joined, number, plus, reduced};
 
 /// Bytes of a block, and of a tag.
 pub const BLOCK: usize = 16;
@@ -8,89 +19,15 @@ pub const BLOCK: usize = 16;
 /// What the clamped half of a key keeps (2.5.1).
 const CLAMP: u128 = 0x0fff_fffc_0fff_fffc_0fff_fffc_0fff_ffff;
 
-const LIMB: u32 = 44;
-const TOP: u32 = 42;
-const LIMB_MASK: u64 = (1 << LIMB) - 1;
-const TOP_MASK: u64 = (1 << TOP) - 1;
-
 /// Blocks that are multiplied before their sum is carried: each with its own power of the key.
 const TOGETHER: usize = 4;
-
-/// A number below 2^131 or so: the limbs of its parts, each with a few bits to spare.
-type Number = [u64; 3];
-
-/// A product before it is carried.
-type Product = [u128; 3];
-
-/// A power of the key.
-#[derive(Clone, Copy)]
-struct Factor {
-    limbs: Number,
-    /// The upper limbs times 20: what comes out above 2^130 counts five times, and limbs do not end there.
-    folded: [u64; 2],
-}
-
-impl Factor {
-    fn new(limbs: Number) -> Self {
-        let [_, one, two] = limbs;
-        Self { limbs, folded: [one.wrapping_mul(20), two.wrapping_mul(20)] }
-    }
-
-    #[inline(always)]
-    fn times(&self, number: Number) -> Product {
-        let ([a, b, c], [r, s, t], [s20, t20]) = (number, self.limbs, self.folded);
-        [
-            sum([wide(a, r), wide(b, t20), wide(c, s20)]),
-            sum([wide(a, s), wide(b, r), wide(c, t20)]),
-            sum([wide(a, t), wide(b, s), wide(c, r)]),
-        ]
-    }
-}
-
-#[inline(always)]
-fn wide(a: u64, b: u64) -> u128 {
-    u128::from(a).wrapping_mul(u128::from(b))
-}
-
-#[inline(always)]
-fn sum([a, b, c]: [u128; 3]) -> u128 {
-    a.wrapping_add(b).wrapping_add(c)
-}
-
-#[inline(always)]
-fn plus([a, b, c]: Number, [x, y, z]: Number) -> Number {
-    [a.wrapping_add(x), b.wrapping_add(y), c.wrapping_add(z)]
-}
-
-#[inline(always)]
-fn joined([a, b, c]: Product, [x, y, z]: Product) -> Product {
-    [a.wrapping_add(x), b.wrapping_add(y), c.wrapping_add(z)]
-}
-
-/// Modulo 2^130 - 5, but for a bit or two.
-#[inline(always)]
-fn carried([a, b, c]: Product) -> Number {
-    let b = b.wrapping_add(a >> LIMB);
-    let c = c.wrapping_add(b >> LIMB);
-    let low = (a as u64 & LIMB_MASK).wrapping_add(((c >> TOP) as u64).wrapping_mul(5));
-    let middle = (b as u64 & LIMB_MASK).wrapping_add(low >> LIMB);
-    [low & LIMB_MASK, middle, c as u64 & TOP_MASK]
-}
-
-/// A block as a number; `end` is the bit behind a whole one, none where the block has it in it.
-#[inline(always)]
-fn number(block: &[u8; BLOCK], end: u64) -> Number {
-    let value = u128::from_le_bytes(*block);
-    let limb = |shift: u32| (value >> shift) as u64;
-    [limb(0) & LIMB_MASK, limb(LIMB) & LIMB_MASK, limb(2 * LIMB) | end << (128 - 2 * LIMB)]
-}
 
 /// The tag of a message; a key is for one message only.
 pub fn tag(key: &[u8; 32], message: &[u8]) -> [u8; BLOCK] {
     let (multiplier, added) = halves(key);
     let key = number(&(multiplier & CLAMP).to_le_bytes(), 0);
     let first = Factor::new(key);
-    let mut all = [0; 3];
+    let (mut all, message) = in_vectors(key, message);
     let (blocks, rest) = message.as_chunks::<BLOCK>();
     let (groups, blocks) = blocks.as_chunks::<TOGETHER>();
     if !groups.is_empty() {
@@ -124,21 +61,25 @@ fn halves(key: &[u8; 32]) -> (u128, u128) {
     }
 }
 
-/// What is left modulo 2^130 - 5, of that the lower 128 bits.
-fn reduced([a, b, c]: Number) -> u128 {
-    let c = c.wrapping_add(b >> LIMB);
-    let a = a.wrapping_add((c >> TOP).wrapping_mul(5));
-    let b = (b & LIMB_MASK).wrapping_add(a >> LIMB);
-    let c = (c & TOP_MASK).wrapping_add(b >> LIMB);
-    let (a, b) = (a & LIMB_MASK, b & LIMB_MASK);
-    // The same less 2^130 - 5: it is to be taken if it reaches 2^130 with 5 more.
-    let x = a.wrapping_add(5);
-    let y = b.wrapping_add(x >> LIMB);
-    let z = c.wrapping_add(y >> LIMB);
-    let less = (z >> TOP).wrapping_neg();
-    let pick = |stays: u64, taken: u64| u128::from(stays & !less | taken & less);
-    let [a, b, c] = [pick(a, x & LIMB_MASK), pick(b, y & LIMB_MASK), pick(c, z & TOP_MASK)];
-    a | b << LIMB | c << (2 * LIMB)
+/// What comes of as many blocks as are worth it, and the rest of the message.
+#[cfg(target_arch = "x86_64")]
+fn in_vectors(key: Number, message: &[u8]) -> (Number, &[u8]) {
+    cpufeatures::new!(has_ifma, "avx512f", "avx512ifma");
+    let (groups, rest) = message.as_chunks::<{ ifma::GROUP }>();
+    match groups {
+        [first, others @ ..] if others.len() >= ifma::WORTH && has_ifma::get() => {
+            // SAFETY: the processor says that it has both, and that the system keeps their registers.
+            #[allow(unsafe_code)]
+            let all = unsafe { ifma::blocks(key, first, others) };
+            (all, rest)
+        }
+        _ => ([0; 3], message),
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn in_vectors(_: Number, message: &[u8]) -> (Number, &[u8]) {
+    ([0; 3], message)
 }
 
 #[cfg(test)]
