@@ -183,12 +183,16 @@ class Costs:
         return self.spent(server, logins, LOGINS) * 1000
 
     def memory(self, server):
-        """Above that of the server before it had any: what a session leaves to the next one is counted, too."""
+        """Above that of the server before it had any; measured first, since sessions take what was left by others."""
         sessions = [session(server)[1] for _ in range(10)]
         used = server.memory() - self.idle[server.name]
         for program in sessions:
             ended(program)
         return used / 10 / 1024
+
+    def kept(self, server):
+        """What a server without sessions has beyond what it began with: at most what its volume's caches may have."""
+        return max(server.memory() - self.idle[server.name], 0) / 1024
 
     def downloads(self, server):
         """Wall seconds of so many at once, and how long a ninth client's LSTATs wait meanwhile."""
@@ -221,6 +225,7 @@ class Costs:
     def all(self):
         """name, unit, the most of sshd's that it should be, and the measure."""
         bounds = {"chacha20-poly1305": (0.50, 0.52), "aes256-gcm": (0.50, 0.55)}
+        yield "memory of a connection", "KiB", None, self.memory
         for cipher in CIPHERS:
             get, put = bounds.get(cipher, (None, None))
             yield f"get, {cipher}", "s/GiB", get, lambda s, c=cipher: self.get(s, c)
@@ -230,9 +235,9 @@ class Costs:
         yield f"sftp put -R of {FILES:,} files, a file", "µs", 0.6, self.recursive
         yield f"untar of {FILES:,} files on sshfs, a file", "µs", 0.6, self.untar
         yield "login", "ms", 0.1, self.login
-        yield "memory of a connection", "KiB", None, self.memory
         yield f"{CROWD} downloads at once, wall time", "s", 1.3, self.downloads
         yield "a ninth client's LSTAT meanwhile, p95", "ms", 1.0, self.ninth
+        yield "memory kept after all this", "KiB", None, self.kept
 
 
 def system_calls(costs, server):
