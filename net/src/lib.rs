@@ -14,6 +14,7 @@ mod algorithms;
 mod alive;
 mod auth;
 mod channel;
+mod data;
 mod ended;
 mod event;
 mod host_key;

@@ -19,11 +19,14 @@ use alloc::string::{String, ToString};
 use log::{debug, info};
 use sunset::{ChanData, ServEvent};
 
+/// Bytes of the output that are kept for answers to what a client may still have sent: beyond that it is written out.
+const KEPT: usize = 8 * 1024;
+
 /// Bytes that a client may send before it has logged in: ten times what logins need.
 const BEFORE_LOGIN: usize = 64 * 1024;
 
 pub struct Session {
-    runner: sunset::Runner<'static, sunset::Server>,
+    pub(crate) runner: sunset::Runner<'static, sunset::Server>,
     rekey: Rekey,
     alive: Alive,
     auth: Auth,
@@ -34,7 +37,7 @@ pub struct Session {
     asked: bool,
     /// `Event::Data` was given for the data that lies in sunset's buffer.
     offered: bool,
-    channels: Channels,
+    pub(crate) channels: Channels,
     /// No further channel may run a subsystem.
     full: bool,
 }
@@ -121,9 +124,15 @@ impl Session {
 
     fn advance(&mut self, stream: &mut impl Stream, host_key: &HostKey) -> Result<Event, Ended> {
         self.renew()?;
+        // Nothing more has come.
+        let mut dry = false;
         loop {
-            self.flush(stream)?;
+            // What goes out together costs less.
+            if !self.authenticated || self.runner.output_room() < KEPT {
+                self.flush(stream)?;
+            }
             if self.asked {
+                self.flush(stream)?;
                 return Ok(Event::Idle);
             }
             if let Some(user) = self.runner.next_auth_user()
@@ -145,7 +154,13 @@ impl Session {
                 return Ok(event);
             }
             // What sunset does next may wait for its output to be gone: a new key exchange does.
-            if !self.input(stream)? && !self.flush(stream)? {
+            if !dry && self.runner.is_input_ready() {
+                dry = !self.input(stream)?;
+                if !dry {
+                    continue;
+                }
+            }
+            if !self.flush(stream)? {
                 if self.authenticated {
                     self.alive.ask(&mut self.runner)?;
                     self.flush(stream)?;
@@ -289,6 +304,10 @@ impl Session {
         for (number, slot) in self.channels.iter_mut().enumerate() {
             let Some(channel) = slot else { continue };
             let closed = self.runner.is_channel_closed(&channel.handle);
+            if !closed {
+                // A window for which there was no room.
+                self.runner.grant_channel(&channel.handle, 0)?;
+            }
             if !closed && !channel.last_words.is_empty() {
                 let words = &channel.last_words;
                 let sent = self.runner.write_channel(&channel.handle, ChanData::Stderr, words)?;
@@ -354,11 +373,8 @@ impl Session {
         Ok(None)
     }
 
-    /// Feeds the connection; false when there is nothing to feed or no room for it.
+    /// Feeds the connection; false when there is nothing to feed.
     fn input(&mut self, stream: &mut impl Stream) -> Result<bool, Ended> {
-        if !self.runner.is_input_ready() {
-            return Ok(false);
-        }
         let bytes = stream.fill().map_err(|_| Ended::Closed)?;
         if bytes.is_empty() {
             return Ok(false);
@@ -373,62 +389,6 @@ impl Session {
             }
         }
         Ok(used > 0)
-    }
-
-    fn channel(&mut self, number: usize) -> Option<&mut Channel> {
-        self.channels.get_mut(number)?.as_mut()
-    }
-
-    /// The data that waits on a channel, as far as it lies in one piece.
-    pub fn peek(&self, number: usize) -> &[u8] {
-        let Some(Some(channel)) = self.channels.get(number) else {
-            return &[];
-        };
-        match (channel.waiting.as_slices().0, self.runner.channel_data()) {
-            ([], Some((n, data))) if n.0 as usize == number => data,
-            (waiting, _) => waiting,
-        }
-    }
-
-    /// Takes `n` bytes of what `peek` showed and grants the client as many more.
-    pub fn take(&mut self, number: usize, n: usize) -> Result<(), Ended> {
-        let Some(Some(channel)) = self.channels.get_mut(number) else {
-            return Ok(());
-        };
-        if channel.waiting.is_empty() {
-            self.runner.consume_channel_data(n);
-        } else {
-            channel.waiting.drain(..n.min(channel.waiting.len()));
-        }
-        if !channel.closed_told {
-            self.runner.grant_channel(&channel.handle, n)?;
-        }
-        Ok(())
-    }
-
-    /// Sends what fits now on a channel and says how much that was.
-    pub fn send(&mut self, number: usize, data: &[u8]) -> Result<usize, Ended> {
-        match self.channels.get(number) {
-            Some(Some(channel)) if !channel.closed_told && channel.finish.is_none() => {
-                Ok(self.runner.write_channel(&channel.handle, ChanData::Normal, data)?)
-            }
-            // Nobody is there to read it.
-            _ => Ok(data.len()),
-        }
-    }
-
-    /// Ends a channel from our side with an exit status, after all that was sent.
-    pub fn finish(&mut self, number: usize, status: u32) {
-        if let Some(channel) = self.channel(number) {
-            channel.finish.get_or_insert(status);
-        }
-    }
-
-    /// Says on this channel that there are no programs, and ends it.
-    pub fn refuse(&mut self, number: usize) {
-        if let Some(channel) = self.channel(number) {
-            channel.refuse(NO_PROGRAMS);
-        }
     }
 
     /// Tells the client that the server stops (RFC 4253 11.1, SSH_DISCONNECT_BY_APPLICATION).

@@ -20,6 +20,12 @@ pub trait Stream {
         true
     }
 
+    /// Whether there may be something to read that was not there before, or room to write, or the end. True where
+    /// nobody has looked.
+    fn has_news(&self) -> bool {
+        true
+    }
+
     /// The address of the other side; none where there are no addresses, or when it is gone.
     fn peer_address(&self) -> Option<IpAddr> {
         None
@@ -43,6 +49,10 @@ impl<S: Stream + ?Sized> Stream for Box<S> {
         (**self).is_read()
     }
 
+    fn has_news(&self) -> bool {
+        (**self).has_news()
+    }
+
     fn peer_address(&self) -> Option<IpAddr> {
         (**self).peer_address()
     }
@@ -58,4 +68,7 @@ pub trait Listener {
 
     /// The next connection and the address of its other side, if one waits.
     fn accept(&mut self) -> Option<(Self::Stream, String)>;
+
+    /// Looks which connections have news, where looking at many at once costs less than asking each.
+    fn look(&mut self) {}
 }

@@ -60,6 +60,34 @@ fn our_own_limit_brings_new_keys_and_the_data_stays_whole() {
     }
 }
 
+/// Nothing but the exchange may be sent while it lasts, and the client sends no data that could ask again.
+#[test]
+fn a_window_that_was_used_up_during_an_exchange_is_given_back_after_it() {
+    let mut pair = each_second();
+    pair.session.send(0, b"x").unwrap();
+    assert_eq!(pair.event().unwrap(), None);
+    pair.session.set_time(1_000);
+    let (sent, mut came) = (300_000, 0);
+    let mut take = |pair: &mut Pair| {
+        let n = pair.session.peek(0).len();
+        pair.session.take(0, n).unwrap();
+        came += n;
+        came
+    };
+    pair.client.send(&vec![7; sent]);
+    // The client has not seen that we began one.
+    for _ in 0..40 {
+        pair.client.push(&mut pair.theirs).unwrap();
+        while pair.session.step(&mut pair.ours, &pair.host_key).unwrap() != Event::Idle {
+            take(&mut pair);
+        }
+    }
+    while pair.event().unwrap().is_some() {
+        take(&mut pair);
+    }
+    assert_eq!((pair.client.exchanges(), take(&mut pair)), (2, sent));
+}
+
 #[test]
 fn without_a_limit_keys_stay() {
     let mut pair = Pair::open();

@@ -27,8 +27,12 @@ const SYNC_AFTER: u64 = 5;
 /// others take its place.
 const ACCEPTS_A_TURN: usize = 16;
 
-/// Bytes that one connection takes in a turn.
+/// Bytes that one connection takes in a turn, and about as many that it is sent.
 const CONNECTION_SHARE: usize = 128 << 10;
+
+/// Bytes, both ways, after which connections that move many have to wait for the next turn. Those that ask for little
+/// never do.
+const TURN_SHARE: usize = 256 << 10;
 
 /// What the server may use. Beyond a bound it refuses the new thing, and nothing else notices.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +168,7 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
     /// Does everything that can be done now without waiting.
     pub fn turn(&mut self, now: Now) -> Turn {
         self.shared.volume.set_time(now.unix);
+        self.listener.look();
         let serving = matches!(self.phase, Phase::Serving);
         let mut moved = serving && self.accept(now);
         self.tasks.round();
@@ -313,11 +318,19 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
         let Self { connections, shared, tasks, door, .. } = self;
         let grace = shared.options.login.grace;
         let mut moved = false;
-        let (mut at, mut first) = (0, None);
+        let (mut at, mut first, mut late) = (0usize, None, None);
+        let mut share = TURN_SHARE;
         connections.retain_mut(|connection| {
+            if share == 0 && connection.is_busy() {
+                moved = true;
+                late = late.or(Some(at));
+                at = at.saturating_add(1);
+                return true;
+            }
             let _about = about(connection.source());
             let started = tasks.started();
             let turn = connection.turn(shared, tasks, now.monotonic);
+            share = share.saturating_sub(connection.moved());
             first = first.or_else(|| tasks.next_first(at, started));
             match turn {
                 Ok(m) => moved |= m,
@@ -343,9 +356,9 @@ impl<L: Listener<Stream: 'static>, D: BlockDevice + 'static> Server<L, D> {
             at = at.saturating_add(1);
             true
         });
-        // When there is not room for all, everybody comes first once.
+        // When there is not room or time for all, everybody comes first once.
         let count = connections.len().max(1);
-        connections.rotate_left(first.unwrap_or(0) % count);
+        connections.rotate_left(first.or(late).unwrap_or(0) % count);
         moved
     }
 

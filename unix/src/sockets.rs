@@ -20,7 +20,12 @@ pub struct Sockets {
     backoff: bool,
     /// Calls to `accept` until it looks again without having been told to.
     look_in: u32,
+    /// `wait` has just seen which sockets can go on.
+    seen: bool,
 }
+
+/// So many connections are asked one by one.
+const FEW: usize = 4;
 
 /// While turn follows turn without a wait, every so many of them look for new connections.
 const LOOK_EVERY: u32 = 16;
@@ -30,6 +35,8 @@ struct Socket {
     stream: TcpStream,
     read: Cell<bool>,
     write: Cell<bool>,
+    /// What it waits for was not there when all sockets were looked at.
+    quiet: Cell<bool>,
 }
 
 pub struct Connection {
@@ -47,7 +54,7 @@ impl Sockets {
             _ => TcpListener::bind(address)?,
         };
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, open: Vec::new(), backoff: false, look_in: 0 })
+        Ok(Self { listener, open: Vec::new(), backoff: false, look_in: 0, seen: false })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -58,19 +65,11 @@ impl Sockets {
     pub fn wait(&mut self, wake: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
         /// How long no connection is accepted when the system has no room for one.
         const BACKOFF: Duration = Duration::from_millis(100);
-        self.open.retain(|socket| socket.strong_count() > 0);
-        let sockets: Vec<_> = self.open.iter().filter_map(Weak::upgrade).collect();
-        let mut fds = vec![PollFd::new(wake, PollFlags::IN)];
+        let sockets = self.waiting();
+        let mut fds = polled(&sockets);
+        fds.push(PollFd::new(wake, PollFlags::IN));
         if !self.backoff {
             fds.push(PollFd::new(&self.listener, PollFlags::IN));
-        }
-        for socket in &sockets {
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, socket.read.get());
-            flags.set(PollFlags::OUT, socket.write.get());
-            if !flags.is_empty() {
-                fds.push(PollFd::new(&socket.stream, flags));
-            }
         }
         let timeout = match self.backoff {
             true => Some(timeout.map_or(BACKOFF, |t| t.min(BACKOFF))),
@@ -79,15 +78,57 @@ impl Sockets {
         self.backoff = false;
         self.look_in = 0;
         let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+        self.seen = true;
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {
+                tell(&sockets, &fds);
+                Ok(())
+            }
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Those that wait for something; of none it is known that it has not come.
+    fn waiting(&mut self) -> Vec<Rc<Socket>> {
+        self.open.retain(|socket| socket.strong_count() > 0);
+        let open = self.open.iter().filter_map(Weak::upgrade);
+        open.inspect(|socket| socket.quiet.set(false))
+            .filter(|socket| socket.read.get() || socket.write.get())
+            .collect()
+    }
+}
+
+/// What to ask the system of these sockets, one for each.
+fn polled(sockets: &[Rc<Socket>]) -> Vec<PollFd<'_>> {
+    let asked = |socket: &Socket| {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, socket.read.get());
+        flags.set(PollFlags::OUT, socket.write.get());
+        flags
+    };
+    sockets.iter().map(|socket| PollFd::new(&socket.stream, asked(socket))).collect()
+}
+
+/// Tells the sockets what the system answered.
+fn tell(sockets: &[Rc<Socket>], fds: &[PollFd<'_>]) {
+    for (socket, fd) in sockets.iter().zip(fds) {
+        socket.quiet.set(fd.revents().is_empty());
     }
 }
 
 impl Listener for Sockets {
     type Stream = Connection;
+
+    fn look(&mut self) {
+        if std::mem::take(&mut self.seen) {
+            return;
+        }
+        let sockets = self.waiting();
+        let mut fds = polled(&sockets);
+        if sockets.len() > FEW && poll(&mut fds, Some(&Timespec::default())).is_ok() {
+            tell(&sockets, &fds);
+        }
+    }
 
     fn accept(&mut self) -> Option<(Connection, String)> {
         if self.backoff || self.look_in > 0 {
@@ -118,7 +159,12 @@ impl Listener for Sockets {
         }
         // One who comes to `::` by IPv4 is shown as he is.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let socket = Rc::new(Socket { stream, read: Cell::new(true), write: Cell::new(false) });
+        let socket = Rc::new(Socket {
+            stream,
+            read: Cell::new(true),
+            write: Cell::new(false),
+            quiet: Cell::new(false),
+        });
         self.open.push(Rc::downgrade(&socket));
         let buffer = vec![0; READ].into_boxed_slice();
         Some((Connection { socket, peer: peer.ip(), buffer, start: 0, end: 0 }, peer.to_string()))
@@ -126,6 +172,10 @@ impl Listener for Sockets {
 }
 
 impl Stream for Connection {
+    fn has_news(&self) -> bool {
+        !self.socket.quiet.get()
+    }
+
     fn fill(&mut self) -> Result<&[u8], Closed> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

@@ -22,6 +22,13 @@ impl Channels {
         s.send(packets::ChannelClose { num })
     }
 
+    /// Takes `len` bytes of the other side's window; its number of the channel.
+    pub(crate) fn use_window(&mut self, num: ChanNum, len: usize) -> Result<u32> {
+        let send = self.get_mut(num)?.send.as_mut().trap()?;
+        send.window = send.window.checked_sub(len).trap()?;
+        Ok(send.num)
+    }
+
     /// Forgets a channel that both sides have closed, so that its number can be used again.
     pub(crate) fn forget(&mut self, num: ChanNum) -> bool {
         match self.get(num) {

@@ -95,6 +95,25 @@ impl<'a, CS: CliServ> Runner<'a, CS> {
         self.finished_read_channel(chan, len)
     }
 
+    /// Sends what fits of these pieces on a channel, one behind the other, as the data of one packet; how many bytes
+    /// that was.
+    pub fn write_pieces(&mut self, chan: &ChanHandle, pieces: &[&[u8]]) -> Result<usize> {
+        let all = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let room = self.write_channel_ready(chan, ChanData::Normal)?.ok_or(Error::ChannelEOF)?;
+        let len = all.min(room);
+        if len == 0 {
+            return Ok(0);
+        }
+        let num = self.conn.channels.use_window(chan.0, len)?;
+        self.traf_out.send_data(num, len, pieces, &mut self.keys)?;
+        Ok(len)
+    }
+
+    /// Bytes of the output buffer that are free.
+    pub fn output_room(&self) -> usize {
+        self.traf_out.room()
+    }
+
     /// Starts a new key exchange, as happens by itself when the keys have served long enough.
     pub fn exchange_keys(&mut self) {
         let mut s = self.traf_out.sender(&mut self.keys);

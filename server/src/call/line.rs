@@ -267,8 +267,16 @@ impl Channel for Line {
         Ok(())
     }
 
-    fn send(&mut self, data: &[u8]) -> Result<usize, Ended> {
-        self.write(data).map_err(|Closed| Ended::Closed)
+    fn send(&mut self, pieces: &[&[u8]]) -> Result<usize, Ended> {
+        let mut sent: usize = 0;
+        for piece in pieces {
+            let written = self.write(piece).map_err(|Closed| Ended::Closed)?;
+            sent = sent.saturating_add(written);
+            if written < piece.len() {
+                break;
+            }
+        }
+        Ok(sent)
     }
 
     fn finish(&mut self, status: u32) {

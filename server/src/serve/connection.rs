@@ -24,6 +24,9 @@ use sftp::HandleMemory;
 /// Events that one connection may handle before the others have their turn.
 const EVENTS_A_TURN: usize = 64;
 
+/// Bytes in a turn below which a connection asks for little: it has its turn whatever others do.
+const LITTLE: usize = 16 << 10;
+
 /// Bytes of a user name that messages show.
 const LONGEST_NAME: usize = 40;
 
@@ -71,6 +74,10 @@ pub struct Connection<S, D: BlockDevice> {
     ends: Option<u64>,
     ssh: Session,
     transfers: [Option<Transfer<D>>; MAX_CHANNELS],
+    /// Its last turn was a large one, or left something over.
+    busy: bool,
+    /// Its last turn moved nothing, and it waits for nothing but its client.
+    still: bool,
     /// The channel whose turn is first.
     first: usize,
     lookup: Option<Lookup>,
@@ -140,6 +147,8 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             ends: None,
             ssh,
             transfers,
+            busy: false,
+            still: false,
             first: 0,
             lookup: None,
             granted: Rc::default(),
@@ -197,8 +206,32 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         self.ends.is_some()
     }
 
+    /// Whether it may wait for another turn when others have had much of this one.
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// About how many bytes its last turn moved.
+    pub fn moved(&self) -> usize {
+        self.meter.moved()
+    }
+
     /// Goes on as far as its share of a turn allows; true when something moved.
     pub fn turn(&mut self, shared: &Shared<D>, tasks: &mut Tasks, now: u64) -> Result<bool, Gone> {
+        if self.still && !self.stream.has_news() && self.deadline().is_none_or(|due| now < due) {
+            return Ok(false);
+        }
+        let moved = self.go_on(shared, tasks, now);
+        let waits =
+            self.lookup.is_some() || !self.transfers.iter().flatten().all(Transfer::is_done);
+        self.still = matches!(moved, Ok(false)) && !waits;
+        if let Err(Gone::Sftp(_)) = moved {
+            self.ssh.flush(&mut self.stream)?;
+        }
+        moved
+    }
+
+    fn go_on(&mut self, shared: &Shared<D>, tasks: &mut Tasks, now: u64) -> Result<bool, Gone> {
         self.now = now;
         self.ssh.set_time(now);
         if self.ends.is_some_and(|end| now >= end) {
@@ -213,6 +246,9 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         tasks.begin_share();
         let mut moved = self.transfer(tasks)?;
         for _ in 0..EVENTS_A_TURN {
+            if self.meter.is_spent() {
+                break;
+            }
             let open = self.transfers.iter().flatten().count();
             let more = open == 0 || shared.more_channels.get() > 0;
             self.ssh.set_full(!more || open >= shared.options.login.sessions);
@@ -224,15 +260,16 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
         }
         // A window that was opened or a key exchange that ended tells nobody but lets replies go.
         for _ in 0..EVENTS_A_TURN {
-            if !self.transfer(tasks)? {
-                break;
-            }
-            moved = true;
-            if !self.ssh.flush(&mut self.stream)? {
+            let replied = self.transfer(tasks)?;
+            moved |= replied;
+            let flushed = self.ssh.flush(&mut self.stream)?;
+            if !replied || !flushed || self.meter.is_spent() {
                 break;
             }
         }
-        Ok(moved | self.meter.has_more() | tasks.is_share_spent())
+        let more = self.meter.has_more() | tasks.is_share_spent();
+        self.busy = more || self.meter.moved() >= LITTLE;
+        Ok(moved | more)
     }
 
     fn handle(&mut self, event: Event, shared: &Shared<D>, tasks: &mut Tasks) -> Result<(), Gone> {
@@ -269,8 +306,9 @@ impl<S: Stream, D: BlockDevice + 'static> Connection<S, D> {
             Event::Data(number) => {
                 if let Some(Some(transfer)) = self.transfers.get_mut(number) {
                     let channel = &mut SshChannel { ssh: &mut self.ssh, number };
+                    // More may lie behind it: replies go together, at the end of the turn.
                     transfer.receive(channel)?;
-                    transfer.turn(channel, tasks)?;
+                    transfer.start_all(channel, tasks)?;
                 }
             }
             Event::Eof(number) => match self.transfers.get_mut(number) {

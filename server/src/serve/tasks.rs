@@ -11,6 +11,9 @@ use core::task::{Context, Waker};
 /// Operations that one connection or call may start in a turn.
 const SHARE: usize = 128;
 
+/// Bytes that these hold, and one operation more.
+const SHARE_BYTES: usize = 256 << 10;
+
 type Future = Pin<Box<dyn core::future::Future<Output = ()>>>;
 
 struct Task {
@@ -43,6 +46,8 @@ pub struct Tasks {
     started: u64,
     /// Those that may still be started before the others have their turn.
     share: usize,
+    /// Bytes that those may hold.
+    share_bytes: usize,
     /// One was refused since `round`.
     full: bool,
     gave_way: Arc<GaveWay>,
@@ -58,6 +63,7 @@ impl Tasks {
             most_bytes,
             started: 0,
             share: SHARE,
+            share_bytes: SHARE_BYTES,
             full: false,
             gave_way: Arc::default(),
         }
@@ -71,11 +77,12 @@ impl Tasks {
     /// Somebody's turn begins.
     pub fn begin_share(&mut self) {
         self.share = SHARE;
+        self.share_bytes = SHARE_BYTES;
     }
 
-    /// Whether as many operations were started as are one's in a turn.
+    /// Whether as many operations were started, or as large ones, as are one's in a turn.
     pub fn is_share_spent(&self) -> bool {
-        self.share == 0
+        self.share == 0 || self.share_bytes == 0
     }
 
     /// Whether another operation of `bytes` bytes may start; when not, no further request is taken.
@@ -113,6 +120,7 @@ impl Tasks {
     ) {
         self.started = self.started.wrapping_add(1);
         self.share = self.share.saturating_sub(1);
+        self.share_bytes = self.share_bytes.saturating_sub(bytes);
         let mut task = Task { future: Box::pin(future), source: current(), bytes };
         if !is_ready(&mut task, &Waker::from(self.gave_way.clone())) {
             self.bytes = self.bytes.saturating_add(bytes);

@@ -20,6 +20,12 @@ const HANDLES: usize = 256;
 /// further request is taken: two of the longest.
 const REPLIES: usize = 2 * (sftp::MAX_READ as usize + 1024);
 
+/// Bytes of replies that wait for more of them to go with them: a packet of SSH has 32 KiB.
+const TOGETHER: usize = 32 << 10;
+
+/// Replies that go together.
+const PIECES: usize = 32;
+
 /// What a transfer runs on: a channel of SSH, or a call of qrexec.
 pub trait Channel {
     /// The data that waits, as far as it lies in one piece.
@@ -28,8 +34,8 @@ pub trait Channel {
     /// Takes `n` bytes of what `peek` showed.
     fn take(&mut self, n: usize) -> Result<(), Ended>;
 
-    /// Sends what fits now and says how much that was.
-    fn send(&mut self, data: &[u8]) -> Result<usize, Ended>;
+    /// Sends what fits now of these pieces, one behind the other, and says how much that was.
+    fn send(&mut self, pieces: &[&[u8]]) -> Result<usize, Ended>;
 
     /// Ends it from our side with an exit status, after all that was sent.
     fn finish(&mut self, status: u32);
@@ -50,8 +56,8 @@ impl Channel for SshChannel<'_> {
         self.ssh.take(self.number, n)
     }
 
-    fn send(&mut self, data: &[u8]) -> Result<usize, Ended> {
-        self.ssh.send(self.number, data)
+    fn send(&mut self, pieces: &[&[u8]]) -> Result<usize, Ended> {
+        self.ssh.send_pieces(self.number, pieces)
     }
 
     fn finish(&mut self, status: u32) {
@@ -74,6 +80,8 @@ pub struct Transfer<D: BlockDevice> {
 #[derive(Default)]
 struct Replies {
     queue: VecDeque<Vec<u8>>,
+    /// Bytes of the queue.
+    queued: usize,
     /// Of the queue, and what the requests that run may add to it.
     bytes: usize,
 }
@@ -127,19 +135,33 @@ impl<D: BlockDevice + 'static> Transfer<D> {
 
     /// Goes on as far as it can; true when something moved.
     pub fn turn(&mut self, channel: &mut dyn Channel, tasks: &mut Tasks) -> Result<bool, Over> {
-        let mut moved = self.reply(channel)?;
-        while self.start(tasks) {
-            moved = true;
-            self.reply(channel)?;
-            self.receive(channel)?;
-        }
+        let mut moved = self.start_all(channel, tasks)?;
+        moved |= self.reply(channel)?;
         if self.eof && self.is_done() {
             channel.finish(0);
         }
         Ok(moved)
     }
 
-    fn is_done(&self) -> bool {
+    /// Starts what may start, and sends replies when they are many; true when something was started.
+    pub fn start_all(
+        &mut self,
+        channel: &mut dyn Channel,
+        tasks: &mut Tasks,
+    ) -> Result<bool, Over> {
+        let mut moved = false;
+        while self.start(tasks) {
+            moved = true;
+            if self.replies.borrow().queued >= TOGETHER {
+                self.reply(channel)?;
+            }
+            self.receive(channel)?;
+        }
+        Ok(moved)
+    }
+
+    /// Whether it has nothing to do but for what its client still sends.
+    pub fn is_done(&self) -> bool {
         self.held.is_none() && self.running.get() == 0 && self.replies.borrow().queue.is_empty()
     }
 
@@ -148,7 +170,14 @@ impl<D: BlockDevice + 'static> Transfer<D> {
         while self.held.is_none() {
             let used = self.packets.push(channel.peek()?);
             channel.take(used)?;
-            self.held = self.packets.next().map_err(Over::Protocol)?;
+            self.held = match self.packets.next() {
+                Ok(next) => next,
+                Err(fatal) => {
+                    // What was answered before is still told.
+                    self.reply(channel)?;
+                    return Err(Over::Protocol(fatal));
+                }
+            };
             if used == 0 {
                 break;
             }
@@ -181,6 +210,7 @@ impl<D: BlockDevice + 'static> Transfer<D> {
             running.set(running.get().saturating_sub(1));
             let mut replies = replies.borrow_mut();
             replies.bytes = replies.bytes.saturating_sub(promised).saturating_add(reply.len());
+            replies.queued = replies.queued.saturating_add(reply.len());
             replies.queue.push_back(reply);
         });
         true
@@ -190,21 +220,33 @@ impl<D: BlockDevice + 'static> Transfer<D> {
     fn reply(&mut self, channel: &mut dyn Channel) -> Result<bool, Ended> {
         let mut replies = self.replies.borrow_mut();
         let mut moved = false;
-        while let Some(rest) = replies.queue.front().and_then(|reply| reply.get(self.sent..)) {
-            let sent = channel.send(rest)?;
-            moved |= sent > 0;
-            if sent < rest.len() {
-                self.sent = self.sent.saturating_add(sent);
-                if sent == 0 {
-                    break;
-                }
-            } else {
-                self.sent = 0;
-                let length = replies.queue.pop_front().map_or(0, |reply| reply.len());
-                replies.bytes = replies.bytes.saturating_sub(length);
+        while !replies.queue.is_empty() {
+            let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
+            let mut gone = self.sent;
+            for (piece, reply) in pieces.iter_mut().zip(&replies.queue) {
+                *piece = reply.get(core::mem::take(&mut gone)..).unwrap_or_default();
             }
+            let sent = channel.send(&pieces)?;
+            if sent == 0 {
+                break;
+            }
+            moved = true;
+            self.sent = replies.forget(self.sent.saturating_add(sent));
         }
         Ok(moved)
+    }
+}
+
+impl Replies {
+    /// Forgets what lies wholly in the first `sent` bytes of the queue; how many bytes of those are left.
+    fn forget(&mut self, mut sent: usize) -> usize {
+        while let Some(length) = self.queue.front().map(Vec::len).filter(|length| *length <= sent) {
+            self.queue.pop_front();
+            sent = sent.saturating_sub(length);
+            self.queued = self.queued.saturating_sub(length);
+            self.bytes = self.bytes.saturating_sub(length);
+        }
+        sent
     }
 }
 

@@ -1,10 +1,10 @@
 //! Peers that never stop sending: each gets its share of a turn, and another client is answered.
 use crate::call::{DIRECTORY, FILE, file_header};
 use crate::rig::*;
-use client::{Client, End, init, pair, request};
+use client::{Client, End, Reply, init, pair, request};
 use net::Stream;
 use qubes::qrexec::{Command, kind};
-use server::{Call, Turn};
+use server::{Call, Limits, Turn};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -168,4 +168,100 @@ fn packets_of_ssh_that_are_no_event() {
 #[test]
 fn requests_of_sftp_over_ssh() {
     over_ssh(|client| client.send(&request(17, 5, &[b"/mirage.pub"], &[]).repeat(40)));
+}
+
+/// A client that asks for another piece of a file as soon as one has come, and how much has come.
+struct Download {
+    client: RefCell<(Client, End)>,
+    handle: RefCell<Vec<u8>>,
+    came: Cell<usize>,
+}
+
+impl Download {
+    const PIECE: usize = 32 << 10;
+
+    fn ask(&self, count: usize) {
+        let rest = [&[0; 8], (Self::PIECE as u32).to_be_bytes().as_slice()].concat();
+        let reads = request(READ, 7, &[&self.handle.borrow()], &rest).repeat(count);
+        self.client.borrow_mut().0.send(&reads);
+    }
+
+    /// Takes what the server has just written, where it is one that goes on.
+    fn take(&self) {
+        if self.handle.borrow().is_empty() {
+            return;
+        }
+        let mut replies = 0;
+        {
+            let (client, end) = &mut *self.client.borrow_mut();
+            client.step(end).unwrap();
+            while let Some(reply) = Reply::take(client.received()) {
+                assert_eq!(reply.string().len(), Self::PIECE);
+                replies += 1;
+            }
+        }
+        self.came.set(self.came.get() + replies * Self::PIECE);
+        self.ask(replies);
+        let (client, end) = &mut *self.client.borrow_mut();
+        client.step(end).unwrap();
+    }
+}
+
+#[test]
+fn a_small_request_waits_for_few_bytes_of_downloads_however_many_there_are() {
+    const DOWNLOADS: usize = 8;
+    const AHEAD: usize = 64;
+    /// What it may wait for, in bytes.
+    const FEW: usize = 512 << 10;
+    let sent = Sent::default();
+    let (mut ends, mut downloads) = (Vec::new(), Vec::new());
+    for _ in 0..DOWNLOADS {
+        let (ours, theirs) = pair();
+        let download = Rc::new(Download {
+            client: RefCell::new((Client::new("mirage", &[1; 32]), theirs)),
+            handle: RefCell::default(),
+            came: Cell::default(),
+        });
+        downloads.push(download.clone());
+        let sent = sent.clone();
+        ends.push(ours.telling(move |bytes| {
+            sent.set(sent.get() + bytes);
+            download.take();
+        }));
+    }
+    let (ours, theirs) = pair();
+    ends.push(ours);
+    let limits =
+        Limits { connections: 16, operations: 64, operation_bytes: 8 << 20, handle_bytes: 1 << 20 };
+    let file = "x".repeat(Download::PIECE);
+    let files = [("/mirage.pub", key_line(1, "me")), ("/big", file)];
+    let mut rig = Rig::new(&files.each_ref().map(|(n, t)| (*n, t.as_str())), ends, limits, &[]);
+    let mut user = rig.log_in("mirage", 1, theirs).unwrap();
+    for download in &downloads {
+        let (client, end) = &mut *download.client.borrow_mut();
+        client.send(&init());
+        rig.reply(client, end).unwrap().expect("an answer");
+        client.send(&request(OPEN, 7, &[b"/big"], &[0, 0, 0, 1, 0, 0, 0, 0]));
+        let reply = rig.reply(client, end).unwrap().expect("an answer");
+        *download.handle.borrow_mut() = reply.string().to_vec();
+    }
+    for download in &downloads {
+        download.ask(AHEAD);
+        let (client, end) = &mut *download.client.borrow_mut();
+        client.step(end).unwrap();
+    }
+    for round in 0..30 {
+        // It comes at any time.
+        for _ in 0..1 + round % 7 {
+            assert_eq!(rig.turn(), Turn::Moved);
+        }
+        sent.set(0);
+        let id = user.send(17, &[b"/big"], &[]);
+        let reply = rig.reply(&mut user.client, &mut user.end).unwrap().expect("an answer");
+        assert_eq!(reply.id, id);
+        assert!(sent.get() < FEW, "it waited for {} bytes in round {round}", sent.get());
+    }
+    let came = downloads.iter().map(|download| download.came.get());
+    let (least, most) = (came.clone().min().unwrap(), came.max().unwrap());
+    assert!(least > 0 && most < 2 * least, "not even: {least} and {most} bytes");
 }

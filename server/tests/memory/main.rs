@@ -7,3 +7,4 @@ mod endless;
 mod login;
 mod rig;
 mod slow;
+mod together;

@@ -26,12 +26,20 @@ pub struct End {
     peer: Option<IpAddr>,
     /// What comes when nothing waits.
     more: Option<Box<dyn FnMut() -> Vec<u8>>>,
+    /// Called after each write.
+    told: Option<Box<dyn FnMut(usize)>>,
 }
 
 impl End {
     /// This end as one to which `more` sends, or lets the other end send, whenever nothing waits.
     pub fn fed(mut self, more: impl FnMut() -> Vec<u8> + 'static) -> Self {
         self.more = Some(Box::new(more));
+        self
+    }
+
+    /// This end as one whose other side is told at once how much was written.
+    pub fn telling(mut self, told: impl FnMut(usize) + 'static) -> Self {
+        self.told = Some(Box::new(told));
         self
     }
 
@@ -51,6 +59,7 @@ pub fn pair() -> (End, End) {
         used: 0,
         peer: None,
         more: None,
+        told: None,
     };
     (end(&a, &b), end(&b, &a))
 }
@@ -84,6 +93,10 @@ impl Stream for End {
         }
         let n = data.len().min(ROOM.saturating_sub(outgoing.bytes.len()));
         outgoing.bytes.extend(data.iter().take(n));
+        drop(outgoing);
+        if let Some(told) = &mut self.told {
+            told(n);
+        }
         Ok(n)
     }
 

@@ -122,6 +122,13 @@ impl Client {
         }
     }
 
+    /// Sends what may be sent, and reads nothing.
+    pub fn push(&mut self, stream: &mut impl Stream) -> Result<(), Failed> {
+        self.write()?;
+        self.flush(stream)?;
+        Ok(())
+    }
+
     /// Handles one event; false when there is none.
     fn progress(&mut self) -> Result<bool, Failed> {
         let mut authenticated = false;
