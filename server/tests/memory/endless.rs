@@ -255,8 +255,9 @@ fn a_small_request_waits_for_few_bytes_of_downloads_however_many_there_are() {
         for _ in 0..1 + round % 7 {
             assert_eq!(rig.turn(), Turn::Moved);
         }
-        sent.set(0);
         let id = user.send(17, &[b"/big"], &[]);
+        user.client.push(&mut user.end).unwrap();
+        sent.set(0);
         let reply = rig.reply(&mut user.client, &mut user.end).unwrap().expect("an answer");
         assert_eq!(reply.id, id);
         assert!(sent.get() < FEW, "it waited for {} bytes in round {round}", sent.get());
