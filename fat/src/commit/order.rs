@@ -38,8 +38,7 @@ impl<D: BlockDevice> Volume<D> {
         let begun = self.commit.begun.get();
         let _turn = self.commit.syncing.exclusive().await;
         // One commit serves all who waited for the one before it.
-        let served = self.commit.committed.get() > begun;
-        if served || self.unsynced_since().is_none() && !self.is_unflushed() {
+        if self.commit.committed.get() > begun || self.is_synced() {
             return Ok(());
         }
         // Others go on meanwhile; what is left to do while the lock is held is short.
@@ -49,6 +48,13 @@ impl<D: BlockDevice> Volume<D> {
         }
         let _lock = self.memory.lock.exclusive().await;
         self.commit().await
+    }
+
+    /// Whether all is durable. A commit that is under way has taken what there is to do, and one that failed
+    /// has not done it.
+    fn is_synced(&self) -> bool {
+        let is_over = self.commit.committed.get() == self.commit.begun.get();
+        is_over && self.unsynced_since().is_none() && !self.is_unflushed()
     }
 
     fn report_lost(&self) -> Result<(), Error> {

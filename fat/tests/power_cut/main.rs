@@ -13,8 +13,10 @@ use common::*;
 use cuts::{Counts, Cutter};
 use fat::Volume;
 use std::io::Write;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use writer::Writer;
 
@@ -177,6 +179,43 @@ fn without_a_journal_what_was_synced_and_left_alone_survives() {
             let data = block_on(get(&volume, "/stable")).unwrap();
             assert!(data == pattern(1, 70_000), "{at}");
             assert!(block_on(list(&volume, "/")).is_ok(), "{at}");
+        }
+    }
+}
+
+/// Which has taken what there is to do, and need not have done it.
+#[test]
+fn a_sync_waits_for_the_commit_that_another_began() {
+    let mut context = Context::from_waker(Waker::noop());
+    for blank in [mkfs(KINDS[1].1, KINDS[1].2).image(), mkfs_exfat(EXFAT[0].1, EXFAT[0].2)] {
+        let disk = Disk::new(blank);
+        block_on(async {
+            let volume = mount(&disk);
+            put(&volume, "/grows", &pattern(1, 300)).await.unwrap();
+            put(&volume, "/old", &pattern(2, 300)).await.unwrap();
+            volume.unmount().await.unwrap();
+        });
+        for requests in 0.. {
+            let disk = Disk::new(disk.image());
+            let volume = mount(&disk);
+            // What it needs of the disk is not in memory yet.
+            block_on(async {
+                let file = volume.open("/grows", &WRITE).await.unwrap();
+                volume.append(&file, &pattern(3, 3000)).await.unwrap();
+                volume.rename("/old", "/new", false).await.unwrap();
+            });
+            disk.0.slow.set(true);
+            let mut other = pin!(volume.unmount());
+            if (0..=requests).any(|_| other.as_mut().poll(&mut context).is_ready()) {
+                break;
+            }
+            let mut sync = pin!(volume.sync());
+            if sync.as_mut().poll(&mut context).is_ready() {
+                let cut = mount(&Disk::new(disk.image()));
+                let len = block_on(cut.metadata("/grows")).map(|found| found.len);
+                assert_eq!(len, Ok(3300), "synced while the other had made {requests} requests");
+                assert!(block_on(cut.metadata("/new")).is_ok(), "{requests}");
+            }
         }
     }
 }
