@@ -304,10 +304,6 @@ impl Session {
         for (number, slot) in self.channels.iter_mut().enumerate() {
             let Some(channel) = slot else { continue };
             let closed = self.runner.is_channel_closed(&channel.handle);
-            if !closed {
-                // A window for which there was no room.
-                self.runner.grant_channel(&channel.handle, 0)?;
-            }
             if !closed && !channel.last_words.is_empty() {
                 let words = &channel.last_words;
                 let sent = self.runner.write_channel(&channel.handle, ChanData::Stderr, words)?;
