@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod rig;
 
+use client::Failed;
 use net::{Event, Stream};
 use rig::Pair;
 
@@ -139,6 +140,41 @@ fn the_end_of_input_and_of_a_channel_are_told_once() {
     assert_eq!(advance(&mut pair).0, []);
 }
 
+/// Also when our side of its end cannot be sent yet.
+#[test]
+fn the_end_of_a_channel_is_told_once_to_a_client_that_reads_nothing() {
+    let mut pair = Pair::open();
+    send(&mut pair, &open());
+    assert_eq!(send(&mut pair, &request(1, b"subsystem", b"sftp")).0, sftp(1, false));
+    send(&mut pair, &open());
+    let events = |pair: &mut Pair| {
+        let mut events = Vec::new();
+        for _ in 0..10 {
+            match pair.session.step(&mut pair.ours, &pair.host_key).unwrap() {
+                Event::Idle => break,
+                event => events.push(event),
+            }
+        }
+        events
+    };
+    // As much as there is room for.
+    while pair.session.send(0, &[7; 10_000]).unwrap() > 0 {
+        assert_eq!(events(&mut pair), []);
+    }
+    for (message, told) in [
+        (close(1), vec![Event::Closed(1)]),
+        // Nor were the words sent that refuse this.
+        (request(2, b"exec", b"ls"), vec![]),
+        (close(2), vec![Event::Closed(2)]),
+    ] {
+        assert!(pair.client.send_message(&message).unwrap());
+        pair.client.flush(&mut pair.theirs).unwrap();
+        assert_eq!(events(&mut pair), told);
+        assert_eq!(events(&mut pair), []);
+    }
+    assert_eq!(advance(&mut pair).0, []);
+}
+
 #[test]
 fn channels_that_ended_are_free_for_others() {
     let mut pair = Pair::open();
@@ -175,4 +211,11 @@ fn data_are_of_their_own_channel() {
     assert!(pair.session.peek(1).is_empty());
     assert_eq!(pair.session.send(1, b"late").unwrap(), 4);
     assert_eq!(advance(&mut pair).1, 0);
+}
+
+#[test]
+fn a_client_is_told_that_the_server_stops() {
+    let mut pair = Pair::open();
+    pair.session.goodbye(&mut pair.ours, "the server stops");
+    assert!(matches!(pair.client.step(&mut pair.theirs), Err(Failed::Told)));
 }

@@ -133,3 +133,83 @@ fn named(certificate: &Certificate) -> String {
     let id = cut(certificate.key_id(), SHOWN);
     format!("certificate \"{id}\" (serial {})", certificate.serial())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use base64ct::{Base64, Encoding};
+    use net::Keys;
+    use user_keys::key_of;
+
+    const AUTHORITY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOlumqsiVpzLohI32ecDN5DHj5k5m2HADGtd7uV9y2PA";
+    const OTHER: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+
+    /// What alice's lines give who offers this, in the year 2025: how the log names it, and whether it may only read.
+    fn granted(lines: &[String], blob: &[u8]) -> Option<(String, bool)> {
+        let mut ring = Keyring {
+            keys: lines.iter().map(|line| AuthorizedKey::parse(line).unwrap()).collect(),
+            revoked: Revoked::default(),
+            user: "alice".into(),
+            peer: "10.0.0.1:22".into(),
+            address: "10.0.0.1".parse().ok(),
+            now: Box::new(|| 1_750_000_000),
+            granted: Rc::default(),
+            named: false,
+        };
+        let key = key_of(blob).unwrap();
+        let demand = ring.allow(&Offered { blob, key: &key });
+        let granted = ring.granted.take();
+        assert_eq!(demand.is_some(), granted.is_some());
+        granted.map(|granted| (granted.name, granted.access.read_only))
+    }
+
+    fn key(line: &str) -> Vec<u8> {
+        Base64::decode_vec(line.split(' ').nth(1).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_first_line_of_an_authority_that_lets_a_certificate_in_counts() {
+        let text = include_str!("../../tests/certificates.txt");
+        let certificate = key(text.lines().find(|line| line.starts_with("plain ")).unwrap());
+        let line = |options: &str, key: &str| format!("cert-authority{options} {key}");
+        let (none, reader) = (",principals=\"eve\"", ",command=\"internal-sftp -R\"");
+        for (lines, read_only) in [
+            (vec![], None),
+            (vec![OTHER.into(), line("", OTHER)], None),
+            // An authority's key by itself is another key.
+            (vec![AUTHORITY.into()], None),
+            (vec![line("", AUTHORITY)], Some(false)),
+            (vec![line("", OTHER), line(none, AUTHORITY)], None),
+            (vec![line(none, AUTHORITY), line(reader, AUTHORITY)], Some(true)),
+            (vec![line(none, AUTHORITY), line("", OTHER), line(none, AUTHORITY)], None),
+            (vec![line("", AUTHORITY), line(reader, AUTHORITY)], Some(false)),
+        ] {
+            let found = granted(&lines, &certificate);
+            assert_eq!(found.as_ref().map(|(_, read_only)| *read_only), read_only, "{lines:?}");
+            let named = |(name, _): &(String, bool)| {
+                name.starts_with("certificate \"plain\" (serial 0) of SHA256:")
+            };
+            assert!(found.is_none_or(|found| named(&found)));
+        }
+    }
+
+    #[test]
+    fn the_first_line_with_a_key_counts_and_an_authority_is_none() {
+        let (plain, reader) =
+            (String::from(OTHER), format!("command=\"internal-sftp -R\" {OTHER}"));
+        let authority = format!("cert-authority {OTHER}");
+        let blob = key(OTHER);
+        for (lines, read_only) in [
+            (vec![AUTHORITY.into()], None),
+            (vec![authority.clone()], None),
+            (vec![authority, reader.clone(), plain.clone()], Some(true)),
+            (vec![plain, reader], Some(false)),
+        ] {
+            let found = granted(&lines, &blob);
+            assert_eq!(found, read_only.map(|r| (fingerprint(&blob), r)));
+        }
+    }
+}

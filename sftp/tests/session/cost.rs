@@ -66,6 +66,7 @@ fn long_paths_are_held_too() {
         (STAT, long(), 4096),
         (RENAME, long().string("/".repeat(4096)), 8192),
         (EXTENDED, string("posix-rename@openssh.com").string("/").string("/".repeat(4096)), 4096),
+        (SYMLINK, string("x".repeat(4095)).string("/".repeat(4096)), 8191),
     ] {
         // As the client wrote it, as it was walked, and below the user's root; each may become longer by
         // the targets of links.

@@ -125,6 +125,7 @@ fn each_request_follows_what_openssh_follows() {
         (SYMLINK, string("any").string("fresh/"), NO_SUCH_FILE, ""),
         (SYMLINK, string("a\0b").string("fresh"), BAD_MESSAGE, ""),
         (SYMLINK, string("x".repeat(4096)).string("fresh"), BAD_MESSAGE, ""),
+        (SYMLINK, string("x".repeat(4095)).string("fresh"), OK, "symlink /fresh"),
     ] {
         s.files.log.borrow_mut().clear();
         let reply = s.ask(request, body);

@@ -1,9 +1,10 @@
 //! The stream cut into packets: back-pressure, INIT first, lengths.
 use crate::client::{
-    Fields, INIT, READ, Reply, Running, STAT, Session, body, framed, poll, string,
+    EXTENDED, Fields, INIT, LSTAT, PERMISSION_DENIED, READ, Reply, Running, STAT, Session, body,
+    framed, poll, string,
 };
 use crate::memory::Memory;
-use sftp::{Fatal, Packets, Server};
+use sftp::{Fatal, Packets, Requests, Server};
 use std::rc::Rc;
 
 fn init() -> Vec<u8> {
@@ -45,6 +46,21 @@ fn version_3_and_the_extensions_are_told() {
     ];
     let told = told.map(|(name, version)| (name.to_owned(), version.to_owned()));
     assert_eq!(poll(&mut future), Some(Reply::Version(3, told.to_vec())));
+}
+
+#[test]
+fn what_a_session_may_not_ask_is_neither_told_nor_answered() {
+    let mut s = Session::new();
+    s.packets =
+        Packets::allowing(Requests::default().without(Requests::named("stat,limits").unwrap()));
+    let init = s.request(&init());
+    let Reply::Version(3, told) = Reply::parse(&s.run(init)).1 else { panic!("no version") };
+    assert!(told.iter().any(|(name, _)| name == "copy-data"));
+    assert!(!told.iter().any(|(name, _)| name == "limits@openssh.com"));
+    assert_eq!(s.ask(STAT, string("/")).code(), PERMISSION_DENIED);
+    assert_eq!(s.ask(EXTENDED, string("limits@openssh.com")).code(), PERMISSION_DENIED);
+    assert!(matches!(s.ask(LSTAT, string("/")), Reply::Attrs(_)));
+    assert!(matches!(s.ask(EXTENDED, string("home-directory").string("")), Reply::Names(_)));
 }
 
 #[test]
