@@ -96,8 +96,8 @@ pub trait Frontend {
     /// The backend is connected: reads what it offers, and starts.
     async fn connected(&self, backend: &Backend) -> Result<(), BusError>;
 
-    /// Whether the device cannot go on with this backend.
-    fn has_failed(&self) -> bool;
+    /// Why the device cannot go on with this backend, if it cannot.
+    fn ended(&self) -> Option<BusError>;
 
     /// The backend is gone, or about to go: ends rings, grants and the event channel. Also called
     /// when `offer` or `connected` failed.
@@ -115,6 +115,12 @@ pub enum BusError {
     Moved,
     /// The backend offers what cannot be used, or does not keep to the protocol.
     Backend(&'static str),
+    /// The backend has never answered, and may if it is connected to anew.
+    Deaf,
+}
+
+impl BusError {
+    pub const PROTOCOL: Self = Self::Backend("its backend does not keep to the protocol");
 }
 
 impl From<StoreError> for BusError {
@@ -137,6 +143,7 @@ impl fmt::Display for BusError {
             Self::Closed => f.write_str("its backend closed"),
             Self::Moved => f.write_str("the device was taken away"),
             Self::Backend(what) => f.write_str(what),
+            Self::Deaf => f.write_str("its backend answers nothing, and is connected to anew"),
         }
     }
 }
@@ -173,7 +180,7 @@ impl<F: Frontend> Device<'_, F> {
                 Ok(()) | Err(BusError::Closed | BusError::Moved) => true,
                 Err(e) => {
                     log::error!("{}: {e}", self.path);
-                    false
+                    e == BusError::Deaf
                 }
             };
             self.frontend.disconnected();
@@ -224,10 +231,11 @@ impl<F: Frontend> Device<'_, F> {
             if own.take() && self.backend().await?.as_ref() != Some(backend) {
                 return Err(BusError::Moved);
             }
-            let moved = || own.has_fired() || theirs.has_fired() || self.frontend.has_failed();
+            let ended = || self.frontend.ended();
+            let moved = || own.has_fired() || theirs.has_fired() || ended().is_some();
             until(|| moved().then_some(())).await;
-            if self.frontend.has_failed() {
-                return Err(BusError::Backend("its backend does not keep to the protocol"));
+            if let Some(error) = ended() {
+                return Err(error);
             }
         }
     }

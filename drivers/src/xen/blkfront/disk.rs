@@ -106,8 +106,8 @@ impl Frontend for Disk {
         Ok(())
     }
 
-    fn has_failed(&self) -> bool {
-        self.link.borrow().as_ref().is_some_and(Link::has_failed)
+    fn ended(&self) -> Option<BusError> {
+        self.link.borrow().as_ref().is_some_and(Link::has_failed).then_some(BusError::PROTOCOL)
     }
 
     fn disconnected(&self) {

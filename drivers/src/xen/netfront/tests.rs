@@ -243,6 +243,34 @@ fn a_backend_that_missed_an_event_is_told_again() {
     assert_eq!(bench.back.get_mut().events, events);
 }
 
+/// A new connection has a new channel. One that has answered before is only busy.
+#[test]
+fn a_backend_that_never_hears_is_connected_to_anew() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut bench = Bench::connected();
+    let online = format!("{}/online", bench.back.get_mut().back());
+    bench.world.stored.borrow_mut().set(&online, "1");
+    bench.back.get_mut().deaf = true;
+    for _ in 0..4 {
+        assert!(bench.front.is_connected() && bench.back.get_mut().deaf);
+        assert!(bench.send(&[1; 60], None));
+        bench.turns_quietly();
+        bench.world.xen.now.update(|now| now + SECOND);
+    }
+    bench.wait(|bench| !bench.front.is_connected());
+    bench.wait(|bench| bench.front.is_connected());
+    assert!(bench.send(&[2; 60], None));
+    bench.wait(|bench| bench.back.get_mut().from_guest == [plain(vec![2; 60])]);
+    bench.turns_quietly();
+    bench.back.get_mut().deaf = true;
+    assert!(bench.send(&[3; 60], None));
+    for _ in 0..20 {
+        bench.turns_quietly();
+        bench.world.xen.now.update(|now| now + SECOND);
+    }
+    assert!(bench.front.is_connected() && bench.back.get_mut().deaf);
+}
+
 impl Bench {
     fn turns_quietly(&mut self) -> bool {
         for _ in 0..10 {

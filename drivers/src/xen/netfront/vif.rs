@@ -23,27 +23,44 @@ const MTU: usize = 1500;
 const MTU_MIN: usize = 576;
 const MTU_MAX: usize = 9000;
 
-/// Nanoseconds after which a backend that has frames and answers none is told again. Linux 6.12's has been seen to
-/// miss the first event of a connection, and then it waits for ever, since it has asked for no other.
+/// Nanoseconds after which a backend that has frames and answers none is told again.
 const REMIND_AFTER: u64 = 1_000_000_000;
+
+/// Nanoseconds after which one that has never answered is connected to anew. Linux 6.12's has been seen to take one
+/// event of a channel and then no other; a new connection has a new channel.
+const DEAF_AFTER: u64 = 4_000_000_000;
 
 pub struct Connection {
     pub channel: Channel,
     pub transmit: Transmit,
     pub receive: Receive,
-    /// Since when the backend has answered nothing of what it has.
-    silent_since: Option<u64>,
+    silence: Option<Silence>,
+    /// Whether the backend has ever answered.
+    heard: bool,
+}
+
+/// The backend has frames and answers nothing.
+struct Silence {
+    since: u64,
+    /// When it was told last.
+    told: u64,
 }
 
 impl Connection {
-    /// Tells the backend again that there are frames. `answered`: it has just taken some.
-    fn remind(&mut self, answered: bool, now: u64) {
+    /// Tells a silent backend again that there are frames. `answered`: it has just taken some. Returns whether it
+    /// is deaf.
+    fn remind(&mut self, answered: bool, now: u64) -> bool {
+        self.heard |= answered;
         if answered || !self.transmit.is_waiting() {
-            self.silent_since = None;
-        } else if now.saturating_sub(*self.silent_since.get_or_insert(now)) >= REMIND_AFTER {
-            self.silent_since = Some(now);
+            self.silence = None;
+            return false;
+        }
+        let silence = self.silence.get_or_insert(Silence { since: now, told: now });
+        if now.saturating_sub(silence.told) >= REMIND_AFTER {
+            silence.told = now;
             self.channel.notify();
         }
+        !self.heard && now.saturating_sub(silence.since) >= DEAF_AFTER
     }
 }
 
@@ -71,6 +88,8 @@ pub struct Vif {
     pub checksum6: Cell<bool>,
     connection: RefCell<Option<Connection>>,
     failed: Cell<bool>,
+    /// Whether the backend has never answered, and will not.
+    deaf: Cell<bool>,
     /// A frame that is about to be sent.
     pub scratch: RefCell<Vec<u8>>,
 }
@@ -89,6 +108,7 @@ impl Vif {
             checksum6: Cell::new(false),
             connection: RefCell::new(None),
             failed: Cell::new(false),
+            deaf: Cell::new(false),
             scratch: RefCell::default(),
         }
     }
@@ -113,7 +133,7 @@ impl Vif {
         let freed = self.with(|connection| {
             connection.channel.take_pending();
             let freed = connection.transmit.reclaim()?;
-            connection.remind(freed, self.xen.now_ns());
+            self.deaf.set(connection.remind(freed, self.xen.now_ns()));
             Ok(freed)
         });
         freed.unwrap_or(false)
@@ -149,8 +169,8 @@ impl Vif {
             node("feature-gso-tcpv6", 1),
             node("feature-ipv6-csum-offload", 1),
         ];
-        let silent_since = None;
-        Ok((Connection { channel, transmit, receive, silent_since }, nodes.into()))
+        let (silence, heard) = (None, false);
+        Ok((Connection { channel, transmit, receive, silence, heard }, nodes.into()))
     }
 }
 
@@ -188,13 +208,15 @@ impl Frontend for Vif {
         Ok(())
     }
 
-    fn has_failed(&self) -> bool {
-        self.failed.get()
+    fn ended(&self) -> Option<BusError> {
+        let deaf = self.deaf.get().then_some(BusError::Deaf);
+        self.failed.get().then_some(BusError::PROTOCOL).or(deaf)
     }
 
     fn disconnected(&self) {
         self.up.set(false);
         self.failed.set(false);
+        self.deaf.set(false);
         self.segmentation.set(false);
         self.checksum6.set(false);
         if let Some(connection) = self.connection.take() {

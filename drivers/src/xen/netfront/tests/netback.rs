@@ -60,6 +60,8 @@ pub struct Netback {
     /// It misses the next event, and takes nothing until there is another.
     pub misses: bool,
     asleep: bool,
+    /// It takes nothing of this connection, whatever it is told.
+    pub deaf: bool,
 }
 
 struct Link {
@@ -120,6 +122,7 @@ impl Netback {
             events: 0,
             misses: false,
             asleep: false,
+            deaf: false,
         }
     }
 
@@ -198,6 +201,7 @@ impl Netback {
 
     fn unmap(&mut self) {
         self.kept.clear();
+        self.deaf = false;
         if let Some(link) = self.link.take() {
             self.xen.unmap(link.tx.grant);
             self.xen.unmap(link.rx.grant);
@@ -210,7 +214,7 @@ impl Netback {
         self.events += usize::from(notified);
         let old = (link.tx.produced, link.rx.produced);
         self.asleep = if notified { std::mem::take(&mut self.misses) } else { self.asleep };
-        if !self.asleep {
+        if !self.asleep && !self.deaf {
             self.take_frames(&mut link.tx, notified);
         }
         let answers = if self.keeps { self.kept.len() / 2 } else { self.kept.len() };
