@@ -24,6 +24,10 @@ from tools import content, kill_group, paramiko, program, sha256, tool
 USER = "mirage"
 
 
+class Hangs(AssertionError):
+    """A program did not end in time."""
+
+
 class Result:
     """What a finished client printed, and its exit code."""
 
@@ -199,12 +203,21 @@ class Case(unittest.TestCase):
             out, err = process.communicate((stdin or "").encode(), timeout=seconds or self.seconds)
         except subprocess.TimeoutExpired:
             kill_group(process)
-            raise AssertionError(f"hangs: {' '.join(args)}\n{self.server and self.server.log()[-3000:]}") from None
+            raise Hangs(f"hangs: {' '.join(args)}\n{self.server and self.server.log()[-3000:]}") from None
         result = Result(args, process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
         if ok is not None and (result.code == 0) != ok:
             log = self.servers[-1].log()[-2000:] if self.servers else ""
             raise AssertionError(f"{result}\nserver's log:\n{log}")
         return result
+
+    def judge(self, *args):
+        """What a checker says of an image that nobody uses any more. One that hangs is asked again, since that says nothing
+        of the image: mcopy was seen to, once, beside a second machine, and why was not found."""
+        try:
+            return self.run_program(*args, ok=None, seconds=60)
+        except Hangs as hangs:
+            print(hangs)
+            return self.run_program(*args, ok=None, seconds=60)
 
     # Images and keys
 
@@ -262,7 +275,7 @@ class Case(unittest.TestCase):
             self.run_program(program("fat"), "plain", plain)
             image = plain
         name = "fsck.exfat" if self.is_exfat(image) else "fsck.fat"
-        fsck = self.run_program(tool(name), "-n", image, ok=None)
+        fsck = self.judge(tool(name), "-n", image)
         self.assertEqual(fsck.code, 0, f"{name} finds fault\n{fsck}")
         self.assertNotRegex(fsck.text, r"(?i)dirty bit")
         self.run_program(program("fat"), "check", image)
@@ -281,7 +294,7 @@ class Case(unittest.TestCase):
         if os.path.exists(local):
             os.unlink(local)
         name = "::/" + path.lstrip("/")
-        got = self.run_program(tool("mcopy"), "-n", "-i", image, name, local, ok=None)
+        got = self.judge(tool("mcopy"), "-n", "-i", image, name, local)
         if want is None:
             self.assertNotEqual(got.code, 0, f"{path} should be gone")
             return
