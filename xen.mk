@@ -5,7 +5,8 @@
 #                 machines at once as XEN_MACHINES says, of 1.1 GB each: their tests mostly wait
 # Qubes OS 4.2 has Xen 4.17 as Debian 12, 4.3 has 4.19; Debian 13 has 4.20.
 XEN_13_TESTS := test_rig.Xen test_network.Network.test_ping test_qrexec.Sftp.test_passive
-XEN_MACHINES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+# With two at once some program of the host hung for minutes in two of three runs, and why was not found.
+XEN_MACHINES ?= 1
 XEN_RUN = $(PYTHON) tests/clients/run.py -j $(XEN_MACHINES) --in tests/xen
 XEN_PACKAGES := qemu-system-x86 python3 gcc libc6-dev cpio dpkg apt
 
