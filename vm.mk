@@ -5,7 +5,7 @@
 # VM_MACHINE: q35, microvm or microvm-acpi
 VM_MACHINE ?= q35
 
-.PHONY: vm test-vm soak-vm bench-vm
+.PHONY: vm test-vm soak-vm bench-vm bench-guest
 
 vm: build kernel
 	@test -e mirage || $(SERVER) keygen mirage
@@ -26,3 +26,7 @@ soak: soak-vm
 # Boots beside Debian's kernel, and what an idle guest costs. Debian's kernel is that of the Xen rig.
 bench-vm: build kernel xen-tools
 	$(PYTHON) bench/vm.py
+
+# What transfers cost the guest, beside other kernels: BESIDE="OLD.elf" names them.
+bench-guest: build kernel
+	$(PYTHON) bench/guest.py $(BESIDE) $(KERNEL)

@@ -59,6 +59,7 @@ pub unsafe fn start(info: u64, loader: Loader) -> ! {
     let free = unsafe { heap::init(&info.ram) }.unwrap_or_else(|e| stop(&e));
     paging::init();
     traps::init();
+    cpu::mem::choose(cpu::time_stamp);
     match &solo5 {
         Some(machine) => clock::init_at(machine.rate),
         None => clock::init(),
