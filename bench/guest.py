@@ -5,6 +5,7 @@ bench/README.md says how to read it.
     bench/guest.py [--rounds N] [--size MIB] [--machine KIND] [KERNEL]...     # else the one that was built
 """
 import argparse
+import filecmp
 import os
 import shutil
 import statistics
@@ -28,12 +29,11 @@ def sftp(folder, port, cipher, line):
                    capture_output=True, cwd=folder)
 
 
-def transfer(kernel, kind, folder, size, took):
+def transfer(kernel, kind, accelerator, folder, size, took):
     """A guest of its own for one put and one get with each cipher; what they took is added to `took`."""
     shutil.copyfile(f"{folder}/blank.img", f"{folder}/disk.img")
     port = machine.free_port()
-    vm = machine.Machine(kernel, kind, machine.NETWORK, [f"{folder}/disk.img"], port,
-                         accelerator=machine.accelerator(kernel))
+    vm = machine.Machine(kernel, kind, machine.NETWORK, [f"{folder}/disk.img"], port, accelerator=accelerator)
     try:
         until(lambda: banner(port), vm, "banner")
         for cipher in CIPHERS:
@@ -42,14 +42,10 @@ def transfer(kernel, kind, folder, size, took):
                 sftp(folder, port, cipher, line)
                 spent = (processor_seconds(vm.process) - before) * 1000 / size
                 took.setdefault((what, cipher.split("@")[0]), {}).setdefault(kernel, []).append(spent)
-        if not same(f"{folder}/data", f"{folder}/back"):
-            raise SystemExit(f"{kernel} gives back other bytes")
+            if not filecmp.cmp(f"{folder}/data", f"{folder}/back", shallow=False):
+                raise SystemExit(f"{kernel} gives back other bytes")
     finally:
         vm.forget()
-
-
-def same(a, b):
-    return subprocess.run(["cmp", "-s", a, b]).returncode == 0
 
 
 def main():
@@ -69,10 +65,11 @@ def main():
                        capture_output=True)
         with open(f"{folder}/data", "wb") as file:
             file.write(os.urandom(options.size << 20))
+        accelerator = machine.accelerator(kernels[0])
         for turn in range(options.rounds):
             for kernel in kernels[::-1] if turn % 2 else kernels:
-                transfer(kernel, options.machine, folder, options.size, took)
-        print(f"{os.cpu_count()} cores, QEMU with {machine.accelerator(kernels[0])}, {options.machine}, 32 MiB, "
+                transfer(kernel, options.machine, accelerator, folder, options.size, took)
+        print(f"{os.cpu_count()} cores, QEMU with {accelerator}, {options.machine}, 32 MiB, "
               f"files of {options.size} MiB, medians of {options.rounds}")
         for row, costs in took.items():
             first = statistics.median(costs[kernels[0]])
