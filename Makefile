@@ -120,12 +120,12 @@ FUZZ_SECONDS ?= 30
 fuzz:
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-# Breaks a crate, or one file of it, at one place after the other: MUTANTS=fat FILE=fat/src/file/lists.rs. The
-# copy that is broken is made in the temporary folder; what came of it is in target/mutants.out.
+# Breaks crates, or what ONLY names in them, at one place after the other: MUTANTS="fat net" ONLY=file/lists.rs. What
+# came of it is in target/mutants.
 MUTANTS ?= qubes
+ONLY ?=
 .PHONY: mutants
 mutants:
 	@test -x $(CARGO_TOOLS)/bin/cargo-mutants || { echo "building cargo-mutants into $(CARGO_TOOLS)"; \
 		cargo install cargo-mutants --version 27.1.0 --locked --quiet --root $(CARGO_TOOLS); }
-	$(CARGO_TOOLS)/bin/cargo-mutants mutants --package $(MUTANTS) $(if $(FILE),--file $(FILE)) \
-		--output $(or $(CARGO_TARGET_DIR),target) --minimum-test-timeout 60 --no-shuffle --colors never
+	PATH="$(CARGO_TOOLS)/bin:$$PATH" $(PYTHON) tests/mutants/run.py --only "$(ONLY)" $(MUTANTS)
