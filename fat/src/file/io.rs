@@ -133,8 +133,8 @@ impl<D: BlockDevice> Volume<D> {
         Dirent::Fat(entry)
     }
 
-    /// Fails when no file may be so long.
-    fn fits(&self, len: u64) -> Result<(), Error> {
+    /// Fails when no file of this volume may have `len` bytes. Errors: `TooLarge`.
+    pub fn fits(&self, len: u64) -> Result<(), Error> {
         let fits = self.is_exfat() || len <= MOST_OF_FAT;
         if fits { Ok(()) } else { Err(Error::TooLarge) }
     }

@@ -5,16 +5,13 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
-use fat::{Actor, BlockDevice, Change, Error, FatKind, File, OpenOptions, Posix, Volume};
+use fat::{Actor, BlockDevice, Change, Error, File, OpenOptions, Posix, Volume};
 use log::{info, warn};
 use qubes::filecopy::{Event, Receiver, Refused, errno};
 use qubes::qrexec::exit;
 use sftp::give_way;
 
 const INCOMING: &str = "/QubesIncoming";
-
-/// The largest file of FAT.
-const LARGEST: u64 = u32::MAX as u64;
 
 /// Why a copy ended before its end.
 enum Failure {
@@ -220,9 +217,7 @@ impl<D: BlockDevice> Copy<'_, D> {
 
     /// Refuses what will not fit before it is sent.
     async fn check_room(&self, length: u64) -> Result<(), Failure> {
-        if length > LARGEST && self.volume.geometry().kind != FatKind::ExFat {
-            return Err(Error::TooLarge.into());
-        }
+        self.volume.fits(length)?;
         let space = self.volume.space().await?;
         let free = space.free_clusters.saturating_sub(self.actor.keeps());
         let free = u64::from(free).saturating_mul(space.cluster_size.into());

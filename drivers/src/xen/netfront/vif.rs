@@ -87,9 +87,8 @@ pub struct Vif {
     /// Whether it fills in those of IPv6, too.
     pub checksum6: Cell<bool>,
     connection: RefCell<Option<Connection>>,
-    failed: Cell<bool>,
-    /// Whether the backend has never answered, and will not.
-    deaf: Cell<bool>,
+    /// Why the connection must end.
+    ended: RefCell<Option<BusError>>,
     /// A frame that is about to be sent.
     pub scratch: RefCell<Vec<u8>>,
 }
@@ -107,36 +106,43 @@ impl Vif {
             segmentation: Cell::new(false),
             checksum6: Cell::new(false),
             connection: RefCell::new(None),
-            failed: Cell::new(false),
-            deaf: Cell::new(false),
+            ended: RefCell::default(),
             scratch: RefCell::default(),
         }
     }
 
     /// Works on the connection, if there is one. An error ends it.
     pub fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Broken>) -> Option<T> {
-        if self.failed.get() {
+        if self.ended.borrow().is_some() {
             return None;
         }
         let mut connection = self.connection.borrow_mut();
         let result = work(connection.as_mut()?);
         if result.is_err() {
             error!("the network's backend does not keep to the protocol");
-            self.failed.set(true);
-            self.up.set(false);
+            self.end(BusError::PROTOCOL);
         }
         result.ok()
     }
 
+    /// Leaves the connection to the bus, which ends it.
+    fn end(&self, why: BusError) {
+        self.ended.replace(Some(why));
+        self.up.set(false);
+    }
+
     /// Takes what the backend has finished; true when there was something.
     pub fn reclaim(&self) -> bool {
-        let freed = self.with(|connection| {
+        let reclaimed = self.with(|connection| {
             connection.channel.take_pending();
             let freed = connection.transmit.reclaim()?;
-            self.deaf.set(connection.remind(freed, self.xen.now_ns()));
-            Ok(freed)
+            Ok((freed, connection.remind(freed, self.xen.now_ns())))
         });
-        freed.unwrap_or(false)
+        let (freed, deaf) = reclaimed.unwrap_or_default();
+        if deaf {
+            self.end(BusError::Deaf);
+        }
+        freed
     }
 
     /// The connection's shared memory, and the nodes that tell the backend about it.
@@ -209,14 +215,12 @@ impl Frontend for Vif {
     }
 
     fn ended(&self) -> Option<BusError> {
-        let deaf = self.deaf.get().then_some(BusError::Deaf);
-        self.failed.get().then_some(BusError::PROTOCOL).or(deaf)
+        self.ended.borrow().clone()
     }
 
     fn disconnected(&self) {
         self.up.set(false);
-        self.failed.set(false);
-        self.deaf.set(false);
+        self.ended.take();
         self.segmentation.set(false);
         self.checksum6.set(false);
         if let Some(connection) = self.connection.take() {
