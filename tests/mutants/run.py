@@ -24,7 +24,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 TARGET = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "mutants")
 TREE = os.path.join(TARGET, "tree")
 # Whose tests notice what is broken in a crate, besides its own.
-USERS = {"fat": ("server",), "sftp": ("server",), "net": ("server",), "qubes": ("server", "drivers")}
+USERS = {"fat": ("server", "unix"), "sftp": ("server",), "net": ("server",), "qubes": ("server", "drivers"),
+         "server": ("unix",)}
 SWITCH = """
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
