@@ -1,5 +1,6 @@
 //! chacha20-poly1305@openssh.com (OpenSSH's PROTOCOL.chacha20poly1305): the length is encrypted with a key
 //! of its own, and the tag covers it. The nonce is the sequence number, so keys may serve 2^32 packets.
+use crate::stream::add;
 use crate::{Broken, Cipher, LENGTH, Shape, clear_length, split};
 use chacha20::ChaCha20Legacy;
 use cipher::{KeyIvInit, StreamCipher};
@@ -37,7 +38,7 @@ impl ChaChaPoly {
     /// Encrypts or decrypts the length field in place.
     fn length_field(&self, sequence: u32, field: &mut [u8]) -> Result<(), Broken> {
         let (_, ahead) = begun(&self.length, sequence)?;
-        apply(field.get_mut(..LENGTH).ok_or(Broken)?, &ahead);
+        add(field.get_mut(..LENGTH).ok_or(Broken)?, &ahead);
         Ok(())
     }
 
@@ -68,7 +69,7 @@ impl Started {
         let body = body.get_mut(LENGTH..).ok_or(Broken)?;
         let ahead = self.ahead.get(BLOCK..).ok_or(Broken)?;
         let (near, far) = body.split_at_mut(body.len().min(ahead.len()));
-        apply(near, ahead);
+        add(near, ahead);
         self.stream.try_apply_keystream(far).map_err(|_| Broken)
     }
 }
@@ -85,10 +86,6 @@ fn begun(key: &[u8; 32], sequence: u32) -> Result<(ChaCha20Legacy, [u8; AHEAD]),
     let mut ahead = [0; AHEAD];
     stream.try_apply_keystream(&mut ahead).map_err(|_| Broken)?;
     Ok((stream, ahead))
-}
-
-fn apply(bytes: &mut [u8], stream: &[u8]) {
-    bytes.iter_mut().zip(stream).for_each(|(byte, key)| *byte ^= *key);
 }
 
 impl Cipher for ChaChaPoly {

@@ -2,9 +2,10 @@
 //! in the forms of OpenSSH's PROTOCOL that end in -etm, over what was. The counter has 128 bits and runs on
 //! from packet to packet.
 use crate::name::{Mac, Name};
+use crate::stream;
 use crate::{Broken, Cipher, LENGTH, Shape, clear_length, split};
 use aes::{Aes128, Aes256};
-use cipher::{KeyIvInit, StreamCipher};
+use cipher::KeyIvInit;
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Sha256, Sha512};
 
@@ -29,11 +30,10 @@ impl Stream {
     }
 
     fn apply(&mut self, bytes: &mut [u8]) -> Result<(), Broken> {
-        let applied = match self {
-            Self::Aes128(stream) => stream.try_apply_keystream(bytes),
-            Self::Aes256(stream) => stream.try_apply_keystream(bytes),
-        };
-        applied.map_err(|_| Broken)
+        match self {
+            Self::Aes128(keys) => stream::apply(keys, bytes),
+            Self::Aes256(keys) => stream::apply(keys, bytes),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod clear;
 mod ctr;
 mod gcm;
 mod name;
+mod stream;
 
 use crate::chacha::ChaChaPoly;
 use crate::ctr::AesCtr;

@@ -124,6 +124,42 @@ fn chacha_packets_of_every_length_are_those_of_the_libraries_put_together() {
     }
 }
 
+/// Key stream and hash are made in pieces that depend on the length.
+#[test]
+fn aes_packets_of_every_length_are_those_of_the_libraries_put_together() {
+    use aes_gcm::aead::AeadInOut;
+    use aes_gcm::{Aes256Gcm, KeyInit};
+    use cipher::{KeyIvInit, StreamCipher};
+    use hmac::Mac as _;
+    let (key, iv, mac_key) = (key(32, 1), key(16, 3), key(32, 2));
+    let new =
+        |name, mac| packet_cipher::new(name, mac, &key, &iv[..Name::iv(name)], &mac_key).unwrap();
+    for length in (20..2400).step_by(16).chain([32_772, 35_012]) {
+        let clear = plain(length, length);
+        let mut gcm = clear.clone();
+        let library = Aes256Gcm::new_from_slice(&key).unwrap();
+        let nonce = iv[..12].try_into().unwrap();
+        let (head, body) = gcm.split_at_mut(LENGTH);
+        let tag = library.encrypt_inout_detached(nonce, head, body.into()).unwrap();
+        gcm.extend(tag);
+        let mut etm = clear.clone();
+        let mut stream = ctr::Ctr128BE::<aes::Aes256>::new_from_slices(&key, &iv).unwrap();
+        stream.apply_keystream(&mut etm[LENGTH..]);
+        let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&mac_key).unwrap();
+        let mac = mac.chain_update(7u32.to_be_bytes()).chain_update(&etm);
+        etm.extend(mac.finalize().into_bytes());
+        let etm = (Name::Aes256Ctr, Some(Mac::Sha256Etm), etm);
+        for (name, mac, expected) in [(Name::Aes256Gcm, None, gcm), etm] {
+            let mut packet = clear.clone();
+            packet.resize(expected.len(), 0);
+            new(name, mac).seal(7, &mut packet).unwrap();
+            assert!(packet == expected, "{name:?} {length}");
+            assert_eq!(open(&mut *new(name, mac), 7, &mut packet), Ok(length as u32 - 4));
+            assert!(packet[..length] == clear, "{name:?} {length}");
+        }
+    }
+}
+
 #[test]
 fn names_are_found_and_keys_of_other_lengths_refused() {
     for name in Name::ALL {

@@ -8,9 +8,13 @@
 extern crate alloc;
 
 #[cfg(target_arch = "x86_64")]
+mod clmul;
+mod ghash;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod number;
 
+pub use crate::ghash::Ghash;
 use crate::number::{Factor, Number, carried, joined, number, plus, reduced};
 
 /// Bytes of a block, and of a tag.
