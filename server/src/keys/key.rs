@@ -202,4 +202,51 @@ mod tests {
         let line = format!("ssh-ed25519 {}", Base64::encode_string(&longer));
         assert_eq!(PublicKey::parse(&line), Err(KeyError::Malformed));
     }
+
+    /// Strings behind one another, as SSH has them.
+    fn line(kind: &str, parts: &[&[u8]]) -> String {
+        let mut blob = Vec::new();
+        for part in [&[kind.as_bytes()], parts].concat() {
+            blob.extend((part.len() as u32).to_be_bytes());
+            blob.extend(part);
+        }
+        format!("{kind} {}", Base64::encode_string(&blob))
+    }
+
+    #[test]
+    fn rsa_keys_have_2048_to_8192_bits() {
+        // The modulus: a first byte, and ones.
+        let of = |first: &[u8], more| {
+            let modulus = [first, &[0xff; 1024][..more]].concat();
+            PublicKey::parse(&line("ssh-rsa", &[&[1, 0, 1], &modulus])).map(drop)
+        };
+        assert_eq!(of(&[0, 0x80], 255), Ok(()));
+        assert_eq!(of(&[0x7f], 255), Err(KeyError::Bits(2047)));
+        assert_eq!(of(&[1], 255), Err(KeyError::Bits(2041)));
+        assert_eq!(of(&[0, 0xff], 1023), Ok(()));
+        assert_eq!(of(&[1], 1024), Err(KeyError::Bits(8193)));
+    }
+
+    #[test]
+    fn a_point_of_ecdsa_is_a_whole_one() {
+        let of = |point: &[u8]| {
+            let parts = [b"nistp256".as_slice(), point];
+            PublicKey::parse(&line("ecdsa-sha2-nistp256", &parts)).map(drop)
+        };
+        let mut point = [7; 65];
+        point[0] = 4;
+        assert_eq!(of(&point), Ok(()));
+        for bad in [&point[..64], &point[..33], &point[..1], &[], &[5; 65], &[2; 33]] {
+            assert_eq!(of(bad), Err(KeyError::Malformed), "{bad:?}");
+            assert_eq!(check_point(bad), Err(KeyError::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_of_the_kind_that_its_line_names() {
+        let (_, text) = LINE.split_once(' ').unwrap();
+        for kind in ["ssh-rsa", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"] {
+            assert_eq!(PublicKey::parse(&format!("{kind} {text}")), Err(KeyError::Malformed));
+        }
+    }
 }

@@ -111,11 +111,7 @@ impl Door {
         let goes = waiting.iter().enumerate().min_by_key(|(_, other)| {
             (core::cmp::Reverse(held(other)), other.progress, other.accepted)
         });
-        match goes {
-            Some((at, _)) => Ok(Some(at)),
-            None if room => Ok(None),
-            None => Err(Refusal::Full),
-        }
+        goes.map(|(at, _)| Some(at)).ok_or(Refusal::Full)
     }
 
     fn has_enough(&mut self, source: Source, now: u64) -> bool {
@@ -242,10 +238,10 @@ mod tests {
         assert_eq!(door.knock(address(1), &[], true, 400), Err(Refusal::Penalty));
         assert_eq!(door.knock(address(2), &[], true, 400), Ok(None));
         assert_eq!(door.knock(address(1), &[], true, 19_999), Err(Refusal::Penalty));
-        assert_eq!(door.knock(address(1), &[], true, 20_001), Ok(None));
+        assert_eq!(door.knock(address(1), &[], true, 20_000), Ok(None));
         (0..1000).for_each(|_| door.blame(address(1), Misdeed::GraceExceeded, 30_000));
         assert_eq!(door.knock(address(1), &[], true, 629_999), Err(Refusal::Penalty));
-        assert_eq!(door.knock(address(1), &[], true, 630_001), Ok(None));
+        assert_eq!(door.knock(address(1), &[], true, 630_000), Ok(None));
         for n in 0..=255 {
             door.blame(
                 Source::of_address(Ipv4Addr::new(10, 0, 1, n).into()),
@@ -259,6 +255,31 @@ mod tests {
             );
         }
         assert_eq!(door.penalties.len(), SOURCES);
+    }
+
+    #[test]
+    fn of_those_that_come_early_as_many_are_dropped_as_was_said() {
+        for rate in [30, 70] {
+            let mut door = door(&[("--max-startups", &format!("1:{rate}:1000"))], 1000);
+            let one = [waiting(1, 0, 0)];
+            let dropped =
+                (0..1000).filter(|now| door.knock(address(2), &one, true, *now) != Ok(None));
+            assert!(dropped.count().abs_diff(rate * 10) < 60, "{rate} of 100");
+        }
+    }
+
+    #[test]
+    fn who_is_refused_is_told_why() {
+        let words = [Refusal::Penalty, Refusal::OfSource, Refusal::Startups, Refusal::Full];
+        assert_eq!(
+            words.map(|refusal| Door::words(refusal, 7)),
+            [
+                "Not allowed at this time\r\n",
+                "Exceeded PerSourceMaxStartups\r\n",
+                "Exceeded MaxStartups: 7 clients are served\r\n",
+                "Exceeded MaxStartups: 7 clients are served\r\n",
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use fat::{BlockDevice, Volume};
-use log::debug;
 use net::{Ended, Session};
 use sftp::{Fatal, HandleMemory, Packets, Request};
 
@@ -250,35 +249,108 @@ impl Replies {
     }
 }
 
-impl<D: BlockDevice> Drop for Transfer<D> {
-    fn drop(&mut self) {
-        if self.running.get() > 0 {
-            debug!("{} operations go on without their client", self.running.get());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::keys::access::Access;
 
-    /// What `sftp` counts for every request is room enough for the future that it becomes here.
-    #[test]
-    fn the_future_of_a_request_is_counted() {
+    fn transfer() -> Transfer<client::Ram> {
         let ram = client::Ram::zeros(1 << 20);
         client::ready(fat::format(&ram, &Default::default(), &mut |_, _| ())).unwrap().unwrap();
         let volume = client::ready(Volume::mount(ram, &Default::default())).unwrap().unwrap();
-        let mut transfer = Transfer::new(
-            &Rc::new(volume),
-            &Access::default(),
-            &Options::default(),
-            &Rc::default(),
-        );
+        Transfer::new(&Rc::new(volume), &Access::default(), &Options::default(), &Rc::default())
+    }
+
+    /// What `sftp` counts for every request is room enough for the future that it becomes here.
+    #[test]
+    fn the_future_of_a_request_is_counted() {
+        let mut transfer = transfer();
         transfer.packets.push(&client::init());
         let request = transfer.packets.next().unwrap().unwrap();
         let cost = request.cost();
         let future = size_of_val(&transfer.sftp.run(request));
         assert!(future <= cost, "{future} bytes");
+    }
+
+    /// A client that has sent something, and takes so many bytes.
+    #[derive(Default)]
+    struct Pipe {
+        input: Vec<u8>,
+        room: usize,
+        output: Vec<u8>,
+        status: Option<u32>,
+    }
+
+    impl Channel for Pipe {
+        fn peek(&mut self) -> Result<&[u8], Ended> {
+            Ok(&self.input)
+        }
+        fn take(&mut self, n: usize) -> Result<(), Ended> {
+            drop(self.input.drain(..n));
+            Ok(())
+        }
+        fn send(&mut self, pieces: &[&[u8]]) -> Result<usize, Ended> {
+            let all = pieces.concat();
+            let sent = all.len().min(self.room);
+            self.room -= sent;
+            self.output.extend(&all[..sent]);
+            Ok(sent)
+        }
+        fn finish(&mut self, status: u32) {
+            assert_eq!(self.status.replace(status), None);
+        }
+    }
+
+    /// A version has 9 bytes; the extensions that this server names stand behind it.
+    fn is_version(output: &[u8]) -> bool {
+        let length = output.first_chunk().map(|length| u32::from_be_bytes(*length) as usize + 4);
+        length == Some(output.len()) && output[4..9] == [2, 0, 0, 0, 3]
+    }
+
+    #[test]
+    fn who_sends_no_more_has_all_his_answers_before_the_end() {
+        let (mut transfer, mut tasks) = (transfer(), Tasks::new(1, 1 << 20));
+        // No operation may start but the one that runs.
+        let open = Rc::new(Cell::new(false));
+        let gate = open.clone();
+        let other = core::future::poll_fn(move |_| match gate.get() {
+            true => core::task::Poll::Ready(()),
+            false => core::task::Poll::Pending,
+        });
+        tasks.start(1, other);
+        let mut pipe = Pipe { input: client::init(), ..Pipe::default() };
+        transfer.receive(&mut pipe).ok().unwrap();
+        transfer.eof();
+        assert!(!transfer.turn(&mut pipe, &mut tasks).ok().unwrap());
+        assert!(transfer.held.is_some() && !transfer.is_done());
+        open.set(true);
+        assert!(tasks.turn());
+        tasks.round();
+        // It runs, and its reply finds no room.
+        assert!(transfer.turn(&mut pipe, &mut tasks).ok().unwrap());
+        assert!(!transfer.is_done() && pipe.status.is_none() && pipe.output.is_empty());
+        pipe.room = 8;
+        assert!(transfer.turn(&mut pipe, &mut tasks).ok().unwrap());
+        assert!(!transfer.is_done() && pipe.status.is_none());
+        pipe.room = 1 << 20;
+        // What still runs would have a reply, too.
+        transfer.running.set(1);
+        assert!(transfer.turn(&mut pipe, &mut tasks).ok().unwrap());
+        assert!(!transfer.is_done() && pipe.status.is_none());
+        transfer.running.set(0);
+        assert!(!transfer.turn(&mut pipe, &mut tasks).ok().unwrap());
+        assert!(transfer.is_done() && pipe.status == Some(0) && is_version(&pipe.output));
+    }
+
+    #[test]
+    fn no_request_is_begun_whose_reply_would_be_too_much() {
+        for (beyond, starts) in [(0, true), (1, false), (1000, false)] {
+            let (mut transfer, mut tasks) = (transfer(), Tasks::new(1, 1 << 20));
+            let mut pipe = Pipe { input: client::init(), ..Pipe::default() };
+            transfer.receive(&mut pipe).ok().unwrap();
+            let promised = transfer.held.as_ref().unwrap().reply_cost();
+            transfer.replies.borrow_mut().bytes = REPLIES - promised + beyond;
+            assert_eq!(transfer.start(&mut tasks), starts, "{beyond}");
+        }
     }
 }

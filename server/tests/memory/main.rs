@@ -5,6 +5,7 @@ mod call;
 mod durable;
 mod endless;
 mod login;
+mod posix;
 mod rig;
 mod slow;
 mod together;

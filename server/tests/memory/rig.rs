@@ -164,6 +164,10 @@ impl Rig {
 
     /// Over exFAT that keeps modes and links, or does not.
     pub fn exfat(posix: bool, words: &[&str]) -> Self {
+        Self::exfat_with(posix, &[], Vec::new(), words)
+    }
+
+    pub fn exfat_with(posix: bool, files: &[(&str, &str)], ends: Vec<End>, words: &[&str]) -> Self {
         let disk = Late::new(8 << 20);
         let exfat = FormatOptions { kind: Some(FatKind::ExFat), ..FormatOptions::default() };
         wait(fat::format(&disk, &exfat, &mut |_, _| ())).unwrap();
@@ -171,7 +175,7 @@ impl Rig {
         if posix {
             wait(volume.mark_posix()).unwrap();
         }
-        Self::serving(disk, volume, &[], Vec::new(), LIMITS, words)
+        Self::serving(disk, volume, files, ends, LIMITS, words)
     }
 
     fn serving(
