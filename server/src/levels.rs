@@ -81,6 +81,31 @@ mod tests {
     }
 
     #[test]
+    fn levels_have_the_names_that_others_give_them() {
+        for (names, level) in [
+            (["quiet", "off"], LevelFilter::Off),
+            (["error", "ERROR"], LevelFilter::Error),
+            (["warning", "warn"], LevelFilter::Warn),
+            (["info", "app"], LevelFilter::Info),
+            (["debug", "Debug"], LevelFilter::Debug),
+            (["trace", "trace"], LevelFilter::Trace),
+        ] {
+            assert_eq!(names.map(|name| Levels::parse(name).unwrap().most()), [level; 2]);
+        }
+    }
+
+    #[test]
+    fn warnings_of_sunset_are_for_debugging() {
+        for (level, warns) in [("error", false), ("info", false), ("debug", true), ("trace", true)]
+        {
+            let levels = Levels::parse(level).unwrap();
+            assert!(levels.enabled(Level::Error, "sunset::runner"), "{level}");
+            assert_eq!(levels.enabled(Level::Warn, "sunset::runner"), warns, "{level}");
+        }
+        assert!(Levels::parse("info,sunset:warn").unwrap().enabled(Level::Warn, "sunset"));
+    }
+
+    #[test]
     fn a_plain_level_is_for_all() {
         let levels = Levels::parse("quiet").unwrap();
         assert!(!levels.enabled(Level::Error, "net"));

@@ -320,12 +320,23 @@ mod tests {
     fn words_are_openssh_s() {
         assert_eq!(set("--login-grace-time", "0").unwrap().grace, 0);
         assert_eq!(set("--max-sessions", "99").unwrap().sessions, net::MAX_CHANNELS);
+        assert_eq!(set("--max-sessions", "2").unwrap().sessions, 2);
+        assert_eq!(set("--max-auth-tries", "3").unwrap().max_auth_tries, 3);
+        assert_eq!(set("--per-source-net-block-size", "24:56").unwrap().block, (24, 56));
+        assert_eq!(set("--per-source-net-block-size", "32").unwrap().block, (32, 128));
         let startups = |value| set("--max-startups", value).unwrap().startups;
         assert_eq!(startups("7"), Some(Startups { start: 7, rate: 100, full: 7 }));
         assert_eq!(startups("2:50:9"), Some(Startups { start: 2, rate: 50, full: 9 }));
         assert_eq!(set("--per-source-penalties", "no").unwrap().penalties, None);
+        assert_eq!(set("--per-source-penalties", "yes").unwrap().penalties, Some(PENALTIES));
         let some = set("--per-source-penalties", "authfail:9 min:3s").unwrap().penalties;
         assert_eq!(some, Some(Penalties { auth_fail: 9, min: 3, ..PENALTIES }));
+        let others = "noauth:2s grace-exceeded:30 max:700";
+        let others = set("--per-source-penalties", others).unwrap().penalties;
+        assert_eq!(
+            others,
+            Some(Penalties { no_auth: 2, grace_exceeded: 30, max: 700, ..PENALTIES })
+        );
         let alive = |name, value| set(name, value).unwrap().alive;
         assert_eq!(alive("--client-alive-interval", "1m30").interval, 90);
         assert_eq!(alive("--client-alive-interval", "0").interval, 0);
@@ -335,6 +346,7 @@ mod tests {
             ("--client-alive-count-max", "-1"),
             ("--max-startups", "0"),
             ("--max-startups", "9:30:3"),
+            ("--max-startups", "0:30:3"),
             ("--max-startups", "3:101:9"),
             ("--max-auth-tries", "0"),
             ("--per-source-max-startups", "-1"),
@@ -352,6 +364,11 @@ mod tests {
         let startups = Startups { start: 10, rate: 30, full: 20 };
         let of_100 = |waiting| (0..100).filter(|dice| startups.drops(waiting, *dice)).count();
         assert_eq!([9, 10, 15, 19, 20, 99].map(of_100), [0, 30, 65, 93, 100, 100]);
+        let all = Startups { start: 2, rate: 100, full: 5 };
+        assert!(all.drops(3, 99), "from the start on");
+        let wanted = LoginLimits { startups: Some(startups), ..LoginLimits::default() };
+        assert_eq!(wanted.startups(15), Startups { full: 15, ..startups });
+        assert_eq!(wanted.startups(99), startups);
         let default = LoginLimits::default().startups(3);
         assert_eq!([1, 2, 3].map(|waiting| default.drops(waiting, 0)), [false, false, true]);
     }
@@ -361,6 +378,8 @@ mod tests {
         for (value, reserve) in [
             ("0", Reserve::Bytes(0)),
             ("1000", Reserve::Bytes(1000)),
+            ("3k", Reserve::Bytes(3072)),
+            ("5M", Reserve::Bytes(5_242_880)),
             ("2g", Reserve::Bytes(2 << 30)),
             ("1T", Reserve::Bytes(1 << 40)),
             ("0%", Reserve::Percent(0)),
