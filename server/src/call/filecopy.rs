@@ -241,3 +241,33 @@ impl<D: BlockDevice> Copy<'_, D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Linux calls it, since the sender prints its words for it.
+    #[test]
+    fn what_fails_has_the_number_that_linux_gives_it() {
+        for (error, number) in [
+            (Error::NotFound, 2),
+            (Error::ReadOnly, 30),
+            (Error::ReadOnlyFile, 30),
+            (Error::Reserved, 13),
+            (Error::Root, 13),
+            (Error::NotMade, 13),
+            (Error::AlreadyExists, 17),
+            (Error::NotADirectory, 20),
+            (Error::IsADirectory, 21),
+            (Error::TooLarge, 27),
+            (Error::NoSpace, 28),
+            (Error::FolderFull, 28),
+            (Error::RootFull, 28),
+            (Error::NameTooLong, 36),
+            (Error::NameInvalid, 84),
+        ] {
+            assert_eq!(Failure::from(error).errno(), number, "{error:?}");
+        }
+        assert_eq!(Failure::Gone.errno(), 121);
+    }
+}

@@ -75,6 +75,29 @@ fn what_cannot_be_used_is_named_and_the_rest_still_counts() {
 }
 
 #[test]
+fn each_word_is_understood_or_named() {
+    let (options, problems) =
+        Options::parse(["--seed=abc", "--disk", "storage", "--reserve=10%", "--listen=eth0"]);
+    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(options.seed.as_deref().map(String::as_str), Some("abc"));
+    assert_eq!(options.disk.as_deref(), Some("storage"));
+    assert_eq!(options.reserve, Reserve::Percent(10));
+    assert_eq!(options.listen.as_deref(), Some("eth0"));
+    for (line, problem) in [
+        ("-l=debug", "unknown option \"-l=debug\""),
+        ("quiet", "unknown option \"quiet\""),
+        ("--read-only=1", "--read-only takes no value"),
+        ("--seed a b", "a word too many after --seed"),
+        ("--seed a --nonsense", "unknown option \"--nonsense\""),
+    ] {
+        assert_eq!(Options::parse(line.split(' ')).1, [problem], "{line}");
+    }
+    for line in [" --nonsense -l debug", " --seed=… -l debug"] {
+        assert_eq!(Options::shown(line.trim_start().split(' ')), line);
+    }
+}
+
+#[test]
 fn a_seed_is_never_shown() {
     let line =
         r#"--port=22 --seed "correct -horse" battery --key 'x' --sed staple -l debug -x q quiet"#;
