@@ -134,7 +134,7 @@ fn new_volume<D: BlockDevice>(
 ) -> FormatOptions {
     let format = |kind| FormatOptions { kind, volume_id, time, ..FormatOptions::default() };
     let exfat = format(Some(FatKind::ExFat));
-    // exFAT begins at 1 MiB.
+    // The least size of exFAT is 1 MiB.
     if if_blank == IfBlank::ExFat && exfat.fits(device.size(), device.sector_size()).is_ok() {
         return exfat;
     }
