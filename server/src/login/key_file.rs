@@ -67,12 +67,13 @@ pub async fn read<D: BlockDevice>(
         }
         offset = offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     }
+    let whole = volume.file_metadata(&file).len <= MOST_BYTES;
     // What the bound cut in two is no line.
-    if offset < MOST_BYTES {
+    if whole {
         let text = String::from_utf8_lossy(&line);
         push(Some(&*text).filter(|_| !too_long));
     }
-    Ok(volume.file_metadata(&file).len <= MOST_BYTES)
+    Ok(whole)
 }
 
 /// Stands for a line that is too long to be read, and is no key either.
@@ -149,4 +150,80 @@ impl<'a> Lines<'a> {
 /// What a line of the log says of those that it does not name.
 pub fn and_more(more: usize) -> String {
     if more > 0 { format!(", and {more} more") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::volume_with;
+    use client::ready;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEAEbRK5Dzoo34Fg+VS+n0ZKlZISJYSDei0s9RxkAyLB ";
+
+    /// Whether all was read, and how long each line is that was given.
+    fn lengths(text: &[u8]) -> (bool, Vec<Option<usize>>) {
+        let volume = volume_with("/keys", text);
+        let mut given = Vec::new();
+        let mut push = |line: Option<&str>| given.push(line.map(str::len));
+        let whole = ready(read(&volume, "/keys", &mut push)).unwrap().unwrap();
+        (whole, given)
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file() {
+        assert_eq!(lengths(b""), (true, vec![Some(0)]));
+        assert_eq!(lengths(b"ab\n\ncde"), (true, vec![Some(3), Some(1), Some(3)]));
+        // A line may have 16 KiB with its end, wherever the pieces part it.
+        let line = |length: usize| [vec![b'x'; length - 1], vec![b'\n']].concat();
+        let text = [line(10), line(16_384), line(16_385), line(40_000), line(7)].concat();
+        let given = [Some(10), Some(16_384), None, None, Some(7), Some(0)];
+        assert_eq!(lengths(&text), (true, given.to_vec()));
+        let last = [line(10), vec![b'x'; 16_385]].concat();
+        assert_eq!(lengths(&last), (true, vec![Some(10), None]));
+    }
+
+    #[test]
+    fn a_mebibyte_is_read_and_nothing_behind_it() {
+        let text = b"0123456789abcde\n".repeat((1 << 16) + 2);
+        let (all, lines) = (1 << 20, vec![Some(16); 1 << 16]);
+        let end = |more| [lines.clone(), more].concat();
+        // The last line counts whether it has an end or not.
+        assert_eq!(lengths(&text[..all]), (true, end(vec![Some(0)])));
+        let cut = lengths(&[&text[..all - 16], b"0123456789abcdef"].concat());
+        assert_eq!(cut, (true, lines.clone()));
+        assert_eq!(lengths(&text[..all + 1]), (false, lines.clone()));
+        assert_eq!(lengths(&text), (false, lines.clone()));
+        let part = lengths(&[&text[..all - 16], b"0123456789abcdefg\n"].concat());
+        assert_eq!(part, (false, lines[1..].to_vec()));
+    }
+
+    #[test]
+    fn so_many_keys_are_kept_and_no_more() {
+        let name = |n: usize| format!("{KEY}u{n}");
+        let kept = |lines: &[String]| keys_of_text(&lines.join("\n"), "here");
+        let many: Vec<_> = (0..1002).map(name).collect();
+        assert_eq!(kept(&many).len(), 1000);
+        assert_eq!(kept(&many)[999].key.comment, "u999");
+        // Each of these needs 8 KiB, and the 64 of them all that there is.
+        let pad = 8192 - size_of::<AuthorizedKey>() - KEY.len();
+        let long = format!("{KEY}{}", "x".repeat(pad));
+        let fit = vec![long.clone(); 64];
+        assert_eq!(kept(&fit).len(), 64);
+        let beyond = [fit, vec![long, name(1)]].concat();
+        assert_eq!(kept(&beyond).len(), 64);
+        // After one that has no room no other is kept, though it would have some.
+        let mut first = vec![format!("{KEY}{}", "x".repeat(pad)); 63];
+        first.extend([format!("{KEY}{}", "x".repeat(pad + 1)), name(2)]);
+        assert_eq!(kept(&first).len(), 63);
+    }
+
+    #[test]
+    fn what_is_no_key_is_skipped() {
+        let text = format!("# a comment\n\n  \nnonsense\n  {KEY}one  \nrubbish too\n{KEY}two\n");
+        let comments: Vec<_> =
+            keys_of_text(&text, "here").into_iter().map(|key| key.key.comment).collect();
+        assert_eq!(comments, ["one", "two"]);
+        assert_eq!([0, 1, 12].map(and_more), ["", ", and 1 more", ", and 12 more"]);
+    }
 }

@@ -71,3 +71,59 @@ fn hash(line: &str) -> Option<Hash> {
     };
     Some(Sha256::digest(key).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::volume_with;
+    use alloc::format;
+    use alloc::string::String;
+    use client::ready;
+
+    const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIEAEbRK5Dzoo34Fg+VS+n0ZKlZISJYSDei0s9RxkAyLB";
+
+    fn read_from(text: &str) -> Option<Revoked> {
+        ready(revoked(&volume_with("/revoked_keys", text.as_bytes()))).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_revoked_by_itself_and_by_its_fingerprint() {
+        let blob = Base64::decode_vec(KEY).unwrap();
+        let fingerprint = Base64Unpadded::encode_string(&Sha256::digest(&blob));
+        for text in [
+            format!("ssh-ed25519 {KEY} somebody"),
+            format!("ssh-ed25519  \t{KEY}"),
+            format!("# stolen\n\n  SHA256:{fingerprint} (ED25519)\n"),
+            format!("SHA256:{fingerprint}"),
+        ] {
+            let revoked = read_from(&text).unwrap();
+            assert!(revoked.has(&blob) && !revoked.has(&blob[1..]), "{text}");
+        }
+        assert!(!read_from("# nobody\n").unwrap().has(&blob));
+        let nothing = volume_with("/other", b"");
+        assert!(!ready(super::revoked(&nothing)).unwrap().unwrap().has(&blob));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_to_its_end_keeps_everybody_out() {
+        let line = |n: u32| {
+            let mut hash = [0; 32];
+            hash[..4].copy_from_slice(&n.to_be_bytes());
+            format!("SHA256:{}\n", Base64Unpadded::encode_string(&hash))
+        };
+        let lines = |count| (0..count).map(line).collect::<String>();
+        assert!(read_from(&lines(4096)).is_some_and(|revoked| revoked.0.len() == 4096));
+        for text in [
+            lines(4097),
+            lines(4096) + "nonsense",
+            lines(3) + "nonsense\n",
+            lines(1) + "SHA256:short\n",
+            lines(1) + "ssh-ed25519\n",
+            lines(1) + "ssh-ed25519 AAAA\n",
+            lines(1) + &"x".repeat(20_000),
+            lines(1) + &"#\n".repeat(1 << 19),
+        ] {
+            assert!(read_from(&text).is_none(), "{}", &text[text.len().saturating_sub(60)..]);
+        }
+    }
+}

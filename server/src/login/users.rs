@@ -147,3 +147,71 @@ async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Er
         users.extend(names.filter(|name| is_user_name(name)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::volume_with;
+    use client::ready;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEAEbRK5Dzoo34Fg+VS+n0ZKlZISJYSDei0s9RxkAyLB";
+
+    #[test]
+    fn who_has_a_usable_key_anywhere_is_found_once() {
+        let listed = format!("{KEY} carol\n{KEY} Bob\n{KEY} no user\n{KEY} -dash\nnonsense dave\n");
+        let volume = volume_with("/authorized_keys", listed.as_bytes());
+        let new = fat::OpenOptions { write: true, create: true, ..Default::default() };
+        for (path, text) in [
+            ("/bob.PUB", KEY),
+            ("/erin.pub", "no key"),
+            ("/frank.txt", KEY),
+            ("/no user.pub", KEY),
+            ("/pub", KEY),
+        ] {
+            let file = ready(volume.open(path, &new)).unwrap().unwrap();
+            ready(volume.write(&file, 0, text.as_bytes())).unwrap().unwrap();
+        }
+        // More than are read at once, before one that counts.
+        for number in 0..70 {
+            ready(volume.open(&format!("/{number}.pub"), &new)).unwrap().unwrap();
+        }
+        ready(volume.create_dir("/folder.pub")).unwrap().unwrap();
+        let file = ready(volume.open("/gina.pub", &new)).unwrap().unwrap();
+        ready(volume.write(&file, 0, KEY.as_bytes())).unwrap().unwrap();
+        let told = [("alice", KEY), ("heidi", "no key"), ("no user", KEY), ("CAROL", KEY)];
+        let told = told.map(|(user, text)| (String::from(user), String::from(text))).into();
+        assert_eq!(told_users(&told), ["CAROL", "alice"]);
+        let found = |words: &[&str]| {
+            let options = Options::parse(words.iter().copied()).0;
+            ready(found(&volume, &options, &told)).unwrap()
+        };
+        assert_eq!(found(&[]), ["alice", "bob", "CAROL", "gina"]);
+        let with_key = ["--key", KEY, "--user", "ivan"];
+        assert_eq!(found(&with_key), ["alice", "bob", "CAROL", "gina", "ivan"]);
+    }
+
+    #[test]
+    fn a_place_with_keys_hides_the_next() {
+        let listed = format!("{KEY} bob\nfrom=\"10.0.0.0/8\" {KEY} bob\n{KEY} Carol\n");
+        let volume = volume_with("/authorized_keys", listed.as_bytes());
+        let count = |words: &[&str], told: Option<&str>, user: &str, address: &str| {
+            let options = Options::parse(words.iter().copied()).0;
+            let address = address.parse().ok();
+            ready(keys_of(&volume, &options, told, user, address)).unwrap().len()
+        };
+        assert_eq!(count(&[], None, "bob", "10.1.2.3"), 2);
+        assert_eq!(count(&[], None, "BOB", "192.0.2.1"), 1);
+        assert_eq!(count(&[], None, "carol", "192.0.2.1"), 1);
+        assert_eq!(count(&[], None, "dave", "192.0.2.1"), 0);
+        assert_eq!(count(&[], None, "no user", "192.0.2.1"), 0);
+        // What may not be used now still hides what comes after.
+        let told = format!("from=\"10.0.0.0/8\" {KEY}");
+        assert_eq!(count(&[], Some(&told), "bob", "10.1.2.3"), 1);
+        assert_eq!(count(&[], Some(&told), "bob", "192.0.2.1"), 0);
+        assert_eq!(count(&[], Some("no key"), "bob", "192.0.2.1"), 1);
+        let words = ["--key", KEY, "--user", "bob"];
+        assert_eq!(count(&words, Some("no key"), "Bob", "10.1.2.3"), 1);
+        assert_eq!(count(&words, None, "carol", "10.1.2.3"), 1);
+    }
+}
