@@ -55,3 +55,18 @@ impl From<sunset::Error> for Ended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of RFC 4253 11.1.
+    #[test]
+    fn who_is_still_there_is_told_why() {
+        assert_eq!(Ended::Closed.reason(), None);
+        assert_eq!(Ended::from(sunset::Error::SessionEOF).reason(), None);
+        assert_eq!(Ended::NoAnswer.reason(), Some(10));
+        assert_eq!(Ended::WindowExceeded.reason(), Some(2));
+        assert_eq!(Ended::TooMuchBeforeLogin.reason(), Some(2));
+    }
+}

@@ -25,7 +25,8 @@ TARGET = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "tar
 TREE = os.path.join(TARGET, "tree")
 # Whose tests notice what is broken in a crate, besides its own.
 USERS = {"fat": ("server", "unix"), "sftp": ("server",), "net": ("server",), "qubes": ("server", "drivers"),
-         "server": ("unix",)}
+         "server": ("unix",), "user-keys": ("net", "server"), "packet-cipher": ("net", "server"),
+         "packet-mac": ("packet-cipher", "net", "server")}
 SWITCH = """
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};

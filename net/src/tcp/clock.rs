@@ -45,3 +45,20 @@ pub fn instant(ms: u64) -> Instant {
 pub fn millis(instant: Instant) -> u64 {
     u64::try_from(instant.total_millis()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_left_out_and_a_busy_loop_is_not() {
+        let mut clock = Clock::default();
+        assert_eq!(clock.advance(1_000), 1_000);
+        clock.set_due(Some(2_000));
+        assert_eq!(clock.advance(7_000), 7_000);
+        clock.set_due(Some(8_000));
+        assert_eq!(clock.advance(13_001), 8_000);
+        assert_eq!(clock.at(13_002), 8_001);
+        assert_eq!(clock.advance(10_000), 8_000, "never backwards");
+    }
+}

@@ -229,3 +229,128 @@ impl Flows {
 fn is_first(segment: &Segment) -> bool {
     segment.syn && segment.ack.is_none() && !segment.rst
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    const US: Peer = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 22);
+    const PEER: Peer = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 4000);
+    const MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+    const OTHER: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+
+    /// A segment without anything, from the peer.
+    fn from_peer(number: u32) -> Segment {
+        Segment {
+            from: PEER,
+            to: US,
+            number,
+            ack: None,
+            syn: false,
+            fin: false,
+            rst: false,
+            window: 0,
+            scale: 0,
+            header: 54,
+            data: 0,
+        }
+    }
+
+    fn ours(number: u32, ack: u32, window: u16) -> Segment {
+        Segment { from: US, to: PEER, ack: Some(ack), window, ..from_peer(number) }
+    }
+
+    /// A connection whose peer begins at 100, and we at 500, with a window of 400 bytes.
+    fn begun() -> Flow {
+        let syn = Segment { syn: true, ..from_peer(99) };
+        let mut flow = Flow::new(&syn, MAC);
+        assert!(flow.outgoing(&Segment { syn: true, scale: 2, ..ours(499, 100, 400) }));
+        assert_eq!(
+            flow.incoming(&Segment { ack: Some(500), ..from_peer(100) }, MAC, 0),
+            Verdict::Pass
+        );
+        assert!(flow.outgoing(&ours(500, 100, 100)));
+        flow
+    }
+
+    #[test]
+    fn a_window_is_shifted_as_the_syn_said() {
+        let rst = |number| Segment { rst: true, ..from_peer(number) };
+        let judged = |number| begun().incoming(&rst(number), MAC, 5_000);
+        assert_eq!(judged(100), Verdict::Pass);
+        assert_eq!([101, 499].map(judged), [Verdict::Challenge; 2]);
+        assert_eq!([500, 99].map(judged), [Verdict::Drop; 2]);
+    }
+
+    #[test]
+    fn what_came_without_a_gap_is_where_a_reset_may_stand() {
+        let data = |number| Segment { data: 50, ack: Some(500), ..from_peer(number) };
+        let rst = |number| Segment { rst: true, ..from_peer(number) };
+        let mut flow = begun();
+        assert_eq!(flow.incoming(&data(100), MAC, 0), Verdict::Pass);
+        assert_eq!(flow.incoming(&rst(150), MAC, 5_000), Verdict::Pass);
+        let mut flow = begun();
+        assert_eq!(flow.incoming(&data(200), MAC, 0), Verdict::Pass);
+        assert_eq!(flow.incoming(&rst(250), MAC, 5_000), Verdict::Challenge);
+    }
+
+    #[test]
+    fn frames_come_from_where_the_last_expected_one_came() {
+        for (number, follows) in [(100, true), (300, true), (99, false), (500, false)] {
+            let mut flow = begun();
+            flow.incoming(&from_peer(number), OTHER, 0);
+            assert_eq!(flow.mac == OTHER, follows, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_syn_is_dropped_when_it_is_the_one_that_began_and_challenged_otherwise() {
+        let syn = |number| Segment { syn: true, ..from_peer(number) };
+        let waiting = || Flow::new(&syn(99), MAC);
+        assert_eq!(waiting().incoming(&syn(99), MAC, 5_000), Verdict::Drop);
+        assert_eq!(waiting().incoming(&syn(98), MAC, 5_000), Verdict::Challenge);
+        let answer = Segment { ack: Some(1), ..syn(99) };
+        assert_eq!(waiting().incoming(&answer, MAC, 5_000), Verdict::Challenge);
+        assert_eq!(begun().incoming(&syn(99), MAC, 5_000), Verdict::Challenge);
+    }
+
+    #[test]
+    fn acknowledgments_are_sent_while_the_peer_earns_them() {
+        let mut flow = begun();
+        let spend = |flow: &mut Flow| {
+            core::iter::from_fn(|| flow.outgoing(&ours(500, 100, 100)).then_some(())).count()
+        };
+        assert_eq!(spend(&mut flow), 63);
+        // Two for each frame, and one for each 1,500 bytes.
+        for (data, earned) in [(0, 2), (1_499, 2), (1_500, 3), (4_500, 5), (1 << 20, 64)] {
+            flow.incoming(&Segment { data, ..from_peer(100) }, MAC, 0);
+            assert_eq!(spend(&mut flow), earned, "{data}");
+        }
+        // What says more is always sent.
+        assert!(flow.outgoing(&Segment { data: 1, ..ours(500, 100, 100) }));
+    }
+
+    #[test]
+    fn only_a_syn_alone_begins_a_connection() {
+        let syn = Segment { syn: true, ..from_peer(99) };
+        let begins = |segment: Segment| {
+            let mut flows = Flows::new(4);
+            assert_eq!(flows.incoming(&segment, MAC, 0), Verdict::Pass);
+            flows.begins(&segment)
+        };
+        assert!(begins(syn));
+        assert!(!begins(from_peer(99)));
+        assert!(!begins(Segment { ack: Some(1), ..syn }));
+        assert!(!begins(Segment { rst: true, ..syn }));
+        let mut flows = Flows::new(4);
+        flows.incoming(&syn, MAC, 0);
+        assert!(!flows.begins(&from_peer(99)));
+        assert!(!flows.begins(&Segment { from: (PEER.0, 4001), ..syn }));
+        flows.keep(|peer| peer == PEER);
+        assert!(flows.has_peer(PEER.0) && !flows.is_losing());
+        assert!(!flows.find(PEER).unwrap().timed_out());
+        assert!(flows.is_losing());
+        assert!(flows.find(PEER).unwrap().timed_out(), "the second time");
+    }
+}

@@ -226,3 +226,130 @@ fn sum(bytes: &[u8]) -> u16 {
     let sum = (sum & 0xffff).wrapping_add(sum >> 16);
     (sum & 0xffff).wrapping_add(sum >> 16) as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const PEER: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn told(number: u32, mtu: u16) -> TooLong {
+        TooLong { from: (PEER, 22), peer: (PEER, 7), number, mtu }
+    }
+
+    #[test]
+    fn steps_down_and_what_may_lose_for_its_length() {
+        let (mut paths, flows) = (Paths::new(4), Flows::new(4));
+        assert!(paths.is_empty());
+        let may_lose = |paths: &Paths, length| paths.may_lose(PEER, length, 9000);
+        assert_eq!([1500, 1501, 60_000].map(|n| may_lose(&paths, n)), [false, true, true]);
+        for (mtu, next) in [(1500, 1280_usize), (1280, 576)] {
+            paths.is_a_hole(PEER, 9000, 0, &flows);
+            assert_eq!(paths.mtu(PEER, 9000), mtu);
+            assert_eq!([next, next + 1].map(|n| may_lose(&paths, n)), [false, true]);
+        }
+        paths.is_a_hole(PEER, 9000, 0, &flows);
+        assert_eq!(paths.mtu(PEER, 9000), 576);
+        assert_eq!([576, 577, 9000].map(|n| may_lose(&paths, n)), [false; 3]);
+        paths.clear();
+        assert!(paths.is_empty() && paths.mtu(PEER, 9000) == 9000);
+    }
+
+    #[test]
+    fn a_router_makes_a_path_narrower_and_only_a_probe_wider() {
+        let flows = Flows::new(4);
+        let mut paths = Paths::new(4);
+        paths.too_long(&told(5, 1400), 1500, 0, &flows);
+        for (mtu, then) in
+            [(1400, 1400), (1500, 1400), (1300, 1300), (1350, 1300), (0, 1280), (68, 576)]
+        {
+            paths.too_long(&told(5, mtu), 1500, 0, &flows);
+            assert_eq!(paths.mtu(PEER, 1500), then, "told {mtu}");
+        }
+        // A probe that does not arrive tells what does.
+        for (told_mtu, then) in [(1450, 1450), (0, 576)] {
+            let mut paths = Paths::new(4);
+            paths.too_long(&told(5, 68), 1500, 0, &flows);
+            assert!(!paths.may_probe((PEER, 7), (100, 200), AGE - 1));
+            assert!(paths.may_probe((PEER, 7), (100, 200), AGE));
+            paths.too_long(&told(99, 1400), 1500, 0, &flows);
+            assert_eq!(paths.mtu(PEER, 1500), 576, "of another segment");
+            paths.too_long(&told(100, told_mtu), 1500, 0, &flows);
+            assert_eq!(paths.mtu(PEER, 1500), then);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_arrives_shows_the_whole_path_and_one_sent_again_shows_nothing() {
+        let flows = Flows::new(4);
+        let probing = || {
+            let mut paths = Paths::new(4);
+            paths.too_long(&told(5, 1400), 1500, 0, &flows);
+            assert!(paths.may_probe((PEER, 7), (100, 200), AGE));
+            paths
+        };
+        for (again, port, number, open) in [
+            (None, 7, 200, true),
+            (None, 7, 199, false),
+            (None, 8, 200, false),
+            (Some((7, 100)), 7, 200, false),
+            (Some((7, 50)), 7, 200, false),
+            (Some((7, 101)), 7, 200, true),
+            (Some((8, 100)), 7, 200, true),
+        ] {
+            let mut paths = probing();
+            if let Some((port, number)) = again {
+                paths.sent_again((PEER, port), number);
+            }
+            paths.arrived((PEER, port), number);
+            assert_eq!(paths.is_empty(), open, "{again:?} {port} {number}");
+        }
+    }
+
+    /// A message of ICMP about a segment of 10.0.0.2:22 to 192.0.2.1:7, changed at some places.
+    fn message(header: u8, changes: &[(usize, u8)]) -> Vec<u8> {
+        let mut message = vec![3, 4, 0, 0, 0, 0, 5, 0x14];
+        let mut ip = vec![0; usize::from(header) * 4];
+        ip[0] = 0x40 | header;
+        ip[9] = 6;
+        ip[12..20].copy_from_slice(&[10, 0, 0, 2, 192, 0, 2, 1]);
+        message.extend(ip);
+        message.extend([0, 22, 0, 7, 1, 2, 3, 4]);
+        changes.iter().for_each(|(at, byte)| message[*at] = *byte);
+        let sum = !sum(&message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        message
+    }
+
+    #[test]
+    fn messages_about_segments_of_ours() {
+        let from = (IpAddr::from([10, 0, 0, 2]), 22);
+        let right = TooLong { from, peer: (PEER, 7), number: 0x0102_0304, mtu: 1300 };
+        assert_eq!(TooLong::of(&message(5, &[])), Some(right));
+        assert!(TooLong::of(&message(6, &[])).is_some(), "with an option");
+        for (what, at, byte) in [
+            ("type", 0, 8),
+            ("code", 1, 3),
+            ("version", 8, 0x65),
+            ("header", 8, 0x44),
+            ("no TCP", 17, 17),
+            ("a later fragment", 15, 1),
+        ] {
+            assert_eq!(TooLong::of(&message(5, &[(at, byte)])), None, "{what}");
+        }
+        let mut torn = message(5, &[]);
+        torn[30] ^= 1;
+        assert_eq!(TooLong::of(&torn), None);
+        let right = message(5, &[]);
+        assert!((0..right.len()).all(|length| TooLong::of(&right[..length]).is_none()));
+    }
+
+    /// The example of RFC 1071 (3), and a byte that is left.
+    #[test]
+    fn sums() {
+        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
+        assert_eq!(sum(&[0x12]), 0x1200);
+        assert_eq!(sum(&[0xff, 0xff, 0, 1, 0xff]), 0xff01);
+    }
+}

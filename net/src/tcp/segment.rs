@@ -147,3 +147,66 @@ fn finish_tcp(
         tcp.fill_checksum(&from, &to);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shift_of_windows_is_found_among_the_options() {
+        for (options, shift) in [
+            (&[][..], 0),
+            (&[2, 4, 5, 180, 1, 3, 3, 7], 7),
+            (&[3, 3, 14], 14),
+            // More than 14 counts as 14 (RFC 7323 2.3).
+            (&[3, 3, 15], 14),
+            (&[0, 3, 3, 7], 0),
+            (&[3, 9, 7], 0),
+        ] {
+            assert_eq!(scale(options), shift, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_last_piece_ends_the_stream() {
+        const FIN_PSH_ACK: u8 = 0x19;
+        let mut frame = [[0x02; 6], [0x04; 6]].concat();
+        frame.extend([8, 0, 0x45, 0, 0, 50, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([
+            0,
+            22,
+            15,
+            160,
+            0,
+            0,
+            3,
+            232,
+            0,
+            0,
+            0,
+            1,
+            0x50,
+            FIN_PSH_ACK,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]);
+        frame.extend(b"0123456789");
+        let segment = Segment::of(&frame).unwrap();
+        let pieces = cut(&frame, &segment, 4, 3, true);
+        let expected = [(1000, "0123", false), (1004, "456", false), (1007, "789", true)];
+        assert_eq!(pieces.len(), expected.len());
+        for (bytes, (number, data, last)) in pieces.iter().zip(expected) {
+            let piece = Segment::of(bytes).unwrap();
+            assert_eq!((piece.number, piece.fin), (number, last));
+            let ip = Ipv4Packet::new_checked(&bytes[14..]).unwrap();
+            let tcp = TcpPacket::new_checked(ip.payload()).unwrap();
+            assert_eq!((tcp.payload(), tcp.psh()), (data.as_bytes(), last));
+            assert!(ip.verify_checksum());
+            assert!(tcp.verify_checksum(&ip.src_addr().into(), &ip.dst_addr().into()));
+        }
+    }
+}
