@@ -5,15 +5,9 @@ use cipher::StreamCipher;
 /// Bytes of the key stream that are made at once: as many blocks of AES as any way of the library takes together.
 const AT_ONCE: usize = 64 * 16;
 
-/// Bytes for which room for that many blocks costs more than it saves.
-const SHORT: usize = 256;
-
 /// Encrypts or decrypts with the next bytes of a key stream. The library itself adds AES' byte by byte, which takes
 /// longer than AES.
 pub fn apply(stream: &mut impl StreamCipher, bytes: &mut [u8]) -> Result<(), Broken> {
-    if bytes.len() < SHORT {
-        return stream.try_apply_keystream(bytes).map_err(|_| Broken);
-    }
     let mut keys = [0; AT_ONCE];
     for piece in bytes.chunks_mut(AT_ONCE) {
         let keys = keys.get_mut(..piece.len()).ok_or(Broken)?;
