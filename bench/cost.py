@@ -2,10 +2,11 @@
 """What a server's work costs: processor seconds of the whole server beside sshd's, in turns, and for mirage-sshfs alone
 system calls and instructions. Rates on a machine that does other things say little; these say much.
 
-    bench/cost.py [--rounds N] [--size MIB] [--only REGEX] [--write FOLDER]
+    bench/cost.py [--rounds N] [--size MIB] [--only REGEX] [--openssh 13] [--write FOLDER]
 
-With --write the table and a plot become performance.md's middle and performance.svg in that folder; docs/performance.md
-says how to read them.
+Rates are given as the seconds that a GiB takes, and beside them the processor time of the client alone: no server, not
+even one that costs nothing, is faster than that. With --write the table and a plot become performance.md's middle and
+performance.svg in that folder; docs/performance.md says how to read them.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import ctypes
 import os
 import random
 import re
+import resource
 import shutil
 import statistics
 import struct
@@ -25,6 +27,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "tests", "clients")]
 import plot  # noqa: E402
+import newer  # noqa: E402
 import run  # noqa: E402
 from wire import READ_IT, Wire, opening, string  # noqa: E402
 
@@ -33,7 +36,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 CIPHERS = {"chacha20-poly1305": "chacha20-poly1305@openssh.com", "aes256-gcm": "aes256-gcm@openssh.com",
            "aes256-ctr, hmac-sha2-256-etm": "aes256-ctr"}
 READ, LSTAT = 5, 7
-FILES = 2000
+FILES = {"small": 2000, "many-small": 20_000}
 LOGINS = 20
 CROWD = 8
 
@@ -53,7 +56,7 @@ class Cpu:
             with open(f"/proc/{self.root}/schedstat") as stat:
                 return int(stat.read().split()[0]) / 1e9
         # What lost its parent is ours since we adopt, and is waited for by nobody.
-        orphans = [pid for pid in self.children().get(os.getpid(), []) if self.name(pid).startswith("sshd")]
+        orphans = [pid for pid in self.children().get(os.getpid(), []) if self.is_sshd(pid)]
         return sum(sum(self.times(pid)) for pid in {*self.tree(), *orphans}) / TICK
 
     def tree(self):
@@ -83,12 +86,13 @@ class Cpu:
             return None
 
     @staticmethod
-    def name(pid):
+    def is_sshd(pid):
+        """By its words, since one that its own loader starts has the loader's name; clients have a file sshd.config."""
         try:
-            with open(f"/proc/{pid}/comm") as comm:
-                return comm.read().strip()
+            with open(f"/proc/{pid}/cmdline") as words:
+                return re.search(r"(^|[/\0])sshd(-session|-auth)?(?=[:\0 ]|$)", words.read()) is not None
         except OSError:
-            return ""
+            return False
 
     @staticmethod
     def times(pid):
@@ -114,7 +118,7 @@ class Costs:
 
     def __init__(self, folder, size):
         self.folder, self.size = folder, size
-        self.idle, self.waits = {}, {}
+        self.idle, self.waits, self.clients = {}, {}, {}
 
     def spent(self, server, action, parts):
         cpu = Cpu(server)
@@ -125,6 +129,21 @@ class Costs:
     def transfer(self, server, cipher, *lines):
         options = ["-c", CIPHERS[cipher], "-o", "MACs=hmac-sha2-256-etm@openssh.com"]
         run.run("sftp", "-q", "-F", server.config, *options, "-b", "-", "server", input="\n".join(lines).encode() + b"\n")
+
+    def wall(self, server, cipher, action):
+        """Seconds of a transfer that `get` or `put` makes, for a GiB; the client's own are kept for the row after it."""
+        client = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+        begin, before = time.perf_counter(), client()
+        self.transfer(server, cipher, f"{action} big /dev/null" if action == "get" else f"put {self.folder}/big put")
+        took, spent = time.perf_counter() - begin, client() - before
+        if action == "put":
+            self.transfer(server, cipher, "rm put")
+        self.clients.setdefault(server.name, []).append(spent / (self.size / (1 << 30)))
+        return took / (self.size / (1 << 30))
+
+    def client(self, server):
+        """Of the runs that `wall` made."""
+        return self.clients[server.name].pop()
 
     def get(self, server, cipher):
         spent = self.spent(server, lambda: self.transfer(server, cipher, f"get big {self.folder}/down"), self.size / (1 << 30))
@@ -153,21 +172,21 @@ class Costs:
         # The connection is not the reads': what a login costs is a line of its own.
         return (self.spent(server, reads, 1) - self.spent(server, lambda: ended(session(server)[1]), 1)) / count * 1e6
 
-    def recursive(self, server):
-        spent = self.spent(server, lambda: server.sftp(f"put -R {self.folder}/small small"), FILES)
-        self.remove(server, "small")
+    def recursive(self, server, name):
+        spent = self.spent(server, lambda: server.sftp(f"put -R {self.folder}/{name} {name}"), FILES[name])
+        self.remove(server, name)
         return spent * 1e6
 
     def remove(self, server, name):
         with run.Mount(server) as point:
             run.run("rm", "-r", f"{point}/{name}")
 
-    def untar(self, server):
+    def untar(self, server, name):
         with run.Mount(server) as point:
             spent = self.spent_mounted(server, lambda: run.run(
-                "tar", "xf", f"{self.folder}/small.tar", "-C", point, "--no-same-owner"))
-            run.run("rm", "-r", f"{point}/small")
-        return spent / FILES * 1e6
+                "tar", "xf", f"{self.folder}/{name}.tar", "-C", point, "--no-same-owner"))
+            run.run("rm", "-r", f"{point}/{name}")
+        return spent / FILES[name] * 1e6
 
     def spent_mounted(self, server, action):
         """While a session goes on: its processes are there."""
@@ -232,8 +251,14 @@ class Costs:
             yield f"put, {cipher}", "s/GiB", put, lambda s, c=cipher: self.put(s, c)
         for flight in (1, 8, 32):
             yield f"4 KiB random reads, {flight} in flight", "µs", 0.65, lambda s, f=flight: self.random_reads(s, f)
-        yield f"sftp put -R of {FILES:,} files, a file", "µs", 0.6, self.recursive
-        yield f"untar of {FILES:,} files on sshfs, a file", "µs", 0.6, self.untar
+        for action, bound in (("get", 1 / 1.2), ("put", 1 / 1.9)):
+            for cipher in CIPHERS:
+                yield (f"{action}, {cipher}, wall time", "s/GiB", bound,
+                       lambda s, c=cipher, a=action: self.wall(s, c, a))
+                yield f"{action}, {cipher}, the client alone", "s/GiB", None, self.client
+        for folder, count in FILES.items():
+            yield f"sftp put -R of {count:,} files, a file", "µs", 0.6, lambda s, f=folder: self.recursive(s, f)
+            yield f"untar of {count:,} files on sshfs, a file", "µs", 0.6, lambda s, f=folder: self.untar(s, f)
         yield "login", "ms", 0.1, self.login
         yield f"{CROWD} downloads at once, wall time", "s", 1.3, self.downloads
         yield "a ninth client's LSTAT meanwhile, p95", "ms", 1.0, self.ninth
@@ -272,6 +297,7 @@ def main():
     parse.add_argument("--rounds", type=int, default=7, help="how often each is measured on each server [7]")
     parse.add_argument("--size", type=int, default=256, help="MiB in the big file [256]")
     parse.add_argument("--only", default="", help="a regular expression that the measure's name matches")
+    parse.add_argument("--openssh", choices=["13"], help="Debian 13's OpenSSH, server and clients, and not the installed one")
     parse.add_argument("--write", help="the folder of performance.md and performance.svg")
     options = parse.parse_args()
     # PR_SET_CHILD_SUBREAPER: sshd's grandchildren must not get lost.
@@ -279,10 +305,14 @@ def main():
     size = options.size * MIB
     folder = tempfile.mkdtemp(prefix="cost-", dir="/dev/shm")
     os.chmod(folder, 0o755)
-    servers = []
+    servers, programs = [], None
+    if options.openssh:
+        programs = newer.prepare(server=True)
+        os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
     try:
         tree = run.prepare(folder, size)
-        servers = [run.start_ours(folder, size, tree), run.start_sshd(folder, tree)]
+        run.small_files(folder, "many-small", FILES["many-small"])
+        servers = [run.start_ours(folder, size, tree), run.start_sshd(folder, tree, programs)]
         heading = f"{run.machine(folder, size)}\nCPU has {vectors()}; medians of {options.rounds}, in turns"
         print(heading, flush=True)
         costs = Costs(folder, size)

@@ -233,6 +233,17 @@ class Measures:
         yield "memory with 10 connections", "MiB", False, self.memory
 
 
+def small_files(folder, name, count):
+    """A folder of so many files of up to 8 KB, fifty in each of its own, and an archive of it."""
+    dice = random.Random(1)
+    for number in range(count):
+        directory = f"{folder}/{name}/dir{number % (count // 50)}"
+        os.makedirs(directory, exist_ok=True)
+        with open(f"{directory}/file{number}", "wb") as file:
+            file.write(dice.randbytes(dice.randrange(8000)))
+    run("tar", "cf", f"{folder}/{name}.tar", "-C", folder, name)
+
+
 def prepare(folder, size):
     """The tree both serve, the archive, and the key."""
     tree = os.path.join(folder, "tree")
@@ -240,14 +251,8 @@ def prepare(folder, size):
     for number in range(5000):
         with open(f"{tree}/many/file number {number}.txt", "w") as file:
             file.write(f"{number}\n")
-    os.makedirs(f"{folder}/small")
+    small_files(folder, "small", 2000)
     dice = random.Random(1)
-    for number in range(2000):
-        directory = f"{folder}/small/dir{number % 40}"
-        os.makedirs(directory, exist_ok=True)
-        with open(f"{directory}/file{number}", "wb") as file:
-            file.write(dice.randbytes(dice.randrange(8000)))
-    run("tar", "cf", f"{folder}/small.tar", "-C", folder, "small")
     with open(f"{folder}/big", "wb") as file:
         for _ in range(size // MIB):
             file.write(dice.randbytes(MIB))
@@ -268,7 +273,8 @@ def start_ours(folder, size, tree):
     return server
 
 
-def start_sshd(folder, tree):
+def start_sshd(folder, tree, programs=None):
+    """`programs`: the folder of another OpenSSH than the one that is installed, which is later than 9.8."""
     port, user = free_port(), os.environ.get("USER") or "root"
     if os.getuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)     # sshd insists on it
@@ -277,7 +283,10 @@ def start_sshd(folder, tree):
         file.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
                    f"AuthorizedKeysFile {folder}/id.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
                    f"PasswordAuthentication no\nMaxStartups 200\nSubsystem sftp internal-sftp -d {tree}\n")
-    return Server("sshd", folder, f"{folder}/id", ["/usr/sbin/sshd", "-D", "-e", "-f", f"{folder}/sshd_config"], port, user)
+        if programs:
+            file.write(f"SshdSessionPath {programs}/sshd-session\nSshdAuthPath {programs}/sshd-auth\n")
+    sshd = f"{programs}/sshd" if programs else "/usr/sbin/sshd"
+    return Server("sshd", folder, f"{folder}/id", [sshd, "-D", "-e", "-f", f"{folder}/sshd_config"], port, user)
 
 
 def machine(folder, size):

@@ -16,26 +16,28 @@ from debian import Apt, Problem, closure, output
 SUITE = "trixie"
 PACKAGES = ["openssh-client", "sshfs", "exfatprogs"]
 PROGRAMS = ["ssh", "sftp", "scp", "sshfs", "fsck.exfat"]
+# What `bench/cost.py --openssh 13` runs besides: a daemon that starts two other programs.
+SERVER = ["sshd", "sshd-session", "sshd-auth"]
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mirage-sshfs", "clients")
 
 
-def build(work):
+def build(work, packages):
     apt = Apt(f"{work}/apt", SUITE)
     os.makedirs(f"{work}/debs")
-    apt("apt-get", "download", "-qq", *closure(apt, PACKAGES), cwd=f"{work}/debs")
+    apt("apt-get", "download", "-qq", *closure(apt, packages), cwd=f"{work}/debs")
     for deb in sorted(glob.glob(f"{work}/debs/*.deb")):
         output("dpkg", "-x", deb, f"{work}/root")
     shutil.rmtree(f"{work}/apt")
     shutil.rmtree(f"{work}/debs")
 
 
-def wrap(folder):
+def wrap(folder, programs):
     """Scripts that run each program with its own loader, and `ssh` of the same suite below it."""
     root, bin, new = f"{folder}/root/usr", f"{folder}/bin", f"{folder}/bin.new"
     os.makedirs(new, exist_ok=True)
     extra = {"sftp": f"-S {bin}/ssh", "scp": f"-S {bin}/ssh", "sshfs": f"-o ssh_command={bin}/ssh"}
-    for program in PROGRAMS:
-        (path,) = glob.glob(f"{root}/*bin/{program}")
+    for program in programs:
+        (path,) = glob.glob(f"{root}/*bin/{program}") or glob.glob(f"{root}/lib/openssh/{program}")
         with open(f"{new}/{program}", "w") as file:
             file.write(f"#!/bin/sh\nexec {root}/lib64/ld-linux-x86-64.so.2 --library-path {root}/lib/x86_64-linux-gnu "
                        f'{path} {extra.get(program, "")} "$@"\n')
@@ -44,9 +46,10 @@ def wrap(folder):
     os.rename(new, bin)
 
 
-def prepare():
-    """The folder with the programs; made once."""
-    folder = os.path.join(CACHE, "-".join([SUITE, *PACKAGES]))
+def prepare(server=False):
+    """The folder with the programs, and with OpenSSH's server if that is asked for; made once."""
+    packages, programs = (PACKAGES + ["openssh-server"], PROGRAMS + SERVER) if server else (PACKAGES, PROGRAMS)
+    folder = os.path.join(CACHE, "-".join([SUITE, *packages]))
     os.makedirs(CACHE, exist_ok=True)
     with open(f"{CACHE}/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -55,11 +58,11 @@ def prepare():
             shutil.rmtree(folder, ignore_errors=True)
             work = tempfile.mkdtemp(dir=CACHE, prefix="new-")
             try:
-                build(work)
+                build(work, packages)
                 os.rename(work, folder)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
-            wrap(folder)
+            wrap(folder, programs)
     return f"{folder}/bin"
 
 
