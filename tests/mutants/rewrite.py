@@ -45,9 +45,9 @@ class Source:
 
 
 def rewrite(source, mutants, number_of):
-    """The text with all `mutants` (id to what cargo-mutants says), the ids that could not be placed, and of the new text
-    who is in which lines: (first, last, id)."""
-    functions, misplaced = {}, []
+    """The text with all `mutants` (id to what cargo-mutants says); the ids that could not be placed; who is in which lines
+    of the new text, (first, last, id); and the number of each one's function, which `number_of` gives for its start."""
+    functions, misplaced, asked = {}, [], {}
     spans = sorted({source.span(mutant["function"]["span"]) for mutant in mutants.values() if mutant["function"]})
     for number, mutant in mutants.items():
         if not mutant["function"]:
@@ -73,8 +73,10 @@ def rewrite(source, mutants, number_of):
             continue
         body = source.text[place[0]:place[1]]
         put(source.text[at:place[0]])
-        put(f"\nmatch ::mutation_switch::at({number_of(start)}) {{\n")
+        function = number_of(start)
+        put(f"\nmatch ::mutation_switch::at({function}) {{\n")
         for number, mutant in inside.items():
+            asked[number] = function
             first, last = source.span(mutant["span"])
             changed = source.text[place[0]:first] + mutant["replacement"] + source.text[last:place[1]]
             put(f"{number} => {{{changed}}}", number)
@@ -84,4 +86,4 @@ def rewrite(source, mutants, number_of):
         put("}\n}\n")
         at = place[1]
     put(source.text[at:])
-    return "".join(out), misplaced, lines
+    return "".join(out), misplaced, lines, asked

@@ -73,7 +73,8 @@ class Crate:
         self.mutants = dict(enumerate((mutant for mutant in listed if only in mutant["name"]), 1))
         self.apart = []     # Cannot be built beside others.
         self.unbuilt = []
-        self.functions = {}
+        self.functions = {}     # The number of each, by file and start, and of each mutant's.
+        self.of = {}
 
     def tree(self):
         """A copy of what git knows, with the crate's manifest asking for the switch."""
@@ -86,7 +87,7 @@ class Crate:
         for path in output("git", "ls-files", cwd=ROOT).splitlines():
             os.makedirs(os.path.dirname(os.path.join(TREE, path)), exist_ok=True)
             shutil.copy2(os.path.join(ROOT, path), os.path.join(TREE, path))
-        for manifest in {"/".join(mutant["file"].split("/src/")[0].split("/")) for mutant in self.mutants.values()}:
+        for manifest in {mutant["file"].split("/src/")[0] for mutant in self.mutants.values()}:
             path = os.path.join(TREE, manifest, "Cargo.toml")
             text = open(path).read()
             line = f'[dependencies]\nmutation_switch = {{ path = "{TARGET}/switch" }}\n'
@@ -102,10 +103,11 @@ class Crate:
                       if mutant["file"] == path and number not in self.unbuilt and number not in self.apart}
             with open(os.path.join(ROOT, path)) as file:
                 source = Source(file.read())
-            text, misplaced, lines = rewrite(
+            text, misplaced, lines, asked = rewrite(
                 source, inside, lambda start: self.functions.setdefault((path, start), len(self.functions) + 1))
             self.apart.extend(misplaced)
             self.places[path] = lines
+            self.of.update(asked)
             with open(os.path.join(TREE, path), "w") as file:
                 file.write(text)
 
@@ -225,28 +227,16 @@ def one(package, options):
             if test.took <= options.seconds:
                 for function in test.functions:
                     reached.setdefault(function, []).append(test)
-        numbers = {}
-        for (path, start), function in crate.functions.items():
-            numbers[path, start] = function
-        of = {}
-        for path in crate.places:
-            with open(os.path.join(ROOT, path)) as file:
-                source = Source(file.read())
-            for number, mutant in crate.mutants.items():
-                if mutant["file"] == path and mutant["function"]:
-                    start, end = source.span(mutant["function"]["span"])
-                    of[number] = max((numbers[p, s] for p, s in numbers if p == path and s <= start),
-                                     key=lambda function: function, default=None)
         chosen = [number for number in crate.mutants if number not in crate.unbuilt and number not in crate.apart]
         results = {}
 
         def judge(number):
-            candidates = reached.get(of[number], [])
+            candidates = reached.get(crate.of[number], [])
             # What noticed a neighbour comes first.
             for test in candidates:
                 if not test.run(10 * test.took + 2, MUTANT=str(number)):
                     if candidates[0] is not test:
-                        reached[of[number]] = [test, *(other for other in reached[of[number]] if other is not test)]
+                        reached[crate.of[number]] = [test, *(other for other in candidates if other is not test)]
                     return test.name
             return None if candidates else ""
 
