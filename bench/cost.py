@@ -4,8 +4,8 @@ system calls and instructions. Rates on a machine that does other things say lit
 
     bench/cost.py [--rounds N] [--size MIB] [--only REGEX] [--openssh 13] [--write FOLDER]
 
-Rates are given as the seconds that a GiB takes, and beside them the processor time of the client alone: no server, not
-even one that costs nothing, is faster than that. With --write the table and a plot become performance.md's middle and
+Rates are given as the seconds that a GiB takes, and beside them the processor time of the client's two processes, sftp and
+ssh: with a server that costs nothing it would still take at least half of that. With --write the table and a plot become performance.md's middle and
 performance.svg in that folder; docs/performance.md says how to read them.
 """
 
@@ -87,10 +87,11 @@ class Cpu:
 
     @staticmethod
     def is_sshd(pid):
-        """By its words, since one that its own loader starts has the loader's name; clients have a file sshd.config."""
+        """By its name, or its words, since one that its own loader starts has the loader's; clients have a file sshd.config."""
         try:
-            with open(f"/proc/{pid}/cmdline") as words:
-                return re.search(r"(^|[/\0])sshd(-session|-auth)?(?=[:\0 ]|$)", words.read()) is not None
+            with open(f"/proc/{pid}/cmdline") as words, open(f"/proc/{pid}/comm") as name:
+                words = re.search(r"(^|[/\0])sshd(-session|-auth)?(?=[:\0 ]|$)", words.read())
+                return words is not None or name.read().startswith("sshd")
         except OSError:
             return False
 
@@ -142,7 +143,9 @@ class Costs:
         return took / (self.size / (1 << 30))
 
     def client(self, server):
-        """Of the runs that `wall` made."""
+        """Of the runs that `wall` made, before it."""
+        if not self.clients.get(server.name):
+            raise SystemExit("the client's time is measured with the wall time: let --only match both")
         return self.clients[server.name].pop()
 
     def get(self, server, cipher):

@@ -72,3 +72,57 @@ pub trait Listener {
     /// Looks which connections have news, where looking at many at once costs less than asking each.
     fn look(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Plain;
+
+    impl Stream for Plain {
+        fn fill(&mut self) -> Result<&[u8], Closed> {
+            Err(Closed)
+        }
+
+        fn consume(&mut self, _: usize) {}
+
+        fn write(&mut self, _: &[u8]) -> Result<usize, Closed> {
+            Err(Closed)
+        }
+    }
+
+    /// One that was looked at, and whose other side is slow.
+    struct Slow;
+
+    impl Stream for Slow {
+        fn fill(&mut self) -> Result<&[u8], Closed> {
+            Ok(&[])
+        }
+
+        fn consume(&mut self, _: usize) {}
+
+        fn write(&mut self, _: &[u8]) -> Result<usize, Closed> {
+            Ok(0)
+        }
+
+        fn is_read(&mut self) -> bool {
+            false
+        }
+
+        fn has_news(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_boxed_stream_says_what_it_says_itself() {
+        let (mut plain, mut slow): (Box<dyn Stream>, Box<dyn Stream>) =
+            (Box::new(Plain), Box::new(Slow));
+        assert_eq!((plain.has_news(), plain.is_read()), (true, true));
+        assert_eq!((slow.has_news(), slow.is_read()), (false, false));
+        assert_eq!(plain.fill(), Err(Closed));
+        assert_eq!(plain.write(b"x"), Err(Closed));
+        assert_eq!(slow.fill(), Ok(&[][..]));
+        assert_eq!(slow.write(b"x"), Ok(0));
+    }
+}

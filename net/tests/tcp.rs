@@ -279,11 +279,20 @@ fn the_deadline_lets_the_machine_sleep() {
     let mut net = Net::new(qube(), config(4, 2));
     net.settle();
     assert_eq!(net.server.deadline(net.now.get()), None);
-    let (_, mut stream) = connected(&mut net);
+    let (handle, mut stream) = connected(&mut net);
     net.run(100);
     let idle = net.server.deadline(net.now.get()).unwrap();
     assert!(idle > 30_000, "{idle}");
     stream.write(b"x").unwrap();
+    assert_eq!(net.server.deadline(net.now.get()), Some(0));
+    net.run(100);
+    assert_eq!(stream.fill(), Ok(&[][..]));
+    assert!(net.server.deadline(net.now.get()).unwrap() > 30_000);
+    // What was read opens the window again.
+    net.client.socket(handle).send_slice(b"hello").unwrap();
+    net.run(100);
+    assert!(net.server.deadline(net.now.get()).unwrap() > 30_000);
+    assert_eq!(stream.fill(), Ok(&b"hello"[..]));
     assert_eq!(net.server.deadline(net.now.get()), Some(0));
     // A device without room: its event will come, and asking again at once gives nothing.
     net.server_room.set(0);

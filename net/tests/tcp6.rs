@@ -282,6 +282,8 @@ fn what_is_no_plain_packet_is_dropped() {
         let ip = from.parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped().into();
         frames.push(Stranger { ip, ..host }.syn(&net));
     }
+    // To all hosts' hardware address.
+    frames.push([&[0x33, 0x33, 0, 0, 0, 1][..], &plain[6..]].concat());
     for ip in ["::1", "::", "ff02::1"] {
         frames.push(Stranger { ip: ip.parse().unwrap(), ..host }.syn(&net));
     }
@@ -344,6 +346,8 @@ fn forged_words_about_the_path_change_nothing() {
         (62, 0x20),
         (68, 1),
         (55, 1),
+        // 65,536 bytes more.
+        (59, 1),
     ] {
         let mut forged = told.clone();
         forged[at] ^= change;

@@ -139,7 +139,9 @@ fn forged_messages_change_nothing() {
     stream.write(&bytes(1, 1000)).unwrap();
     let told = too_big(&net.sent_data(), 600);
     // The quoted packet is told[42..70]: addresses at 54, ports at 62, the number at 66.
-    for (at, change) in [(61, 1), (57, 1), (63, 1), (65, 1), (66, 0x40), (68, 0x40), (51, 1)] {
+    for (at, change) in
+        [(42, 0x20), (49, 1), (61, 1), (57, 1), (63, 1), (65, 1), (66, 0x40), (68, 0x40), (51, 1)]
+    {
         let mut forged = told.clone();
         forged[at] ^= change;
         net.client.port.send(summed_again(forged));
@@ -162,6 +164,26 @@ fn forged_messages_change_nothing() {
     drain(&mut net, handle);
     download(&mut net, handle, &mut stream);
     net.longest.set(0);
+    download(&mut net, handle, &mut stream);
+    assert_eq!(net.longest.get(), 1500);
+}
+
+/// What was known of the ways from an address says nothing of those from another.
+#[test]
+fn a_new_address_has_new_paths() {
+    let mut net = Net::new(lan(), config(4, 2));
+    let (handle, mut stream) = connected(&mut net);
+    net.path.set(Path { mtu: 1280, icmp: true });
+    download(&mut net, handle, &mut stream);
+    net.path.set(Path { mtu: usize::MAX, icmp: true });
+    net.longest.set(0);
+    download(&mut net, handle, &mut stream);
+    assert_eq!(net.longest.get(), 1280);
+    let own = lan().v4.map(|own| net::tcp::Own { ip: [10, 0, 0, 4].into(), ..own });
+    let other = net::tcp::Address { v4: own, ..lan() };
+    net.server.set_address(Some(other)).unwrap();
+    net.client.server = ip_of(&other);
+    let (handle, mut stream) = connected(&mut net);
     download(&mut net, handle, &mut stream);
     assert_eq!(net.longest.get(), 1500);
 }

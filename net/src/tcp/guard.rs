@@ -372,3 +372,16 @@ pub fn other_of_pair(address: Ipv4Addr) -> Ipv4Addr {
 pub fn other_of_pair6(address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() ^ 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_a_pair_is_the_others_other() {
+        let [a, b] = [2, 3].map(|n| Ipv4Addr::new(10, 0, 0, n));
+        assert_eq!((other_of_pair(a), other_of_pair(b)), (b, a));
+        let [a, b] = [2, 3].map(|n| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n));
+        assert_eq!((other_of_pair6(a), other_of_pair6(b)), (b, a));
+    }
+}

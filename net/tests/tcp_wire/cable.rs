@@ -45,6 +45,8 @@ pub struct Port {
     pub damaged: Rc<Cell<u64>>,
     /// The largest frame whose segmentation the device takes over.
     segmented: Option<usize>,
+    /// Whose work TCP's checksums are: of both ends nobody's, as between guests on the same host.
+    pub sums: Checksum,
     /// Only from the server to the client.
     pub path: Option<Rc<Cell<Path>>>,
     /// The longest IP packet that was sent, also when it got lost, and the last frame with data.
@@ -65,6 +67,7 @@ pub fn cable(now: &Rc<Cell<u64>>, segmented: Option<usize>) -> (Port, Port) {
         sent: Rc::default(),
         damaged: Rc::default(),
         segmented,
+        sums: Checksum::None,
         path: None,
         longest: Rc::default(),
         last: Rc::default(),
@@ -162,7 +165,7 @@ impl Device for Port {
         capabilities.max_transmission_unit = 1514;
         // The other end takes a large frame as it is, as a guest on the same host does.
         capabilities.segmentation.tcpv4 = self.segmented.and_then(|n| n.try_into().ok());
-        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.tcp = self.sums;
         capabilities
     }
 }
