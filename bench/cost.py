@@ -5,8 +5,8 @@ system calls and instructions. Rates on a machine that does other things say lit
     bench/cost.py [--rounds N] [--size MIB] [--only REGEX] [--openssh 13] [--write FOLDER]
 
 Rates are given as the seconds that a GiB takes, and beside them the processor time of the client's two processes, sftp and
-ssh: with a server that costs nothing it would still take at least half of that. With --write the table and a plot become performance.md's middle and
-performance.svg in that folder; docs/performance.md says how to read them.
+ssh: with a server that costs nothing it would still take at least half of that. With --write the table and a plot become
+performance.md's middle and performance.svg in that folder; docs/performance.md says how to read them.
 """
 
 import argparse
@@ -90,8 +90,8 @@ class Cpu:
         """By its name, or its words, since one that its own loader starts has the loader's; clients have a file sshd.config."""
         try:
             with open(f"/proc/{pid}/cmdline") as words, open(f"/proc/{pid}/comm") as name:
-                words = re.search(r"(^|[/\0])sshd(-session|-auth)?(?=[:\0 ]|$)", words.read())
-                return words is not None or name.read().startswith("sshd")
+                said = re.search(r"(^|[/\0])sshd(-session|-auth)?(?=[:\0 ]|$)", words.read())
+                return said is not None or name.read().startswith("sshd")
         except OSError:
             return False
 

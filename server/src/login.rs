@@ -9,12 +9,15 @@ pub(crate) mod users;
 /// A volume in memory that has this file.
 #[cfg(test)]
 fn volume_with(path: &str, text: &[u8]) -> fat::Volume<client::Ram> {
-    use client::ready;
-    let ram = client::Ram::zeros(4 << 20);
-    ready(fat::format(&ram, &Default::default(), &mut |_, _| ())).unwrap().unwrap();
-    let volume = ready(fat::Volume::mount(ram, &Default::default())).unwrap().unwrap();
-    let new = fat::OpenOptions { write: true, create: true, ..Default::default() };
-    let file = ready(volume.open(path, &new)).unwrap().unwrap();
-    ready(volume.write(&file, 0, text)).unwrap().unwrap();
+    let ram = client::Ram::formatted(4 << 20);
+    let volume = client::ready(fat::Volume::mount(ram, &Default::default())).unwrap().unwrap();
+    add(&volume, path, text);
     volume
+}
+
+#[cfg(test)]
+fn add(volume: &fat::Volume<client::Ram>, path: &str, text: &[u8]) {
+    let new = fat::OpenOptions { write: true, create: true, ..Default::default() };
+    let file = client::ready(volume.open(path, &new)).unwrap().unwrap();
+    client::ready(volume.write(&file, 0, text)).unwrap().unwrap();
 }

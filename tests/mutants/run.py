@@ -95,12 +95,17 @@ class Crate:
             with open(path, "w") as file:
                 file.write(text)
 
+    def left(self):
+        """The mutants that can be built beside others, as far as that is known."""
+        out = {*self.unbuilt, *self.apart}
+        return {number: mutant for number, mutant in self.mutants.items() if number not in out}
+
     def write(self):
         """All mutants that are left, and where each stands."""
         self.places = {}
+        left = self.left()
         for path in sorted({mutant["file"] for mutant in self.mutants.values()}):
-            inside = {number: mutant for number, mutant in self.mutants.items()
-                      if mutant["file"] == path and number not in self.unbuilt and number not in self.apart}
+            inside = {number: mutant for number, mutant in left.items() if mutant["file"] == path}
             with open(os.path.join(ROOT, path)) as file:
                 source = Source(file.read())
             text, misplaced, lines, asked = rewrite(
@@ -227,7 +232,7 @@ def one(package, options):
             if test.took <= options.seconds:
                 for function in test.functions:
                     reached.setdefault(function, []).append(test)
-        chosen = [number for number in crate.mutants if number not in crate.unbuilt and number not in crate.apart]
+        chosen = list(crate.left())
         results = {}
 
         def judge(number):

@@ -78,11 +78,7 @@ mod tests {
 
     #[test]
     fn the_library_says_the_same_of_every_length() {
-        let mut state = 1u64;
-        let mut dice = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as u8
-        };
+        let mut dice = crate::tests::dice();
         for length in (0..700).chain([4096, 32_795]) {
             // Any, and mostly ones.
             for ones in [0, 240] {

@@ -93,6 +93,15 @@ mod tests {
     use alloc::vec::Vec;
     use poly1305::universal_hash::KeyInit;
 
+    /// Bytes that are the same each time.
+    pub(crate) fn dice() -> impl FnMut() -> u8 {
+        let mut state = 1u64;
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as u8
+        }
+    }
+
     /// Bytes, and how often each comes.
     type Parts<'p> = &'p [(u8, usize)];
 
@@ -133,11 +142,7 @@ mod tests {
 
     #[test]
     fn another_library_says_the_same_of_every_length_and_of_bytes_that_carry() {
-        let mut state = 1u64;
-        let mut dice = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as u8
-        };
+        let mut dice = dice();
         for length in (0..1200).chain([4096, 32_795]) {
             // Mostly ones, mostly zeros, and any.
             for ones in [240, 16, 128] {

@@ -151,7 +151,7 @@ async fn pub_files<D: BlockDevice>(volume: &Volume<D>) -> Result<Vec<String>, Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::volume_with;
+    use crate::login::{add, volume_with};
     use client::ready;
 
     const KEY: &str =
@@ -161,7 +161,6 @@ mod tests {
     fn who_has_a_usable_key_anywhere_is_found_once() {
         let listed = format!("{KEY} carol\n{KEY} Bob\n{KEY} no user\n{KEY} -dash\nnonsense dave\n");
         let volume = volume_with("/authorized_keys", listed.as_bytes());
-        let new = fat::OpenOptions { write: true, create: true, ..Default::default() };
         for (path, text) in [
             ("/bob.PUB", KEY),
             ("/erin.pub", "no key"),
@@ -169,16 +168,14 @@ mod tests {
             ("/no user.pub", KEY),
             ("/pub", KEY),
         ] {
-            let file = ready(volume.open(path, &new)).unwrap().unwrap();
-            ready(volume.write(&file, 0, text.as_bytes())).unwrap().unwrap();
+            add(&volume, path, text.as_bytes());
         }
         // More than are read at once, before one that counts.
         for number in 0..70 {
-            ready(volume.open(&format!("/{number}.pub"), &new)).unwrap().unwrap();
+            add(&volume, &format!("/{number}.pub"), b"");
         }
         ready(volume.create_dir("/folder.pub")).unwrap().unwrap();
-        let file = ready(volume.open("/gina.pub", &new)).unwrap().unwrap();
-        ready(volume.write(&file, 0, KEY.as_bytes())).unwrap().unwrap();
+        add(&volume, "/gina.pub", KEY.as_bytes());
         let told = [("alice", KEY), ("heidi", "no key"), ("no user", KEY), ("CAROL", KEY)];
         let told = told.map(|(user, text)| (String::from(user), String::from(text))).into();
         assert_eq!(told_users(&told), ["CAROL", "alice"]);

@@ -255,8 +255,7 @@ mod tests {
     use crate::keys::access::Access;
 
     fn transfer() -> Transfer<client::Ram> {
-        let ram = client::Ram::zeros(1 << 20);
-        client::ready(fat::format(&ram, &Default::default(), &mut |_, _| ())).unwrap().unwrap();
+        let ram = client::Ram::formatted(1 << 20);
         let volume = client::ready(Volume::mount(ram, &Default::default())).unwrap().unwrap();
         Transfer::new(&Rc::new(volume), &Access::default(), &Options::default(), &Rc::default())
     }

@@ -1,9 +1,8 @@
 //! From a disk to a volume that is served, and why a disk is not.
-use crate::rig::TIME;
-use client::{Ram, ready};
-use fat::{BlockDevice, DeviceError, FatKind, FormatOptions, MountError, MountOptions};
+use crate::rig::{Late, TIME, wait};
+use client::Ram;
+use fat::{BlockDevice, FatKind, MountError, MountOptions};
 use server::{OpenError, Options, Random, Ready, ToldKeys};
-use std::cell::Cell;
 
 fn open<D: BlockDevice>(device: D, words: &[&str]) -> Result<Ready<D>, OpenError> {
     let (options, problems) = Options::parse(words.iter().copied());
@@ -12,7 +11,7 @@ fn open<D: BlockDevice>(device: D, words: &[&str]) -> Result<Ready<D>, OpenError
     let random = Random { volume_id: [1, 2, 3, 4], ..Random::default() };
     let mut progress = |_, _| ();
     let opened = server::prepare(device, &options, &memory, &told, &random, TIME, &mut progress);
-    ready(opened).expect("a disk in memory never waits")
+    wait(opened)
 }
 
 fn refusal(device: Ram, words: &[&str]) -> OpenError {
@@ -20,12 +19,6 @@ fn refusal(device: Ram, words: &[&str]) -> OpenError {
     let Err(refusal) = open(device.clone(), words) else { panic!("it is served") };
     assert!(*device.0.borrow() == before, "and changed: {refusal}");
     refusal
-}
-
-fn formatted(size: usize) -> Ram {
-    let ram = Ram::zeros(size);
-    ready(fat::format(&ram, &FormatOptions::default(), &mut |_, _| ())).unwrap().unwrap();
-    ram
 }
 
 #[test]
@@ -80,7 +73,7 @@ fn what_is_no_volume_is_refused_with_what_makes_one() {
 #[test]
 fn a_volume_grows_when_that_was_asked_for() {
     let larger = |size: usize| {
-        let ram = formatted(8 << 20);
+        let ram = Ram::formatted(8 << 20);
         ram.0.borrow_mut().resize(size, 0);
         ram
     };
@@ -90,61 +83,33 @@ fn a_volume_grows_when_that_was_asked_for() {
     assert!(size(larger(8 << 20), &["--grow"]) <= 8 << 20);
 }
 
-/// A disk that answers writes of its first sector with an error, or none.
-struct Guarded {
-    ram: Ram,
-    writes: Cell<usize>,
-    refuses: bool,
-}
-
-impl BlockDevice for Guarded {
-    fn sector_size(&self) -> usize {
-        self.ram.sector_size()
-    }
-    fn size(&self) -> u64 {
-        self.ram.size()
-    }
-    fn read_only(&self) -> bool {
-        false
-    }
-    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
-        self.ram.read(offset, buf).await
-    }
-    async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.writes.update(|writes| writes + 1);
-        if self.refuses && offset == 0 {
-            return Err(DeviceError::Io);
-        }
-        self.ram.write(offset, data).await
-    }
-    async fn flush(&self) -> Result<(), DeviceError> {
-        self.ram.flush().await
-    }
-}
-
 #[test]
 fn a_disk_that_refuses_writes_is_read_and_one_that_is_only_read_is_not_written() {
-    let guarded = |refuses| Guarded { ram: formatted(8 << 20), writes: Cell::new(0), refuses };
-    let read_only = |refuses, words: &[&str]| {
-        open(guarded(refuses), words).unwrap().volume.read_only().is_some()
+    // Refusing writes of its first sector, or none.
+    let disk = |refuses| {
+        let disk = Late::new(Ram::formatted(8 << 20));
+        disk.refuse_writes(0..u64::from(refuses));
+        disk
     };
+    let read_only =
+        |refuses, words: &[&str]| open(disk(refuses), words).unwrap().volume.read_only().is_some();
     assert!(!read_only(false, &[]));
     assert!(read_only(true, &[]));
     assert!(read_only(false, &["--read-only"]));
-    let ready = open(guarded(true), &["--read-only"]).unwrap();
-    let Ok(volume) = std::rc::Rc::try_unwrap(ready.volume) else { panic!("somebody has it") };
-    assert_eq!(volume.into_device().writes.get(), 0);
+    let untouched = disk(true);
+    open(untouched.clone(), &["--read-only"]).unwrap();
+    assert_eq!(untouched.writes(), 0);
 }
 
 #[test]
 fn times_are_those_of_the_clock_that_wrote_the_volume() {
-    let ram = formatted(8 << 20);
+    let ram = Ram::formatted(8 << 20);
     // A folder of 13:00 by the clock on the wall.
     let volume = open(ram.clone(), &["--time-offset=120"]).unwrap().volume;
-    ready(volume.create_dir("/folder")).unwrap().unwrap();
-    assert_eq!(ready(volume.metadata("/folder")).unwrap().unwrap().modified, TIME);
-    ready(volume.sync()).unwrap().unwrap();
+    wait(volume.create_dir("/folder")).unwrap();
+    assert_eq!(wait(volume.metadata("/folder")).unwrap().modified, TIME);
+    wait(volume.sync()).unwrap();
     drop(volume);
     let volume = open(ram, &[]).unwrap().volume;
-    assert_eq!(ready(volume.metadata("/folder")).unwrap().unwrap().modified, TIME + 7200);
+    assert_eq!(wait(volume.metadata("/folder")).unwrap().modified, TIME + 7200);
 }

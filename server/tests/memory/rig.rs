@@ -33,19 +33,22 @@ pub const LIMITS: Limits =
     Limits { connections: 4, operations: 16, operation_bytes: 1 << 20, handle_bytes: 1 << 20 };
 
 /// A disk in RAM that does not answer what touches a part of it, until that is let go, or answers
-/// so many requests and then no more, or answers with an error.
+/// so many requests and then no more, or answers with an error, or that to writes of a part alone.
 #[derive(Clone)]
 pub struct Late {
     pub ram: Ram,
     held: Rc<RefCell<Range<u64>>>,
     answers: Rc<Cell<usize>>,
     fails: Rc<Cell<bool>>,
+    refused: Rc<RefCell<Range<u64>>>,
+    writes: Rc<Cell<usize>>,
 }
 
 impl Late {
-    fn new(size: usize) -> Self {
-        let (held, answers) = (Rc::new(RefCell::new(0..0)), Rc::new(Cell::new(usize::MAX)));
-        Self { ram: Ram::zeros(size), held, answers, fails: Rc::default() }
+    pub fn new(ram: Ram) -> Self {
+        let (held, refused) = (Rc::new(RefCell::new(0..0)), Rc::new(RefCell::new(0..0)));
+        let answers = Rc::new(Cell::new(usize::MAX));
+        Self { ram, held, answers, fails: Rc::default(), refused, writes: Rc::default() }
     }
 
     pub fn hold(&self, part: Range<u64>) {
@@ -68,6 +71,16 @@ impl Late {
     /// Whether each request is answered with an error.
     pub fn fail(&self, fails: bool) {
         self.fails.set(fails);
+    }
+
+    /// Writes that begin in this part are answered with an error.
+    pub fn refuse_writes(&self, part: Range<u64>) {
+        *self.refused.borrow_mut() = part;
+    }
+
+    /// How many writes it was asked for.
+    pub fn writes(&self) -> usize {
+        self.writes.get()
     }
 
     fn check(&self) -> Result<(), DeviceError> {
@@ -104,8 +117,12 @@ impl BlockDevice for Late {
         self.ram.read(offset, buf).await
     }
     async fn write(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        self.writes.update(|writes| writes + 1);
         self.wait(offset, data.len()).await;
         self.check()?;
+        if self.refused.borrow().contains(&offset) {
+            return Err(DeviceError::Io);
+        }
         self.ram.write(offset, data).await
     }
     async fn flush(&self) -> Result<(), DeviceError> {
@@ -155,8 +172,7 @@ impl Rig {
         limits: Limits,
         words: &[&str],
     ) -> Self {
-        let disk = Late::new(8 << 20);
-        wait(fat::format(&disk, &FormatOptions::default(), &mut |_, _| ())).unwrap();
+        let disk = Late::new(Ram::formatted(8 << 20));
         let mount = MountOptions { data_bytes, ..MountOptions::default() };
         let volume = wait(Volume::mount(disk.clone(), &mount)).unwrap();
         Self::serving(disk, volume, files, ends, limits, words)
@@ -168,7 +184,7 @@ impl Rig {
     }
 
     pub fn exfat_with(posix: bool, files: &[(&str, &str)], ends: Vec<End>, words: &[&str]) -> Self {
-        let disk = Late::new(8 << 20);
+        let disk = Late::new(Ram::zeros(8 << 20));
         let exfat = FormatOptions { kind: Some(FatKind::ExFat), ..FormatOptions::default() };
         wait(fat::format(&disk, &exfat, &mut |_, _| ())).unwrap();
         let volume = wait(Volume::mount(disk.clone(), &MountOptions::default())).unwrap();

@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use core::ops::Range;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
-use fat::{BlockDevice, DeviceError};
+use fat::{BlockDevice, DeviceError, FormatOptions};
 
 /// A disk whose bytes outlive the volume on it: all clones share them.
 #[derive(Clone)]
@@ -21,6 +21,17 @@ impl Ram {
     /// A disk of `size` bytes, all zeros.
     pub fn zeros(size: usize) -> Self {
         Self::new(vec![0; size])
+    }
+
+    /// A disk of `size` bytes with an empty volume, of the kind that is usual for that size.
+    ///
+    /// # Panics
+    /// When no volume fits.
+    pub fn formatted(size: usize) -> Self {
+        let ram = Self::zeros(size);
+        let made = ready(fat::format(&ram, &FormatOptions::default(), &mut |_, _| ()));
+        assert!(matches!(made, Some(Ok(_))), "a volume of {size} bytes: {made:?}");
+        ram
     }
 }
 
